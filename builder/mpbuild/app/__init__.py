@@ -1,0 +1,1 @@
+"""One module a use case; the one place where the rooms meet."""

@@ -1,0 +1,1 @@
+"""The vocabulary every other room shares; imports nothing of ours."""

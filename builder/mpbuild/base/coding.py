@@ -1,0 +1,39 @@
+"""Frozen data to plain JSON values and back, for every struct of ours."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.base.label import Label
+from mpbuild.base.version import Version
+
+T = TypeVar("T")
+
+_TEXTS = (Digest, Label, Version)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as dicts, lists, texts and numbers."""
+    return msgspec.to_builtins(value, enc_hook=_to_text, str_keys=True)
+
+
+def typed(value: Any, kind: type[T]) -> T:
+    """``value`` as a ``kind``; raise InputError with the path inside where it isn't one."""
+    try:
+        return msgspec.convert(value, kind, dec_hook=_from_text)
+    except msgspec.ValidationError as error:
+        raise InputError(str(error), code="content-mismatch") from error
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _from_text(kind: type, value: Any) -> Any:
+    if kind in _TEXTS:
+        return kind(value)
+    raise TypeError(f"{kind.__name__} has no JSON form")

@@ -1,0 +1,82 @@
+"""The digest that names every input, leaf and derived blob.
+
+Only this module hashes; everything else asks it. The form is the one of the OCI image
+specification ("Descriptors", section "Digests"), restricted to sha256.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Protocol, Self
+
+from mpbuild.base.errors import InputError
+
+_FORM = re.compile(r"sha256:[0-9a-f]{64}")
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Digest(str):
+    """``sha256:`` and 64 lower-case hexadecimal digits; nothing else can be made into one."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Raise InputError where ``text`` is not of the one accepted form."""
+        if not _FORM.fullmatch(text):
+            raise InputError(
+                f"not a digest: {text[:80]!r}",
+                code="content-mismatch",
+                hint="a digest is sha256: and 64 lower-case hexadecimal digits",
+            )
+        return super().__new__(cls, text)
+
+    @property
+    def hex(self) -> str:
+        """The 64 digits without the algorithm."""
+        return self[7:]
+
+    @classmethod
+    def from_hex(cls, digits: str) -> Self:
+        """The digest whose bare digits are ``digits``."""
+        return cls("sha256:" + digits)
+
+    @classmethod
+    def of(cls, data: Buffer) -> Self:
+        """The digest of some bytes."""
+        return cls.from_hex(hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of_chunks(cls, chunks: Iterable[Buffer]) -> "Digest":
+        """The digest of the concatenation of ``chunks``."""
+        hasher = Hasher()
+        for chunk in chunks:
+            hasher.write(chunk)
+        return hasher.digest
+
+
+class Sink(Protocol):
+    """Whatever takes a stream of bytes."""
+
+    def write(self, data: Buffer, /) -> object:
+        """Take the next bytes."""
+
+
+class Hasher:
+    """A sink that knows the digest and the size of what went through it."""
+
+    __slots__ = ("_sha256", "size")
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Buffer, /) -> None:
+        """Take the next bytes."""
+        self._sha256.update(data)
+        self.size += len(data)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of everything written so far."""
+        return Digest.from_hex(self._sha256.hexdigest())

@@ -1,0 +1,77 @@
+"""The one error root and the finding: what is wrong, where, and what to do."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple, Self
+
+Severity = Literal["error", "warning", "note"]
+
+
+class Finding(NamedTuple):
+    """One thing worth telling: a reason code, a place, a message and what to do about it."""
+
+    code: str
+    message: str
+    where: str = ""
+    hint: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        """``where: message`` and, on a line of its own, the hint."""
+        place = f"{self.where}: " if self.where else ""
+        advice = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{advice}"
+
+
+class MpbuildError(Exception):
+    """Root of every error that a user may see; carries at least one finding.
+
+    ``exit_code`` is what the process exits with, as docs/cli.md lists it.
+    """
+
+    exit_code: ClassVar[int] = 70
+    default_code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", code: str = "") -> None:
+        self.findings: tuple[Finding, ...] = (
+            Finding(code or self.default_code, message, where, hint),
+        )
+        super().__init__(str(self.findings[0]))
+
+    @classmethod
+    def collect(cls, findings: Sequence[Finding]) -> Self:
+        """One error that carries all of ``findings``, which must not be empty."""
+        first = findings[0]
+        error = cls(first.message, where=first.where, hint=first.hint, code=first.code)
+        error.findings = tuple(findings)
+        error.args = ("\n".join(str(finding) for finding in findings),)
+        return error
+
+    def within(self, where: str) -> Self:
+        """The same error seen from further out: ``where`` goes in front of every place."""
+        return self.collect(
+            [
+                finding._replace(where=f"{where}: {finding.where}" if finding.where else where)
+                for finding in self.findings
+            ]
+        )
+
+
+class AnswerError(MpbuildError):
+    """Done, and the answer is no: a check, a step or a test failed (exit 1)."""
+
+    exit_code = 1
+    default_code = "step-failed"
+
+
+class InputError(MpbuildError):
+    """What was given is wrong: usage, spec, lock, an unsafe archive (exit 2)."""
+
+    exit_code = 2
+    default_code = "spec-invalid"
+
+
+class WorldError(MpbuildError):
+    """The world failed: network, disk, a missing sandbox or tool (exit 3)."""
+
+    exit_code = 3
+    default_code = "fetch-failed"

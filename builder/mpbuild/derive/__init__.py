@@ -1,0 +1,1 @@
+"""Pure, versioned functions from inputs and leaves to derived bytes."""

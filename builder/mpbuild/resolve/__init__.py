@@ -1,0 +1,1 @@
+"""Locks: resolve them, check them."""

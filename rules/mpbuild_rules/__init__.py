@@ -1,0 +1,1 @@
+"""mpbuild's own rules: what must run to make a package."""
