@@ -1,0 +1,81 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# The interpreter .venv is made from; empty takes the first of 3.11, 3.12 and 3.13 that is found.
+PYTHON ?=
+CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help: ## list the targets
+	@echo "make [PYTHON=python3.12] TARGET, where TARGET is one of"
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: venv
+venv: ## make .venv from lockfiles/dev/requirements.txt
+	@.ci/venv "$(PYTHON)"
+
+.PHONY: demo
+demo: venv ## lock, fetch, build, run and inspect the example model
+	@target=//examples/digits
+	say() { printf '\n== %s\n' "$$1"; }
+	mpbuild() { echo "\$$ mpbuild $$*"; .venv/bin/mpbuild -C . "$$@"; }
+	say "The locks pin every wheel and Debian package by sha256. Do they still fit the spec?"
+	mpbuild lock --check "$$target"
+	say "Everything the locks name comes into the store; what follows needs no network."
+	mpbuild fetch "$$target"
+	say "Build: the training step runs in a sandbox, all other bytes are derived from locked inputs."
+	rm -rf dist/digits
+	mpbuild build "$$target" --output dist/digits
+	say "One prediction, inside the environment that was built: the classes of two pictures of digits."
+	mpbuild run "$$target" --input examples/digits/request.json
+	say "What is in the package. Its digest is its identity: build again anywhere, it is the same."
+	mpbuild inspect dist/digits
+	say "dist/digits is an OCI layout; podman, skopeo, umoci and crane read it."
+
+.PHONY: test
+test: venv ## run the tests, without interop and soak
+	@.venv/bin/python -m pytest -n 2 -m "not interop and not soak"
+
+.PHONY: lint
+lint: venv ## check style, types and which room imports which
+	@.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+.PHONY: bench
+bench: venv ## measure, and compare with the budgets
+	@.venv/bin/python benchmarks/run.py
+
+# pytest exits 5 where no test carries the marker.
+.PHONY: interop
+interop: venv ## build other tools with Go and test against them
+	@if ! command -v go >/dev/null; then
+		echo "interop: skipped, Go is not installed (the tools are built by go install)"
+		exit 0
+	fi
+	if [[ ! -x .tools/$(notdir $(CRANE))/crane ]]; then
+		echo "building $(CRANE)"
+		GOBIN="$$PWD/.tools/$(notdir $(CRANE))" go install $(CRANE)
+	fi
+	PATH="$$PWD/.tools/$(notdir $(CRANE)):$$PATH" .venv/bin/python -m pytest -m interop || [[ $$? == 5 ]]
+
+.PHONY: soak
+soak: venv ## run the long kill, fault and fuzz tests
+	@.venv/bin/python -m pytest -m soak || [[ $$? == 5 ]]
+
+.PHONY: lock-dev
+lock-dev: venv ## renew lockfiles/dev/requirements.txt from pyproject.toml
+	@UV_CUSTOM_COMPILE_COMMAND="make lock-dev" .venv/bin/uv pip compile pyproject.toml --quiet \
+		--extra dev --universal --python .venv/bin/python --python-version 3.11 \
+		--no-build --generate-hashes --upgrade --output-file lockfiles/dev/requirements.txt
+	echo "lockfiles/dev/requirements.txt is renewed; the next make remakes .venv if it changed"
+
+.PHONY: clean
+clean: ## remove everything that make made
+	@rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,249 @@
+"""Building: from a target to its package, its record and, on request, a complete layout."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import mpbuild
+from mpbuild.app import memo
+from mpbuild.app.derivation import Derivation
+from mpbuild.app.fetch import fetch_locks
+from mpbuild.app.locks import LockSet, read_locks
+from mpbuild.app.plan import Plan, plan, read_sources, runtime_files
+from mpbuild.app.steps import host_steps, sandboxed_steps
+from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
+from mpbuild.app.workspace import OpenWorkspace, Target
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.base.label import Label
+from mpbuild.derive import image as derive_image
+from mpbuild.derive.elf_needs import read_needs, unmet
+from mpbuild.derive.layer import Layer
+from mpbuild.effects import git, state
+from mpbuild.effects.clock import SystemClock
+from mpbuild.effects.layout import Layout
+from mpbuild.effects.store import Store
+from mpbuild.engine.protocols import Executor, Observer
+from mpbuild.engine.scheduler import Done, Engine
+from mpbuild.formats import gzip, oci
+from mpbuild.formats.record import ActionRecord, Record, encode
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to build: no accelerators given means all of the spec's."""
+
+    accelerators: tuple[Accelerator, ...] = ()
+    jobs: int = 0
+    offline: bool = False
+    sandbox: str = "bwrap"
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What of it a memo must agree on: the rest changes how, not what."""
+        return {"accelerators": sorted(self.accelerators), "sandbox": self.sandbox}
+
+
+def slot(store: Path, root: Path, label: Label, conditions: Mapping[str, Any]) -> memo.Slot:
+    """Where the memo of a target's build lies."""
+    return memo.Slot(store, root, label, conditions)
+
+
+def build(
+    workspace: OpenWorkspace, label: Label, store: Store, options: Options, observer: Observer
+) -> dict[str, Any]:
+    """Build one target; the entry for ``targets[]`` of the command's result."""
+    gzip.prove()
+    clock = SystemClock()
+    started = clock.now()
+    target = workspace.target(label)
+    accelerators = _accelerators(target, options)
+    locks = read_locks(target)
+    declared = read_sources(target, _also_read(target, locks))
+    fetch_locks(target, locks, store, offline=options.offline)
+    made = plan(target, accelerators, locks.locks, locks.files, declared, store)
+    engine = Engine(
+        _executors(store, options), store, clock, observer, options.jobs or _processors()
+    )
+    done = engine.run(made.graph)
+    images = [_image(target, accelerator, made, done, store) for accelerator in accelerators]
+    package = derive_image.package(target.model, images)
+    kept = _keep_documents(store, images, package)
+    record = _record(target, package, made, done, (started, clock.now()))
+    path = state.keep_record(encode(record))
+    result = _result(label, package, images, record, path, done)
+    steps = {o.digest for d in done.values() for o in d.result.outputs.values() if not o.diff_id}
+    memo.keep(
+        slot(store.path, workspace.root, label, options.conditions),
+        declared.scan,
+        {*kept, *made.leaves.values(), *steps},
+        result,
+    )
+    return result
+
+
+def write_layout(store: Store, index: Digest, folder: Path) -> None:
+    """Write the complete OCI layout of a package, its derived blobs streamed from their inputs."""
+    layout, derivation = Layout(folder), Derivation(store)
+    layout.begin()
+    data = store.read(index)
+    document = oci.read_index(data)
+    for child in document.manifests:
+        manifest = oci.read_manifest(store.read(child.digest))
+        for descriptor in (manifest.config, *manifest.layers):
+            layout.add(descriptor.digest, derivation.blob(descriptor.digest))
+        layout.add(child.digest, [store.read(child.digest)])
+    layout.add(index, [data])
+    version = document.annotations.get("org.opencontainers.image.version", "latest")
+    layout.finish(
+        oci.descriptor(
+            oci.INDEX,
+            data,
+            annotations={
+                "kind": "dev.cosignproject.cosign/image",
+                "org.opencontainers.image.ref.name": version,
+            },
+        )
+    )
+
+
+def _accelerators(target: Target, options: Options) -> list[Accelerator]:
+    declared = target.model.accelerators
+    unknown = [a for a in options.accelerators if a not in declared]
+    if unknown:
+        raise InputError(
+            f"{target.label} has no accelerator {unknown[0]}",
+            where=target.file,
+            hint=f"it has {', '.join(sorted(declared))}",
+        )
+    return [a for a in Accelerator if a in (options.accelerators or declared)]
+
+
+def _also_read(target: Target, locks: LockSet) -> Iterator[str]:
+    """Files that decide the package beside the declared sources."""
+    root = target.workspace.root
+    yield WORKSPACE_FILE
+    yield f"{target.label.path}/{MODEL_FILE}".lstrip("/")
+    for path in locks.files.values():
+        yield path.relative_to(root).as_posix()
+
+
+def _executors(store: Store, options: Options) -> dict[str, Executor]:
+    derivation = Derivation(store)
+    steps = sandboxed_steps if options.sandbox == "bwrap" else host_steps
+    return {"derive": derivation, "sandbox": steps(store, derivation)}
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _image(
+    target: Target,
+    accelerator: Accelerator,
+    made: Plan,
+    done: Mapping[str, Done],
+    store: Store,
+) -> derive_image.Image:
+    """The image of the layers' results, once every ELF need in them is met."""
+    layers, needs = [], []
+    for layer, task in made.images[accelerator]:
+        outputs = done[task].result.outputs
+        fact, needed = outputs["layer"], outputs["needs"]
+        assert fact.diff_id is not None, "a layer has one"
+        layers.append((layer, Layer(fact.digest, fact.size, fact.diff_id)))
+        needs.append(read_needs(store.read(needed.digest)))
+    findings = unmet(needs)
+    if findings:
+        raise InputError.collect(findings)
+    return derive_image.image(target.model, accelerator, layers)
+
+
+def _keep_documents(
+    store: Store, images: Sequence[derive_image.Image], package: derive_image.Package
+) -> list[Digest]:
+    """Index, manifests and configurations: small, and what every reader of the store starts from."""
+    documents = [package.index_bytes]
+    documents += [data for image in images for data in (image.manifest_bytes, image.config_bytes)]
+    return [store.put_bytes(data) for data in documents]
+
+
+def _record(
+    target: Target,
+    package: derive_image.Package,
+    made: Plan,
+    done: Mapping[str, Done],
+    times: tuple[float, float],
+) -> Record:
+    actions = tuple(_action_record(done[name]) for name in sorted(done))
+    return Record(
+        mpbuild=mpbuild.__version__,
+        label=target.label,
+        package=package.descriptor.digest,
+        partial=package.partial,
+        source=git.source(target.workspace.root),
+        hermetic=all(action.sandboxed for action in actions),
+        leaves=made.leaves,
+        inputs={
+            name: digest
+            for d in done.values()
+            if d.action.rule in ("wheel-layer", "deb-layer")
+            for name, digest in d.action.inputs.items()
+        },
+        actions=actions,
+        started=times[0],
+        finished=times[1],
+    )
+
+
+def _action_record(done: Done) -> ActionRecord:
+    outputs = done.result.outputs
+    return ActionRecord(
+        name=done.name,
+        key=done.key,
+        rule=done.action.rule,
+        version=done.action.version,
+        inputs=done.action.inputs,
+        root=done.action.root,
+        command=done.action.command,
+        outputs={name: output.digest for name, output in outputs.items()},
+        diff_id=next((o.diff_id for o in outputs.values() if o.diff_id), None),
+        result="cached" if done.cached else "run",
+        sandboxed=done.result.sandboxed,
+        started=done.started,
+        finished=done.finished,
+    )
+
+
+def _result(
+    label: Label,
+    package: derive_image.Package,
+    images: Sequence[derive_image.Image],
+    record: Record,
+    path: Path,
+    done: Mapping[str, Done],
+) -> dict[str, Any]:
+    run = sum(1 for d in done.values() if not d.cached)
+    return {
+        "label": str(label),
+        "package": {
+            "digest": str(package.descriptor.digest),
+            "size": len(package.index_bytes) + sum(image.size for image in images),
+            "partial": package.partial,
+        },
+        "images": [
+            {
+                "accelerator": str(image.accelerator),
+                "digest": str(image.descriptor.digest),
+                "size": image.size,
+            }
+            for image in images
+        ],
+        "hermetic": record.hermetic,
+        "record": str(path),
+        "actions": {"total": len(done), "run": run, "cached": len(done) - run},
+        "seconds": round(record.finished - record.started, 3),
+    }

@@ -1,0 +1,120 @@
+"""Locking: resolve every environment of a target and write what changed."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mpbuild.app.fetch import debian_mirrors, open_index
+from mpbuild.app.locks import Environment, environments, read_debian, read_python
+from mpbuild.app.workspace import Target
+from mpbuild.base.digest import Digest
+from mpbuild.effects import debian as archive
+from mpbuild.effects.atomic import write_new
+from mpbuild.effects.store import disk_error
+from mpbuild.effects.uv import Uv
+from mpbuild.effects.web import Web
+from mpbuild.formats import deblock, pylock
+from mpbuild.formats.debindex import Packages
+from mpbuild.resolve import debian, python
+
+
+class Locker:
+    """Resolves targets; a Debian index is fetched once for all that stand on it."""
+
+    def __init__(self) -> None:
+        self._web = Web(os.environ)
+        self._uv = Uv.find(os.environ)
+        self._indexes: dict[tuple[str, tuple[str, ...], str], Packages] = {}
+
+    def lock(self, target: Target) -> list[dict[str, Any]]:
+        """Resolve and write; entries for ``locks[]`` of the command's result."""
+        return [
+            entry
+            for environment in environments(target)
+            for entry in (self._python(target, environment), self._debian(target, environment))
+        ]
+
+    def _python(self, target: Target, environment: Environment) -> dict[str, Any]:
+        previous = read_python(environment)
+        lock = python.lock(
+            environment.python,
+            environment=environment.name,
+            index=open_index(target),
+            uv=self._uv,
+            web=self._web,
+            previous=previous,
+        )
+        _write(environment.python_file, pylock.write(lock))
+        sizes = sum(package.wheel.size for package in lock.packages)
+        old = {p.name: p.version for p in previous.packages} if previous else {}
+        new = {p.name: p.version for p in lock.packages}
+        return _entry(target, environment, "python", environment.python_file, sizes, old, new)
+
+    def _debian(self, target: Target, environment: Environment) -> dict[str, Any]:
+        previous = read_debian(environment)
+        lock = debian.lock(
+            environment.debian,
+            environment=environment.name,
+            index=self._index(target, environment),
+            previous=previous,
+        )
+        _write(environment.debian_file, deblock.write(lock))
+        sizes = sum(package.size for package in lock.packages)
+        old = {p.name: p.version for p in previous.packages} if previous else {}
+        new = {p.name: p.version for p in lock.packages}
+        return _entry(target, environment, "debian", environment.debian_file, sizes, old, new)
+
+    def _index(self, target: Target, environment: Environment) -> Packages:
+        base = environment.base
+        mirrors = debian_mirrors(environment)
+        key = (base.suite, mirrors, base.keyring or "")
+        if key not in self._indexes:
+            keyring = (
+                archive.read_keyring(target.workspace.root / base.keyring)
+                if base.keyring
+                else archive.shipped_keyring(base.suite)
+            )
+            self._indexes[key] = archive.packages(
+                base.suite, mirrors, keyring=keyring, now=datetime.now(UTC), web=self._web
+            )
+        return self._indexes[key]
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a lock only if it changed, and whole."""
+    data = text.encode()
+    try:
+        if path.is_file() and path.read_bytes() == data:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_new(path.parent, path, data)
+        path.chmod(0o644)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def _entry(
+    target: Target,
+    environment: Environment,
+    kind: str,
+    path: Path,
+    size: int,
+    old: dict[str, str],
+    new: dict[str, str],
+) -> dict[str, Any]:
+    changed = [
+        {"name": name, "from": old.get(name), "to": new.get(name)}
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    return {
+        "label": str(target.label),
+        "kind": kind,
+        "environment": environment.name,
+        "path": path.relative_to(target.workspace.root).as_posix(),
+        "digest": str(Digest.of(path.read_bytes())),
+        "packages": len(new),
+        "bytes": size,
+        "changed": changed,
+    }

@@ -1,0 +1,124 @@
+"""The no-op memo: what a target's last build looked at, and what it gave.
+
+A hit means that every file the build read (specs, locks, sources, the runtime) and every
+pattern it expanded is as it was, under the same options and the same mpbuild; then the package
+is the same, and nothing is parsed, loaded or run. The module imports little for that reason.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mpbuild
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import MpbuildError
+from mpbuild.base.label import Label
+from mpbuild.effects import sources
+from mpbuild.effects.atomic import write_new
+
+SCHEMA = "mpbuild.memo/1"
+
+
+class Scan(NamedTuple):
+    """Files a build reads: what each pattern matched, and every file with its looks and digest.
+
+    Patterns are ``folder:pattern``; paths are from the workspace's root. Files outside of it
+    (the runtime's) have absolute paths.
+    """
+
+    patterns: dict[str, list[str]]
+    files: dict[str, tuple[sources.Seen, Digest]]
+
+
+class Slot(NamedTuple):
+    """Where one target's memo lies, and under which conditions it answers."""
+
+    store: Path
+    root: Path
+    label: Label
+    options: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The file of the memo."""
+        return self.store / "last" / Digest.of(f"{self.root}\0{self.label}".encode()).hex
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What must be equal besides the files."""
+        return {"schema": SCHEMA, "mpbuild": _installation(), "options": dict(self.options)}
+
+
+def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str]) -> Scan:
+    """Expand ``patterns`` (written in ``folder``) and look at what they match and at ``files``."""
+    matched = {p: sources.match(root, folder, p) for p in sorted(set(patterns))}
+    paths = {path for found in matched.values() for path in found} | set(files)
+    return Scan(
+        {f"{folder}:{pattern}": found for pattern, found in matched.items()},
+        {p: (sources.look(root, p), sources.digest(root, p)) for p in sorted(paths)},
+    )
+
+
+def find(slot: Slot) -> dict[str, Any] | None:
+    """The result of the last build if it would be the result of one now."""
+    try:
+        memo = json.loads(slot.path.read_bytes())
+        good = (
+            all(memo[key] == value for key, value in slot.conditions.items())
+            and all(_unchanged_pattern(slot.root, *item) for item in memo["patterns"].items())
+            and all(_unchanged(slot.root, p, f, memo["at"]) for p, f in memo["files"].items())
+            and all((slot.store / "blobs/sha256" / hex_).is_file() for hex_ in memo["blobs"])
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MpbuildError):
+        return None
+    return memo["result"] if good else None
+
+
+def keep(slot: Slot, scan: Scan, blobs: Iterable[Digest], result: Mapping[str, Any]) -> None:
+    """Remember a build."""
+    document = slot.conditions | {
+        "at": time.time_ns(),
+        "patterns": scan.patterns,
+        "files": {p: [*seen, digest] for p, (seen, digest) in scan.files.items()},
+        "blobs": sorted(digest.hex for digest in blobs),
+        "result": dict(result),
+    }
+    write_new(slot.store / "scratch", slot.path, json.dumps(document, sort_keys=True).encode())
+
+
+def _unchanged_pattern(root: Path, pattern: str, found: list[str]) -> bool:
+    folder, _, text = pattern.partition(":")
+    return sources.match(root, folder, text) == found
+
+
+def _unchanged(root: Path, path: str, known: list[Any], at_ns: int) -> bool:
+    *numbers, digest = known
+    before, now = sources.Seen(*numbers), sources.look(root, path)
+    if before == now and now.settled(at_ns):
+        return True
+    return before.executable == now.executable and sources.digest(root, path) == digest
+
+
+def _installation() -> str:
+    """This mpbuild: its version and, as it may be run from a checkout, its files' looks."""
+    looks = []
+    for module in ("mpbuild", "mpbuild_rules", "mpbuild_runtime"):
+        spec = sys.modules.get(module) or __import__("importlib").util.find_spec(module)
+        folder = Path(str(spec.__file__ if hasattr(spec, "__file__") else spec.origin)).parent
+        for entry in _python_files(folder):
+            seen = entry.stat()
+            looks.append(f"{entry.name} {seen.st_size} {seen.st_mtime_ns}")
+    return f"{mpbuild.__version__} {Digest.of(chr(10).join(sorted(looks)).encode())}"
+
+
+def _python_files(folder: Path) -> Iterable[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _python_files(Path(entry.path))
+            elif entry.name.endswith(".py"):
+                yield entry

@@ -1,0 +1,175 @@
+"""REF: a package or an image, wherever it lies, read and checked the same way."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from mpbuild.app.derivation import Derivation
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Buffer, Digest, Hasher
+from mpbuild.base.errors import InputError
+from mpbuild.derive.image import ACCELERATOR
+from mpbuild.effects.layout import Layout
+from mpbuild.effects.store import Store
+from mpbuild.effects.trees import Unpacker
+from mpbuild.formats import gzip, oci, tar, untar
+
+
+class Place(Protocol):
+    """Where a package's blobs are."""
+
+    def document(self, digest: Digest) -> bytes:
+        """A small blob, checked against its digest."""
+
+    def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
+        """A layer, unpacked in the store and checked against both of its digests."""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """One image of a package."""
+
+    descriptor: oci.Descriptor
+    manifest: oci.Manifest
+    config: oci.ImageConfig
+
+    @property
+    def accelerator(self) -> str:
+        """What it runs on."""
+        return (self.descriptor.annotations or {}).get(ACCELERATOR, "")
+
+
+class Package:
+    """An index and its images, read from a place."""
+
+    def __init__(self, place: Place, digest: Digest) -> None:
+        self.place = place
+        self.digest = digest
+        self.index_bytes = place.document(digest)
+        self.index = oci.read_index(self.index_bytes)
+
+    def images(self) -> Iterator[Image]:
+        """The images, cpu first."""
+        for descriptor in self.index.manifests:
+            manifest = oci.read_manifest(self._sized(descriptor))
+            config = oci.read_config(self._sized(manifest.config))
+            if len(config.rootfs.diff_ids) != len(manifest.layers):
+                raise InputError(
+                    f"{descriptor.digest} has other layers than its configuration says",
+                    code="content-mismatch",
+                )
+            yield Image(descriptor, manifest, config)
+
+    def image(self, accelerator: Accelerator | None) -> Image:
+        """The image for ``accelerator``, else the first."""
+        images = list(self.images())
+        wanted = [i for i in images if accelerator in (None, i.accelerator)]
+        if not wanted:
+            raise InputError(
+                f"the package has no image for {accelerator}",
+                hint=f"it has {', '.join(image.accelerator for image in images)}",
+            )
+        return wanted[0]
+
+    def trees(self, image: Image) -> tuple[Path, ...]:
+        """The image's layers as folders, lowest first."""
+        pairs = zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True)
+        return tuple(self.place.tree(layer, diff_id) for layer, diff_id in pairs)
+
+    def _sized(self, descriptor: oci.Descriptor) -> bytes:
+        data = self.place.document(descriptor.digest)
+        if len(data) != descriptor.size:
+            raise InputError(
+                f"{descriptor.digest} is {len(data)} bytes, not {descriptor.size}",
+                code="content-mismatch",
+            )
+        return data
+
+
+class InStore:
+    """A package that was built here: its layers are derived again when they are wanted."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._derivation = Derivation(store)
+
+    def document(self, digest: Digest) -> bytes:
+        """From the store."""
+        return self._store.read(digest)
+
+    def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
+        """Derived and unpacked once."""
+        del layer
+        self._derivation.tree(diff_id)
+        return self._store.tree(diff_id)
+
+
+class InLayout:
+    """A package in an OCI layout, from whoever: every byte is checked on its way."""
+
+    def __init__(self, layout: Layout, store: Store) -> None:
+        self._layout = layout
+        self._store = store
+
+    def document(self, digest: Digest) -> bytes:
+        """From the layout."""
+        return self._layout.read(digest)
+
+    def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
+        """Unpacked once, after the whole layer has been read and found good."""
+        final = self._store.tree(diff_id)
+        if not final.is_dir():
+            with self._store.lock(diff_id), self._store.scratch() as scratch:
+                if not final.is_dir():
+                    tar.check_tree(self._entries(layer, diff_id), absolute_links=True)
+                    root = scratch / "tree"
+                    root.mkdir()
+                    _unpack(self._plain(layer, diff_id), root)
+                    root.rename(final)
+        return final
+
+    def _entries(self, layer: oci.Descriptor, diff_id: Digest) -> list[tar.Entry]:
+        return [entry for entry, _ in untar.read(self._plain(layer, diff_id))]
+
+    def _plain(self, layer: oci.Descriptor, diff_id: Digest) -> Iterator[Buffer]:
+        blob = _compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
+        yield from _compared(gzip.decompress(blob), diff_id, None)
+
+
+def _compared(chunks: Iterator[bytes], digest: Digest, size: int | None) -> Iterator[bytes]:
+    hasher = Hasher()
+    for chunk in chunks:
+        hasher.write(chunk)
+        yield chunk
+    if hasher.digest != digest or size not in (None, hasher.size):
+        raise InputError(f"{digest} has other bytes than its name says", code="content-mismatch")
+
+
+def _unpack(chunks: Iterator[Buffer], root: Path) -> None:
+    unpacker = Unpacker(root)
+    for entry, content in untar.read(chunks):
+        unpacker.begin(_Entry(entry))
+        for chunk in content:
+            unpacker.write(chunk)
+    unpacker.close()
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    entry: tar.Entry
+
+
+def open_layout(text: str, store: Store) -> Package:
+    """``DIR`` or ``DIR@sha256:…``; without a digest the layout must hold one package."""
+    folder, _, wanted = text.partition("@")
+    layout = Layout(Path(folder))
+    found = layout.packages()
+    if wanted:
+        return Package(InLayout(layout, store), Digest(wanted))
+    if len(found) != 1 or found[0].media_type != oci.INDEX:
+        raise InputError(
+            f"the layout holds {len(found)} entries, not one package",
+            where=folder,
+            hint=f"name one as {folder}@sha256:…",
+        )
+    return Package(InLayout(layout, store), found[0].digest)

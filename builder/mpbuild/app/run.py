@@ -1,0 +1,35 @@
+"""Predicting once: the image's own entry point in the sandbox, over the image's own layers."""
+
+from typing import Literal
+
+from mpbuild.app.reference import Package
+from mpbuild.app.steps import open_sandbox
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.effects.sandbox import Cell
+from mpbuild.effects.store import Store
+
+
+def predict(
+    package: Package,
+    store: Store,
+    accelerator: Accelerator | None,
+    request: bytes | Literal["inherit"],
+) -> tuple[int, bytes]:
+    """The exit status and what the entry point wrote: an infer response, or an error.
+
+    ``request`` is an Open Inference Protocol v2 infer request. Logs go to standard error.
+    """
+    image = package.image(accelerator)
+    execution = image.config.config
+    completed = open_sandbox(store).run(
+        Cell(
+            layers=package.trees(image),
+            command=execution.entrypoint,
+            environment=dict(variable.split("=", 1) for variable in execution.env),
+            cwd=execution.working_dir,
+            stdin=request,
+            stdout="keep",
+            stderr="inherit",
+        )
+    )
+    return completed.status, completed.stdout

@@ -1,0 +1,66 @@
+"""The workspace and its targets, read."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
+from mpbuild.base.errors import InputError
+from mpbuild.base.label import Label
+from mpbuild.spec.model import Model
+from mpbuild.spec.read import document, read_model, read_workspace
+from mpbuild.spec.workspace import Workspace
+
+
+class OpenWorkspace:
+    """A workspace on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings: Workspace = read_workspace(
+            read_text(root / WORKSPACE_FILE), file=WORKSPACE_FILE
+        )
+
+    def target(self, label: Label) -> "Target":
+        """The target, its spec read."""
+        return Target(self, label)
+
+    def lock_folder(self, label: Label) -> Path:
+        """Where the target's locks are."""
+        return self.root / self.settings.lock.directory / label.path
+
+
+class Target:
+    """A folder with a model.toml."""
+
+    def __init__(self, workspace: OpenWorkspace, label: Label) -> None:
+        self.workspace = workspace
+        self.label = label
+        self.folder = workspace.root / label.path
+        self.file = f"{label.path}/{MODEL_FILE}".lstrip("/")
+        self._text = read_text(self.folder / MODEL_FILE, self.file)
+
+    @cached_property
+    def model(self) -> Model:
+        """The spec as data."""
+        return read_model(
+            self._text,
+            file=self.file,
+            folder=self.label.path,
+            workspace=self.workspace.settings,
+        )
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The core spec as plain JSON data, as it travels in the package."""
+        return document(self._text)
+
+
+def read_text(path: Path, name: str = "") -> str:
+    """A text file that people write."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=name or path.name) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is not UTF-8: {error}", where=name or path.name) from error

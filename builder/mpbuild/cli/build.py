@@ -1,0 +1,108 @@
+"""``mpbuild build``: packages from targets."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mpbuild.app import memo
+from mpbuild.app.targets import labels
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.base.label import Label
+from mpbuild.base.units import human_size
+from mpbuild.cli.session import Session
+
+
+@click.command("build")
+@click.argument("targets", nargs=-1, metavar="[TARGET]…")
+@click.option("--accelerator", "names", multiple=True, metavar="A", help="Only these variants.")
+@click.option("--output", metavar="DIR", help="Write the complete OCI layout there.")
+@click.option("--jobs", type=click.IntRange(1), help="At most so many actions at once.")
+@click.option("--offline", is_flag=True, help="Fetch nothing.")
+@click.option(
+    "--sandbox",
+    type=click.Choice(["bwrap", "none"]),
+    default="bwrap",
+    help="none: steps run on this machine, and the record says so.",
+)
+@click.pass_obj
+def command(
+    session: Session,
+    targets: tuple[str, ...],
+    names: tuple[str, ...],
+    output: str | None,
+    jobs: int | None,
+    *,
+    offline: bool,
+    sandbox: str,
+) -> None:
+    """Build the package of each TARGET (//label, //pattern/... or a folder; default: all)."""
+    accelerators = [_accelerator(name) for name in names]
+    conditions = {"accelerators": sorted(accelerators), "sandbox": sandbox}
+    root = session.root
+    found = labels(root, targets, session.directory)
+    if output and len(found) != 1:
+        raise InputError("--output takes one target", hint="build them one by one")
+    results = []
+    for label in found:
+        slot = memo.Slot(session.store_path, root, label, conditions)
+        result = memo.find(slot) or _build(session, label, accelerators, jobs, offline, sandbox)
+        if output:
+            _write(session, result, output)
+        results.append(result)
+    session.emit("build", {"targets": results}, lambda: "\n".join(map(_text, results)))
+
+
+def _accelerator(name: str) -> Accelerator:
+    if name not in list(Accelerator):
+        raise InputError(f"no accelerator {name!r}", hint=f"one of {', '.join(Accelerator)}")
+    return Accelerator(name)
+
+
+def _build(
+    session: Session,
+    label: Label,
+    accelerators: list[Accelerator],
+    jobs: int | None,
+    offline: bool,
+    sandbox: str,
+) -> dict[str, Any]:
+    from mpbuild.app.build import Options, build
+    from mpbuild.cli.progress import Progress
+
+    options = Options(
+        accelerators=tuple(accelerators), jobs=jobs or 0, offline=offline, sandbox=sandbox
+    )
+    with Progress(session) as progress:
+        return build(session.workspace(), label, session.store(), options, progress)
+
+
+def _write(session: Session, result: dict[str, Any], output: str) -> None:
+    from mpbuild.app.build import write_layout
+
+    folder = Path(session.directory, output)
+    write_layout(session.store(), Digest(result["package"]["digest"]), folder)
+    result["output"] = str(folder)
+
+
+def _text(result: dict[str, Any]) -> str:
+    package, actions = result["package"], result["actions"]
+    lines = [
+        f"{result['label']}  {package['digest']}",
+        f"  package  {human_size(package['size'])}"
+        + ("  partial: not every accelerator" if package["partial"] else "")
+        + ("" if result["hermetic"] else "  not hermetic: steps ran outside of a sandbox"),
+    ]
+    lines += [
+        f"  image    {image['accelerator']:<5} {image['digest']}  {human_size(image['size'])}"
+        for image in result["images"]
+    ]
+    lines.append(
+        f"  actions  {actions['total']}: {actions['run']} run, {actions['cached']} cached"
+        f"  ({result['seconds']:.1f} s)"
+    )
+    if "output" in result:
+        lines.append(f"  layout   {result['output']}")
+    return "\n".join(lines)

@@ -1,0 +1,105 @@
+"""What every command shares: global options, the workspace, the store, and how results go out."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mpbuild.base.errors import Finding
+
+if TYPE_CHECKING:
+    from mpbuild.app.workspace import OpenWorkspace
+    from mpbuild.effects.store import Store
+
+
+class Session(NamedTuple):
+    """The global options of one run."""
+
+    directory: Path
+    store_option: str | None
+    json: bool
+    color: bool
+    quiet: bool
+    verbose: bool
+
+    @property
+    def root(self) -> Path:
+        """The workspace's root."""
+        from mpbuild.app.targets import find_root
+
+        return find_root(self.directory)
+
+    def workspace(self) -> "OpenWorkspace":
+        """The workspace, read."""
+        from mpbuild.app.workspace import OpenWorkspace
+
+        return OpenWorkspace(self.root)
+
+    @property
+    def store_path(self) -> Path:
+        """Where the store is: the option, MPBUILD_STORE, the workspace file, the user's cache."""
+        from mpbuild.app.targets import store_path
+
+        return store_path(self.store_option, self.directory)
+
+    def store(self) -> "Store":
+        """The store, opened."""
+        from mpbuild.effects.store import Store
+
+        return Store(self.store_path)
+
+    def say(self, text: str) -> None:
+        """Progress for people, on standard error."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints it
+
+    def emit(
+        self,
+        command: str,
+        payload: Mapping[str, Any],
+        text: Callable[[], str],
+        *,
+        ok: bool = True,
+        findings: Sequence[Finding] = (),
+    ) -> None:
+        """The result, on standard output: one JSON object, or text and findings for people."""
+        if self.json:
+            out = {"schema": f"mpbuild.{command}/1", "ok": ok, **payload}
+            out["findings"] = [finding_json(finding) for finding in findings]
+            print(json.dumps(out, indent=2, ensure_ascii=False))  # noqa: T201 - the result
+            return
+        rendered = text()
+        if rendered:
+            print(rendered)  # noqa: T201 - the result
+        for finding in findings:
+            print(self.finding(finding), file=sys.stderr)  # noqa: T201 - for people
+
+    def finding(self, finding: Finding) -> str:
+        """A finding for people: place, message, hint."""
+        color = {"error": "31", "warning": "33", "note": "36"}[finding.severity]
+        head = f"{finding.severity}[{finding.code}]"
+        return f"{self.paint(head, color)} {finding}"
+
+    def paint(self, text: str, color: str) -> str:
+        """``text`` in a colour, where colours are wanted."""
+        return f"\x1b[{color}m{text}\x1b[0m" if self.color else text
+
+
+def finding_json(finding: Finding) -> dict[str, str]:
+    """A finding as docs/cli.md has it."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "where": finding.where,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def wants_color(choice: str) -> bool:
+    """Whether standard error takes colours: ``auto`` asks the terminal and NO_COLOR."""
+    if choice != "auto":
+        return choice == "always"
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -1,0 +1,87 @@
+"""``mpbuild store``: what the store holds, whether it is sound, making it smaller."""
+
+import click
+
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.units import human_size, size_in_bytes
+from mpbuild.cli.session import Session
+
+
+@click.group("store")
+def command() -> None:
+    """Look after the store."""
+
+
+@command.command("stats")
+@click.pass_obj
+def stats(session: Session) -> None:
+    """Count blobs, derivations and unpacked layers."""
+    from mpbuild.effects.storekeeping import stats as count
+
+    found = count(session.store())
+    payload = {
+        "path": str(session.store_path),
+        "blobs": found.blobs,
+        "bytes": found.bytes,
+        "derived": found.derived,
+        "trees": found.trees,
+        "tree_bytes": found.tree_bytes,
+    }
+    session.emit(
+        "store",
+        payload,
+        lambda: (
+            f"{session.store_path}\n"
+            f"  blobs    {found.blobs:>6}  {human_size(found.bytes)}\n"
+            f"  derived  {found.derived:>6}  made again when wanted\n"
+            f"  trees    {found.trees:>6}  {human_size(found.tree_bytes)}"
+        ),
+    )
+
+
+@command.command("verify")
+@click.pass_obj
+def verify(session: Session) -> int:
+    """Hash every blob; damaged ones are removed, and the exit status is 1."""
+    from mpbuild.effects.storekeeping import verify as check
+
+    damaged = check(session.store())
+    findings = [
+        Finding(
+            "content-mismatch",
+            f"the blob {digest} was damaged and has been removed",
+            str(session.store_path),
+            "fetch or build again",
+        )
+        for digest in damaged
+    ]
+    payload = {"missing": [str(digest) for digest in damaged], "removed": {"blobs": len(damaged)}}
+    text = "every blob is what its name says" if not damaged else ""
+    session.emit("store", payload, lambda: text, ok=not damaged, findings=findings)
+    return 1 if damaged else 0
+
+
+@command.command("gc")
+@click.option("--maximum", metavar="SIZE", help="Such as 20GiB; default: mpbuild.toml's.")
+@click.pass_obj
+def gc(session: Session, maximum: str | None) -> None:
+    """Remove leftovers and, down to SIZE, what can be fetched or made again."""
+    from mpbuild.effects.storekeeping import collect
+
+    limit = size_in_bytes(maximum) if maximum else _workspace_maximum(session)
+    removed = collect(session.store(), limit)
+    counts = ", ".join(f"{n} {kind}" for kind, n in removed.counts.items()) or "nothing"
+    session.emit(
+        "store",
+        {"removed": {**removed.counts, "bytes": removed.bytes}},
+        lambda: f"removed {counts} ({human_size(removed.bytes)})",
+    )
+
+
+def _workspace_maximum(session: Session) -> int | None:
+    """The workspace's own limit; none outside of a workspace."""
+    try:
+        _ = session.root
+    except InputError:
+        return None
+    return session.workspace().settings.store.maximum

@@ -1,0 +1,149 @@
+"""Debian packages as a layer, without maintainer scripts. Format version 1.
+
+The packages' own files come with merged /usr (``bin``, ``sbin``, ``lib`` and ``lib64`` are
+rewritten to ``usr/…``), owner root and modes 0755 or 0644: no set-user-id bit survives. What the
+scripts of a base would have made (users, the CA bundle, the /usr links) is made here, in the
+layer of the base alone. A package whose scripts need alternatives or diversions is refused.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from mpbuild.base.digest import Buffer
+from mpbuild.base.errors import InputError
+from mpbuild.derive import places
+from mpbuild.derive.layer import Loose, Node
+from mpbuild.derive.tree import Nodes
+from mpbuild.formats.deb import Deb, DebEntry, read_deb
+
+_MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_NEEDS_TABLE = ("update-alternatives --install", "dpkg-divert")
+_AUTHORITIES = "usr/share/ca-certificates/"
+
+_PASSWD = f"""root:x:0:0:root:/root:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+nonroot:x:{places.NONROOT}:{places.NONROOT}:nonroot:/tmp:/usr/sbin/nologin
+"""
+_GROUP = f"""root:x:0:
+nogroup:x:65534:
+nonroot:x:{places.NONROOT}:
+"""
+_NSSWITCH = """passwd: files
+group: files
+hosts: files dns
+services: files
+"""
+_VENV = """home = /usr/bin
+include-system-site-packages = false
+version = {python}
+executable = /usr/bin/python{python}
+"""
+_FOLDERS = {
+    "dev": 0o755,
+    "etc": 0o755,
+    "opt": 0o755,
+    "proc": 0o755,
+    "root": 0o700,
+    "run": 0o755,
+    "sys": 0o755,
+    "tmp": 0o1777,
+    "var/tmp": 0o1777,
+}
+
+
+def deb_nodes(debs: Mapping[str, Buffer], python: str, *, base: bool) -> tuple[Node, ...]:
+    """The nodes of ``debs`` (file name to bytes); ``base`` adds what every image needs once."""
+    nodes = Nodes()
+    for filename, data in sorted(debs.items()):
+        try:
+            _unpack(read_deb(data), nodes)
+        except InputError as error:
+            raise error.within(filename) from error
+    if base:
+        _finish(nodes, python)
+    return nodes.row()
+
+
+def _unpack(deb: Deb, nodes: Nodes) -> None:
+    for script, text in deb.scripts.items():
+        for need in _NEEDS_TABLE:
+            if need in text:
+                raise InputError(
+                    f"its {script} script runs {need.split()[0]}, and scripts are not run",
+                    code="not-supported-yet",
+                    hint="a link table for such packages is not supported yet",
+                )
+    entries = [entry._replace(path=_merged(entry.path)) for entry in deb.entries if entry.path]
+    for group in _same_files(entries):
+        _place(group, nodes)
+    fields = "".join(f"{key}: {value}\n" for key, value in deb.control.items())
+    nodes.text(f"var/lib/dpkg/status.d/{deb.name}", fields)
+
+
+def _merged(path: str) -> str:
+    first, _, _ = path.partition("/")
+    return f"usr/{path}" if first in _MERGED else path
+
+
+def _same_files(entries: Sequence[DebEntry]) -> list[list[DebEntry]]:
+    """Each file with all its hard links, every other entry alone."""
+    groups = {entry.path: [entry] for entry in entries if entry.kind != "hardlink"}
+    for entry in entries:
+        if entry.kind == "hardlink":
+            target = groups.get(_merged(entry.target))
+            if not target or target[0].kind != "file":
+                raise InputError(
+                    f"{entry.path} is a hard link to {entry.target}, which is no file here",
+                    code="layer-unsafe",
+                )
+            target.append(entry)
+    return list(groups.values())
+
+
+def _place(group: Sequence[DebEntry], nodes: Nodes) -> None:
+    entry = group[0]
+    if entry.kind == "directory":
+        nodes.folder(entry.path)
+    elif entry.kind == "symlink":
+        nodes.link(entry.path, entry.target)
+    else:
+        # The first name in the layer's order holds the bytes: archive order decides nothing.
+        first, *others = sorted((other.path for other in group), key=str.encode)
+        nodes.file(first, Loose(entry.content), executable=bool(entry.mode & 0o111))
+        for path in others:
+            nodes.hard_link(path, first, executable=bool(entry.mode & 0o111))
+
+
+def _finish(nodes: Nodes, python: str) -> None:
+    for path, mode in _FOLDERS.items():
+        nodes.folder(path, mode)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        nodes.folder(f"usr/{name}")
+        nodes.link(name, f"usr/{name}")
+    nodes.text("etc/passwd", _PASSWD)
+    nodes.text("etc/group", _GROUP)
+    nodes.text("etc/nsswitch.conf", _NSSWITCH)
+    _authorities(nodes)
+    _venv(nodes, python)
+
+
+def _authorities(nodes: Nodes) -> None:
+    """The CA bundle that ca-certificates' script would have concatenated."""
+    certificates = sorted(
+        path for path in nodes.paths() if path.startswith(_AUTHORITIES) and path.endswith(".crt")
+    )
+    if certificates:
+        bundle = b"".join(nodes.read(path).rstrip(b"\n") + b"\n" for path in certificates)
+        nodes.file("etc/ssl/certs/ca-certificates.crt", Loose(bundle))
+
+
+def _venv(nodes: Nodes, python: str) -> None:
+    """A virtual environment, so that wheels don't mix with Debian's dist-packages."""
+    if f"usr/bin/python{python}" not in nodes:
+        raise InputError(
+            f"no package of the base brings usr/bin/python{python}",
+            hint=f"list python{python}-minimal among the base's packages",
+        )
+    nodes.text(f"{places.VENV}/pyvenv.cfg", _VENV.format(python=python))
+    nodes.link(f"{places.VENV}/bin/python{python}", f"/usr/bin/python{python}")
+    for name in ("python3", "python"):
+        nodes.link(f"{places.VENV}/bin/{name}", f"python{python}")

@@ -1,0 +1,81 @@
+"""Which function derives which layer.
+
+A rule's version is the version of its format. One that ever made a released package is never
+changed or deleted, only joined by another.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from mpbuild.base.digest import Buffer
+from mpbuild.base.errors import InputError
+from mpbuild.derive import layer
+from mpbuild.derive.deb_layer import deb_nodes
+from mpbuild.derive.elf_needs import ElfScan, encode
+from mpbuild.derive.files_layer import file_nodes
+from mpbuild.derive.layer import Layer, Node, Visitor
+from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.derive.wheel_layer import wheel_nodes
+from mpbuild.formats import gzip
+
+Inputs = Mapping[str, Buffer]
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """A layer and, as canonical JSON, what its ELF files need and offer."""
+
+    layer: Layer
+    needs: bytes
+
+
+def derive(plan: LayerPlan, inputs: Inputs) -> Derived:
+    """Everything about a layer but its bytes, with every content of ``inputs`` checked."""
+    scan = ElfScan()
+    made = layer.establish(_nodes(plan, inputs), scan)
+    return Derived(made, encode(scan.needs()))
+
+
+def blob(plan: LayerPlan, inputs: Inputs) -> Iterator[Buffer]:
+    """The layer's compressed bytes; whoever takes them compares digests."""
+    return layer.blob(_nodes(plan, inputs))
+
+
+def unpack(plan: LayerPlan, inputs: Inputs, visitor: Visitor) -> Iterator[Buffer]:
+    """The layer's plain bytes, while ``visitor`` sees its files."""
+    return layer.plain(_nodes(plan, inputs), visitor)
+
+
+def _nodes(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    function = _FUNCTIONS.get((plan.rule, plan.version))
+    if function is None or plan.codec != gzip.CODEC:
+        raise InputError(
+            f"this mpbuild can't derive {plan.rule} version {plan.version} with {plan.codec}",
+            code="not-supported-yet",
+            hint="a newer mpbuild made this package",
+        )
+    return function(plan, inputs)
+
+
+def _wheels(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    return wheel_nodes(inputs, str(plan.parameters["python"]))
+
+
+def _debs(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    return deb_nodes(inputs, str(plan.parameters["python"]), base=bool(plan.parameters["base"]))
+
+
+def _files(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    return file_nodes(inputs, plan.executable)
+
+
+def _stored(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    return file_nodes(inputs, plan.executable, stored=True)
+
+
+_FUNCTIONS: dict[tuple[str, int], Callable[[LayerPlan, Inputs], tuple[Node, ...]]] = {
+    (WHEELS, 1): _wheels,
+    (DEBS, 1): _debs,
+    (FILES, 1): _files,
+    (STORED, 1): _stored,
+}

@@ -1,0 +1,18 @@
+"""Where things stand in an image: fixed, because paths decide digests."""
+
+VENV = "opt/venv"
+MODEL = "opt/model"
+SOURCES = f"{MODEL}/src"
+WEIGHTS = f"{MODEL}/weights"
+LOCKS = f"{MODEL}/locks"
+SPEC = f"{MODEL}/spec.json"
+RUNTIME = "opt/mpbuild"
+ENTRY_POINT = f"{RUNTIME}/bin/mpbuild-run"
+LIBRARIES = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
+
+NONROOT = 65532
+
+
+def site_packages(python: str) -> str:
+    """The folder wheels are installed in, for an interpreter such as ``"3.11"``."""
+    return f"{VENV}/lib/python{python}/site-packages"

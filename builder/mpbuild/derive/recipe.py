@@ -1,0 +1,159 @@
+"""The recipe: which layers make an image or the root of a step, from what, in which order.
+
+A pure function of the core spec, the locks and the names of the source files. Layers stand from
+what changes rarely to what changes often: base, further Debian packages, large wheels one each,
+small ones in groups, the runtime, code, weights one each, and last the spec with the locks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.derive import places
+from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
+from mpbuild.formats.deblock import DebianLock, DebianPackage, filename
+from mpbuild.formats.pylock import PythonLock, PythonPackage
+from mpbuild.spec.model import Model
+from mpbuild.spec.paths import import_root
+
+OWN_LAYER_SIZE = 1 << 20
+OWN_LAYERS = 36
+GROUPS = 8
+
+
+class Locks(msgspec.Struct, frozen=True):
+    """The two locks of one environment."""
+
+    python: PythonLock
+    debian: DebianLock
+
+
+class SourceFile(msgspec.Struct, frozen=True, order=True):
+    """A file of the workspace that ``core.sources`` matched: path, from the model's folder."""
+
+    path: str
+    pattern: str
+    executable: bool = False
+
+
+def environment_layers(locks: Locks, python: str) -> tuple[LayerPlan, ...]:
+    """The layers of an environment alone: what a step sees as its root."""
+    debs = locks.debian.packages
+    return (
+        *_debian("base", [package for package in debs if package.base], python, base=True),
+        *_debian("system", [package for package in debs if not package.base], python, base=False),
+        *_wheels(locks.python.packages, python),
+    )
+
+
+def image_layers(
+    model: Model,
+    accelerator: Accelerator,
+    locks: Mapping[str, Locks],
+    sources: Sequence[SourceFile],
+    runtime: Iterable[str],
+) -> tuple[LayerPlan, ...]:
+    """All layers of the image for ``accelerator``.
+
+    ``locks`` are those of every environment by name; ``runtime`` names the files of
+    mpbuild_runtime, relative to its parent folder.
+    """
+    return (
+        *environment_layers(locks[accelerator], model.environment.python),
+        _runtime(runtime),
+        _code(sources),
+        *_weights(model),
+        _dossier(model, accelerator),
+    )
+
+
+def lock_environments(model: Model, accelerator: Accelerator) -> tuple[str, ...]:
+    """The environments whose locks an image carries: its own, then those of the steps."""
+    steps = {step.environment for step in model.steps}
+    return (accelerator, *sorted(steps - {accelerator}))
+
+
+def source_destination(source: SourceFile) -> str:
+    """Where a source file stands in an image: below the sources' place, without its root."""
+    root = import_root(source.pattern)
+    relative = source.path.removeprefix(root).lstrip("/") if root else source.path
+    return f"{places.SOURCES}/{relative}"
+
+
+def _debian(
+    title: str, packages: Sequence[DebianPackage], python: str, *, base: bool
+) -> Iterable[LayerPlan]:
+    if packages:
+        yield LayerPlan(
+            rule=DEBS,
+            title=f"{title}: {len(packages)} Debian packages",
+            inputs={
+                filename(package.name, package.version, package.architecture): package.sha256
+                for package in packages
+            },
+            parameters={"python": python, "base": base},
+        )
+
+
+def _wheels(packages: Sequence[PythonPackage], python: str) -> Iterable[LayerPlan]:
+    large = sorted(packages, key=lambda p: (-p.wheel.size, p.name))[:OWN_LAYERS]
+    own = [p for p in packages if p in large and p.wheel.size >= OWN_LAYER_SIZE]
+    groups: dict[int, list[PythonPackage]] = {}
+    for package in packages:
+        if package not in own:
+            groups.setdefault(_group(package.name), []).append(package)
+    for members in (*([package] for package in own), *(groups[n] for n in sorted(groups))):
+        yield LayerPlan(
+            rule=WHEELS,
+            title=", ".join(f"{package.name} {package.version}" for package in members),
+            inputs={package.wheel.filename: package.wheel.sha256 for package in members},
+            parameters={"python": python},
+        )
+
+
+def _group(name: str) -> int:
+    """By name alone, so that a new package disturbs one group of small wheels."""
+    return int(Digest.of(name.encode()).hex[:8], 16) % GROUPS
+
+
+def _runtime(files: Iterable[str]) -> LayerPlan:
+    inputs: dict[str, Digest | Leaf] = {
+        f"{places.RUNTIME}/{name}": Leaf("runtime", name) for name in sorted(files)
+    }
+    inputs[places.ENTRY_POINT] = Leaf("runtime", "mpbuild_runtime/mpbuild-run")
+    return LayerPlan(
+        rule=FILES, title="mpbuild runtime", inputs=inputs, executable=(places.ENTRY_POINT,)
+    )
+
+
+def _code(sources: Sequence[SourceFile]) -> LayerPlan:
+    return LayerPlan(
+        rule=FILES,
+        title="code",
+        inputs={source_destination(s): Leaf("source", s.path) for s in sorted(sources)},
+        executable=tuple(source_destination(s) for s in sorted(sources) if s.executable),
+    )
+
+
+def _weights(model: Model) -> Iterable[LayerPlan]:
+    for weight in model.core.weights:
+        leaf = (
+            Leaf("step", f"{weight.step}/{weight.output}")
+            if weight.step
+            else Leaf("source", str(weight.path))
+        )
+        yield LayerPlan(
+            rule=STORED,
+            title=f"weights {weight.name} {weight.version}",
+            inputs={f"{places.WEIGHTS}/{weight.name}": leaf},
+        )
+
+
+def _dossier(model: Model, accelerator: Accelerator) -> LayerPlan:
+    inputs: dict[str, Digest | Leaf] = {places.SPEC: Leaf("spec", "spec.json")}
+    for environment in lock_environments(model, accelerator):
+        for name in (f"pylock.{environment}.toml", f"debian.{environment}.toml"):
+            inputs[f"{places.LOCKS}/{name}"] = Leaf("lock", name)
+    return LayerPlan(rule=FILES, title="spec and locks", inputs=inputs)

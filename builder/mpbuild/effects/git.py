@@ -1,0 +1,35 @@
+"""The state of the repository a workspace is in."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from mpbuild.formats.record import Source
+
+
+def source(root: Path) -> Source:
+    """The commit, and whether anything differs from it; no commit outside of a repository.
+
+    Where git is missing or refuses (a repository of another user), nothing is known: dirty.
+    """
+    commit = _git(root, "rev-parse", "--verify", "HEAD")
+    status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".")
+    return Source(commit.strip() if commit else None, status is None or bool(status.strip()))
+
+
+def _git(root: Path, *words: str) -> str | None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,138 @@
+"""Executing steps: actions that run a command in a sandbox and leave files."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import AnswerError, InputError, MpbuildError, WorldError
+from mpbuild.effects.sandbox import Bind, Cell, Sandbox
+from mpbuild.effects.staging import checked, collect, stage
+from mpbuild.effects.supervise import Completed
+from mpbuild.engine.action import Action, Output, Result
+
+WORK = "/work"
+OUT = "/out"
+_PLACEHOLDER = "{out}"
+_TAIL_LINES = 40
+_LINE_LENGTH = 400
+_UNPRINTABLE = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "?")
+
+
+class Store(Protocol):
+    """What executors need of the content-addressed store."""
+
+    def blob(self, digest: Digest, /) -> Path:
+        """The file of that digest. Mode 0444 and dated 1980, it is linked; else it is copied."""
+
+    def tree(self, diff_id: Digest, /) -> Path:
+        """The folder that holds that layer unpacked."""
+
+    def keep(self, path: Path, /) -> Output:
+        """Move a file into the store."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh private folder on the store's filesystem, removed after use."""
+
+
+class StepExecutor:
+    """Runs steps by a sandbox.
+
+    A step finds its inputs, read-only, below ``/work`` and runs in ``parameters["cwd"]`` there;
+    it leaves its outputs in ``/out``, for which ``{out}`` stands in its command. Its root is the
+    action's layers, its environment the action's.
+    """
+
+    def __init__(self, sandbox: Sandbox, store: Store) -> None:
+        self._sandbox = sandbox
+        self._store = store
+
+    def run(self, action: Action, timeout_ms: int) -> Result:
+        """Run ``action`` and keep what it made.
+
+        Raises AnswerError (``step-failed``) with the end of its log where it fails, takes longer
+        than ``timeout_ms`` or lacks an output; InputError (``output-undeclared``) where it
+        leaves anything else.
+        """
+        with told_by(action), self._store.scratch() as folder:
+            work, out = prepare(action, self._store, folder)
+            completed = self._sandbox.run(
+                Cell(
+                    layers=tuple(self._store.tree(diff_id) for diff_id in action.root),
+                    command=command_of(action, OUT),
+                    binds={WORK: Bind(work), OUT: Bind(out, writable=True)},
+                    environment=action.environment,
+                    cwd=f"{WORK}/{working_folder(action)}",
+                    timeout_ms=timeout_ms,
+                )
+            )
+            return Result(judge(action, completed, out, self._store), sandboxed=True)
+
+
+def prepare(action: Action, store: Store, folder: Path) -> tuple[Path, Path]:
+    """The folder with the action's inputs and the empty one for its outputs, in ``folder``."""
+    work, out = folder / "work", folder / "out"
+    (work / working_folder(action)).mkdir(parents=True)
+    blobs = {name: store.blob(digest) for name, digest in action.inputs.items()}
+    stage(blobs, action.executable, work)
+    out.mkdir()
+    out.chmod(0o755)
+    return work, out
+
+
+def working_folder(action: Action) -> str:
+    """Where below its inputs the action runs; ``.`` unless its parameters say otherwise."""
+    folder = str(action.parameters.get("cwd", "."))
+    return folder if folder == "." else checked(folder)
+
+
+def command_of(action: Action, out: str) -> tuple[str, ...]:
+    """The action's command, with the place for its outputs put in."""
+    return tuple(word.replace(_PLACEHOLDER, out) for word in action.command)
+
+
+def judge(action: Action, completed: Completed, out: Path, store: Store) -> dict[str, Output]:
+    """Keep the outputs of a command that succeeded and made what it was to; raise elsewhere."""
+    tail = _tail(completed.log)
+    if not completed.succeeded:
+        raise AnswerError(completed.reason + tail, hint=_hint(completed))
+    try:
+        outputs = collect(out, action.outputs)
+    except AnswerError as error:
+        raise AnswerError(error.findings[0].message + tail) from error
+    return {name: store.keep(path) for name, path in outputs.items()}
+
+
+@contextmanager
+def told_by(action: Action) -> Iterator[None]:
+    """Let every error from inside say whose it is, and faults of the disk be ours."""
+    where = f"step {action.parameters.get('name', action.rule)}"
+    try:
+        yield
+    except MpbuildError as error:
+        raise error.within(where) from error
+    except OSError as error:
+        raise _fault(error).within(where) from error
+
+
+def _fault(error: OSError) -> MpbuildError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorldError(str(error), code="disk-full", hint="free some space in the store's disk")
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(str(error), hint="use a shorter path")
+    return WorldError(f"cannot run it: {error}", code="sandbox-unavailable")
+
+
+def _hint(completed: Completed) -> str:
+    if completed.timed_out:
+        return "give it a longer timeout"
+    return "it may have run out of memory" if completed.status == 128 + 9 else ""
+
+
+def _tail(log: bytes) -> str:
+    """The last lines of a log, fit for a terminal, below the message they belong to."""
+    text = log.decode("utf-8", "backslashreplace").replace("\r", "\n").translate(_UNPRINTABLE)
+    lines = [line[:_LINE_LENGTH] for line in text.split("\n") if line.strip()]
+    return "".join(f"\n  | {line}" for line in lines[-_TAIL_LINES:])

@@ -1,0 +1,239 @@
+"""The store: blobs by digest, results by action key, trees by diff_id, how blobs are derived.
+
+Everything is written beside its place and renamed into it, so a reader sees all of a thing or
+nothing of it, whoever is killed when. All but ``blobs`` can be deleted at any time. Layout:
+
+- ``blobs/sha256/<hex>``: inputs, leaves and small documents; a derived layer may be absent
+- ``derived/<hex>``: the action that derives the layer of that digest or diff_id
+- ``results/<hex>``: action key to result
+- ``trees/<hex>``: a layer unpacked once, by diff_id
+- ``last/<hex>``: a target's memo, by digest of workspace path and label
+- ``partial/<hex>``: a download that goes on where it stopped
+- ``scratch/``: what running processes are writing
+- ``lock``: held by every process that uses the store
+"""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mpbuild.base import canonical, epoch
+from mpbuild.base.coding import plain, typed
+from mpbuild.base.digest import Buffer, Digest, Hasher
+from mpbuild.base.errors import InputError, WorldError
+from mpbuild.effects.atomic import write_new
+from mpbuild.engine.action import Action, Output, Result
+
+_CHUNK = 1 << 20
+
+
+class Store:
+    """One folder that any number of processes share."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            for name in (
+                "blobs/sha256",
+                "derived",
+                "results",
+                "trees",
+                "last",
+                "partial",
+                "scratch",
+            ):
+                (path / name).mkdir(parents=True, exist_ok=True)
+            # Held while this process lives: only who has the store alone may delete from it.
+            self.presence = (path / "lock").open("w")
+            fcntl.flock(self.presence, fcntl.LOCK_SH)
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    # ---- blobs
+
+    def blob(self, digest: Digest) -> Path:
+        """Where the blob is, or would be."""
+        return self.path / "blobs" / "sha256" / digest.hex
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the blob itself is here."""
+        return self.blob(digest).is_file()
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob, checked against its digest."""
+        with self.mapped(digest) as data:
+            content = bytes(data)
+        if Digest.of(content) != digest:
+            raise InputError(
+                f"the blob {digest} has other bytes than its digest says",
+                where=str(self.blob(digest)),
+                hint="delete the file; `mpbuild store verify` finds all of them",
+                code="content-mismatch",
+            )
+        return content
+
+    @contextlib.contextmanager
+    def mapped(self, digest: Digest) -> Iterator[memoryview]:
+        """The bytes of a blob, mapped; the view must not outlive the block."""
+        try:
+            with self.blob(digest).open("rb") as file:
+                if os.fstat(file.fileno()).st_size == 0:
+                    yield memoryview(b"")
+                    return
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"the blob {digest} is not in the store",
+                where=str(self.path),
+                hint="run `mpbuild fetch`",
+                code="content-mismatch",
+            ) from error
+        yield memoryview(mapping)
+
+    def put(self, chunks: Iterable[Buffer]) -> Output:
+        """Keep a stream of bytes."""
+        hasher = Hasher()
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.path / "scratch", delete=False) as file:
+                try:
+                    for chunk in chunks:
+                        hasher.write(chunk)
+                        file.write(chunk)
+                    file.flush()
+                    self._seal(file.fileno())
+                    Path(file.name).replace(self.blob(hasher.digest))
+                finally:
+                    Path(file.name).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        return Output(hasher.digest, hasher.size)
+
+    def put_bytes(self, data: bytes) -> Digest:
+        """Keep some bytes."""
+        digest = Digest.of(data)
+        if not self.has(digest):
+            self.put([data])
+        return digest
+
+    def keep(self, path: Path) -> Output:
+        """Move a file of this filesystem into the store, hashing it."""
+        hasher = Hasher()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                hasher.write(chunk)
+            self._seal(file.fileno())
+        path.replace(self.blob(hasher.digest))
+        return Output(hasher.digest, hasher.size)
+
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Move a file whose digest was checked while it was written."""
+        with path.open("rb") as file:
+            self._seal(file.fileno())
+        path.replace(self.blob(digest))
+
+    # ---- results and derivations
+
+    def find(self, key: Digest) -> Result | None:
+        """The result under ``key``, unless a blob it needs is gone or its file is damaged."""
+        data = self._load("results", key)
+        if data is None:
+            return None
+        try:
+            result = typed(canonical.decode(data), Result)
+        except InputError:
+            return None
+        needed = (o.digest for o in result.outputs.values() if o.diff_id is None)
+        return result if all(self.has(digest) for digest in needed) else None
+
+    def remember(self, action: Action, result: Result) -> None:
+        """Keep a result under the action's key and, of layers, how to derive them again."""
+        for output in result.outputs.values():
+            if output.diff_id is not None:
+                document = canonical.encode(plain(action))
+                self._save("derived", output.digest, document)
+                self._save("derived", output.diff_id, document)
+        self._save("results", action.key, canonical.encode(plain(result)))
+
+    def derivation(self, digest: Digest) -> Action | None:
+        """The action that derives the layer with this digest or diff_id."""
+        data = self._load("derived", digest)
+        try:
+            return typed(canonical.decode(data), Action) if data is not None else None
+        except InputError:
+            return None
+
+    # ---- trees
+
+    def tree(self, diff_id: Digest) -> Path:
+        """Where the unpacked layer is, or would be."""
+        return self.path / "trees" / diff_id.hex
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A fresh private folder on this filesystem, removed afterwards."""
+        try:
+            folder = Path(tempfile.mkdtemp(dir=self.path / "scratch"))
+            try:
+                yield folder
+            finally:
+                remove_tree(folder)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    @contextlib.contextmanager
+    def lock(self, digest: Digest) -> Iterator[None]:
+        """Hold a name against other processes; the file stays, empty."""
+        path = self.path / "scratch" / f"{digest.hex}.lock"
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    # ---- files
+
+    def _load(self, kind: str, name: Digest) -> bytes | None:
+        try:
+            return (self.path / kind / name.hex).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _save(self, kind: str, name: Digest, data: bytes) -> None:
+        final = self.path / kind / name.hex
+        try:
+            write_new(self.path / "scratch", final, data)
+        except OSError as error:
+            raise disk_error(error, final) from error
+
+    @staticmethod
+    def _seal(descriptor: int) -> None:
+        """Read-only, dated as everything is, and on disk before it has its name.
+
+        Steps see blobs as they are, by hard links: so the mode and the time must say nothing.
+        """
+        os.fchmod(descriptor, 0o444)
+        os.utime(descriptor, (epoch.SECONDS, epoch.SECONDS))
+        os.fsync(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder, also where subfolders lack the write bit."""
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            Path(folder).chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def disk_error(error: OSError, path: Path) -> WorldError:
+    """What the operating system said about ``path``, as our error."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return WorldError(
+        f"{error.strerror or error}",
+        where=str(error.filename or path),
+        hint="free some space, or choose another store with --store" if full else "",
+        code="disk-full" if full else "store-unusable",
+    )

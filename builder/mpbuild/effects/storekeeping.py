@@ -1,0 +1,134 @@
+"""Looking after a store: what it holds, whether it is sound, and making it smaller."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import WorldError
+from mpbuild.effects.store import Store, disk_error, remove_tree
+
+_CHUNK = 1 << 20
+# What else there is can be made again; within a kind the longest unused goes first.
+_DISPENSABLE = ("partial", "trees", "derived", "results", "last")
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Counts, and sizes in bytes; ``derived`` counts layers that need no blob."""
+
+    blobs: int
+    bytes: int
+    derived: int
+    trees: int
+    tree_bytes: int
+
+
+class Removed(msgspec.Struct):
+    """How many things were removed, by kind, and the bytes they took."""
+
+    counts: dict[str, int] = {}
+    bytes: int = 0
+
+    def add(self, kind: str, size: int) -> None:
+        """One more."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.bytes += size
+
+
+class _Thing(msgspec.Struct, frozen=True):
+    kind: str
+    path: Path
+    size: int
+    used: float
+
+
+def stats(store: Store) -> Stats:
+    """What the store holds."""
+    blobs = list(_things(store, "blobs/sha256"))
+    trees = list(_things(store, "trees"))
+    return Stats(
+        blobs=len(blobs),
+        bytes=sum(thing.size for thing in blobs),
+        derived=sum(1 for _ in (store.path / "derived").iterdir()),
+        trees=len(trees),
+        tree_bytes=sum(thing.size for thing in trees),
+    )
+
+
+def verify(store: Store) -> list[Digest]:
+    """Hash every blob; remove those whose bytes are not what their name says, and name them."""
+    damaged = []
+    for thing in _things(store, "blobs/sha256"):
+        digest = Digest.from_hex(thing.path.name)
+        with thing.path.open("rb") as file:
+            if Digest.of_chunks(iter(lambda: file.read(_CHUNK), b"")) != digest:
+                damaged.append(digest)
+        if damaged and damaged[-1] == digest:
+            thing.path.unlink()
+    return damaged
+
+
+def collect(store: Store, maximum: int | None) -> Removed:
+    """Remove what killed processes left and, down to ``maximum`` bytes, what can be had again.
+
+    First what is merely kept at hand, then blobs, the longest unused first. Raises WorldError
+    while another process uses the store.
+    """
+    try:
+        fcntl.flock(store.presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WorldError(
+            "another process uses the store",
+            where=str(store.path),
+            hint="try again when no build runs",
+            code="store-in-use",
+        ) from error
+    try:
+        return _collect(store, maximum)
+    except OSError as error:
+        raise disk_error(error, store.path) from error
+    finally:
+        fcntl.flock(store.presence, fcntl.LOCK_SH)
+
+
+def _collect(store: Store, maximum: int | None) -> Removed:
+    removed = Removed()
+    for thing in _things(store, "scratch"):
+        _remove(thing, removed)
+    if maximum is None:
+        return removed
+    kinds = [list(_things(store, kind)) for kind in (*_DISPENSABLE, "blobs/sha256")]
+    total = sum(thing.size for things in kinds for thing in things)
+    for things in kinds:
+        for thing in sorted(things, key=lambda thing: thing.used):
+            if total <= maximum:
+                return removed
+            _remove(thing, removed)
+            total -= thing.size
+    return removed
+
+
+def _things(store: Store, kind: str) -> Iterator[_Thing]:
+    with os.scandir(store.path / kind) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = Path(entry.path)
+            seen = entry.stat(follow_symlinks=False)
+            size = _tree_size(path) if entry.is_dir(follow_symlinks=False) else seen.st_size
+            yield _Thing(kind.partition("/")[0], path, size, max(seen.st_atime, seen.st_mtime))
+
+
+def _tree_size(path: Path) -> int:
+    return sum(
+        os.lstat(f"{folder}/{name}").st_size for folder, _, files in os.walk(path) for name in files
+    )
+
+
+def _remove(thing: _Thing, removed: Removed) -> None:
+    if thing.path.is_dir() and not thing.path.is_symlink():
+        remove_tree(thing.path)
+    else:
+        thing.path.unlink(missing_ok=True)
+    removed.add(thing.kind, thing.size)

@@ -1,0 +1,68 @@
+"""Unpacking: the files of a layer as a folder, written where nothing can lead outside."""
+
+import os
+from pathlib import Path
+from typing import IO, Protocol
+
+from mpbuild.base import epoch
+from mpbuild.base.digest import Buffer
+from mpbuild.formats.tar import Entry
+
+_TIMES = (epoch.SECONDS, epoch.SECONDS)
+
+
+class HasEntry(Protocol):
+    """Anything with a tar entry."""
+
+    @property
+    def entry(self) -> Entry:
+        """What to make."""
+
+
+class Unpacker:
+    """A visitor that writes files below ``root``, a folder that must be fresh and ours.
+
+    Entries have been checked as a set (``tar.check_tree``): no path leads through a link, so
+    plain joins stay inside. Owner is whoever runs this; every time is the epoch.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._file: IO[bytes] | None = None
+        self._modes: list[tuple[Path, int]] = []
+
+    def begin(self, node: HasEntry) -> None:
+        """The next entry; the file before is complete."""
+        self._close()
+        entry = node.entry
+        path = self._root / entry.path
+        if entry.kind == "directory":
+            path.mkdir(mode=0o755, exist_ok=True)
+            self._modes.append((path, entry.mode))
+        elif entry.kind == "symlink":
+            path.symlink_to(entry.target)
+            os.utime(path, _TIMES, follow_symlinks=False)
+        elif entry.kind == "hardlink":
+            os.link(self._root / entry.target, path, follow_symlinks=False)
+        else:
+            self._file = path.open("xb")
+            os.fchmod(self._file.fileno(), entry.mode)
+
+    def write(self, data: Buffer, /) -> None:
+        """Content of the file begun last."""
+        assert self._file is not None, "only files have content"
+        self._file.write(data)
+
+    def close(self) -> None:
+        """After the last entry: directories get their modes, deepest first."""
+        self._close()
+        for path, mode in reversed(self._modes):
+            path.chmod(mode)
+            os.utime(path, _TIMES)
+
+    def _close(self) -> None:
+        if self._file:
+            self._file.flush()
+            os.utime(self._file.fileno(), _TIMES)
+            self._file.close()
+            self._file = None

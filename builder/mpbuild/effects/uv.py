@@ -1,0 +1,242 @@
+"""uv, the resolver: run with nothing of the user's but what it needs, every warning an error."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError, MpbuildError, WorldError
+from mpbuild.effects.indexes import Index
+from mpbuild.effects.web import redacted
+
+# Everything else, UV_CONSTRAINT and its kind among them, would change what is resolved.
+_PASSED = frozenset(
+    {
+        *("PATH", "HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR", "UV_HTTP_TIMEOUT"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "UV_SYSTEM_CERTS"),
+        *("NETRC", "UV_KEYRING_PROVIDER"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    }
+)
+_NEWEST = 40  # uv names targets up to manylinux_2_40
+
+_ONLY_SOURCE = re.compile(r"Wheels are required for `([^`]+)`")
+_UNREACHABLE = re.compile(r"could not be queried|network was disabled|lack of valid authentication")
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+Pin = tuple[str, str]
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A wheel that could serve, where it is today, and what the index says of it."""
+
+    filename: str
+    url: str
+    sha256: Digest | None
+    size: int | None
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """A package at the version uv chose, with every wheel that fits the platform."""
+
+    name: str
+    version: str
+    wheels: tuple[Candidate, ...]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What wheels must run on: a Python ("3.11") and a glibc (2, 36), on linux/amd64."""
+
+    python: str
+    glibc: tuple[int, int]
+
+
+class Uv(msgspec.Struct, frozen=True):
+    """The uv that came with mpbuild, and the process environment to take settings from."""
+
+    binary: str
+    environ: Mapping[str, str]
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str]) -> "Uv":
+        """The binary of the installed ``uv`` wheel; raise WorldError where there is none."""
+        try:
+            import uv
+
+            return cls(uv.find_uv_bin(), environ)
+        except (ImportError, OSError) as error:
+            raise WorldError(
+                "the resolver uv is not installed",
+                hint="install mpbuild again: uv is one of its dependencies",
+            ) from error
+
+    def version(self) -> str:
+        """``"uv"`` and the version."""
+        run = self._run(["--version"], "", Index(), Path("/"))
+        return " ".join(run.stdout.split()[:2])
+
+    def compile(
+        self,
+        requirements: Sequence[str],
+        target: Target,
+        index: Index,
+        *,
+        constraints: Sequence[str] = (),
+        preferences: Iterable[Pin] = (),
+        released_before: str = "",
+    ) -> tuple[Resolved, ...]:
+        """Resolve ``requirements`` to wheels; versions in ``preferences`` stay where they can.
+
+        ``released_before`` is a moment in RFC 3339; younger files don't count. Raises InputError
+        (spec-invalid) where there is no solution or uv warns of anything, WorldError
+        (fetch-failed) where the index can't be read.
+        """
+        options = ["--exclude-newer", released_before] if released_before else []
+        with tempfile.TemporaryDirectory() as folder:
+            cwd = Path(folder)
+            if constraints:
+                (cwd / "constraints.txt").write_text("\n".join(constraints), "utf-8")
+                options += ["-c", "constraints.txt"]
+            (cwd / "pylock.toml").write_text(_existing(preferences), "utf-8")
+            options += ["-o", "pylock.toml"]
+            run = self._compile(requirements, target, index, options, cwd)
+        if run.returncode:
+            _fail(run, index)
+        _refuse_warnings(run.stderr)
+        return _parse(run.stdout)
+
+    def locate(self, pins: Iterable[Pin], python: str, index: Index) -> dict[Digest, str]:
+        """Where the wheels of exactly these versions are today: sha256 to address.
+
+        Addresses are for use now and never written. They carry the index's login where they are
+        on its host. Raises WorldError (fetch-failed) where the index no longer has a version.
+        """
+        exact = [f"{name}=={version}" for name, version in pins]
+        if not exact:
+            return {}
+        with tempfile.TemporaryDirectory() as folder:
+            target = Target(python, (2, _NEWEST))
+            run = self._compile(exact, target, index, ["--no-deps"], Path(folder))
+        if run.returncode:
+            raise WorldError(
+                f"uv can't say where the locked wheels are: {_told(run.stderr)}",
+                hint="if a release was withdrawn, `mpbuild lock` finds another",
+            )
+        wheels = [wheel for package in _parse(run.stdout) for wheel in package.wheels]
+        return {wheel.sha256: index.with_login(wheel.url) for wheel in wheels if wheel.sha256}
+
+    def _compile(
+        self,
+        requirements: Sequence[str],
+        target: Target,
+        index: Index,
+        options: Sequence[str],
+        cwd: Path,
+    ) -> "subprocess.CompletedProcess[str]":
+        platform = f"x86_64-manylinux_2_{min(target.glibc[1], _NEWEST)}"
+        words = "pip compile --no-header --no-progress --color never --format pylock.toml"
+        return self._run(
+            [
+                *words.split(),
+                *("--only-binary", ":all:", "-p", sys.executable),
+                *("--python-version", target.python, "--python-platform", platform),
+                *options,
+                "-",
+            ],
+            "\n".join(requirements),
+            index,
+            cwd,
+        )
+
+    def _run(
+        self, words: Sequence[str], stdin: str, index: Index, cwd: Path
+    ) -> "subprocess.CompletedProcess[str]":
+        try:
+            return subprocess.run(
+                [self.binary, *words],
+                input=stdin,
+                cwd=cwd,
+                env=_environment(self.environ, index),
+                capture_output=True,
+                check=False,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise WorldError(f"uv does not start: {error}") from error
+
+
+def _environment(environ: Mapping[str, str], index: Index) -> dict[str, str]:
+    """The address goes in here and not among the words, which every user of a machine can see."""
+    passed = {name: value for name, value in environ.items() if name in _PASSED}
+    if "SSL_CERT_FILE" not in passed and environ.get("REQUESTS_CA_BUNDLE"):
+        passed["SSL_CERT_FILE"] = environ["REQUESTS_CA_BUNDLE"]
+    own = {"UV_DEFAULT_INDEX": index.url} if index.url else {}
+    return passed | own | {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _existing(pins: Iterable[Pin]) -> str:
+    """The least that uv takes for an existing lock."""
+    packages = [f'[[packages]]\nname = "{name}"\nversion = "{version}"' for name, version in pins]
+    head = 'lock-version = "1.0"\ncreated-by = "mpbuild"'
+    return "\n".join([head, *(packages or ["packages = []"]), ""])
+
+
+def _fail(run: "subprocess.CompletedProcess[str]", index: Index) -> NoReturn:
+    said = _told(run.stderr)
+    if "No solution found" not in said or _UNREACHABLE.search(said):
+        at = f" at {redacted(index.url)}" if index.url else ""
+        raise WorldError(f"uv could not resolve with the index{at}:\n{said}")
+    source = _ONLY_SOURCE.search(said)
+    if source:
+        raise InputError(
+            f"{source.group(1)} has no wheel for this Python and platform:\n{said}",
+            hint="mpbuild installs wheels only: choose another version, or build one into an index",
+        )
+    raise InputError(f"the dependencies can't be resolved:\n{said}")
+
+
+def _refuse_warnings(stderr: str) -> None:
+    warnings = [line for line in _told(stderr).split("\n") if line.startswith("warning: ")]
+    if not warnings:
+        return
+    told = "; ".join(warning.removeprefix("warning: ") for warning in warnings)
+    undated = "missing an upload date" in told
+    hint = "this index dates no files: lock without a cooldown" if undated else ""
+    raise InputError(f"uv warns, so the lock would not be what was asked for: {told}", hint=hint)
+
+
+def _told(stderr: str) -> str:
+    lines = redacted(_ANSI.sub("", stderr)).strip().split("\n")
+    return "\n".join(line for line in lines if not line.startswith("Resolved "))[-4000:]
+
+
+def _parse(text: str) -> tuple[Resolved, ...]:
+    try:
+        packages = tomllib.loads(text).get("packages", [])
+        return tuple(_resolved(package) for package in packages)
+    except MpbuildError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WorldError(f"this uv gives a lock that mpbuild can't read: {error!r}") from error
+
+
+def _resolved(package: Mapping[str, Any]) -> Resolved:
+    wheels = tuple(_candidate(wheel) for wheel in package.get("wheels", ()))
+    return Resolved(package["name"], package["version"], wheels)
+
+
+def _candidate(wheel: Mapping[str, Any]) -> Candidate:
+    url = wheel["url"]
+    filename = wheel.get("name") or unquote(urlsplit(url).path.rsplit("/", 1)[-1])
+    digits = wheel["hashes"].get("sha256")
+    return Candidate(filename, url, Digest.from_hex(digits) if digits else None, wheel.get("size"))

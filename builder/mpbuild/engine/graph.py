@@ -1,0 +1,75 @@
+"""Tasks are actions whose inputs may be outputs of other tasks; a graph has no cycles."""
+
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.engine.action import Action, Result
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """An output of another task."""
+
+    task: str
+    output: str
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """An action to be completed: ``inputs`` and ``root`` come from other tasks.
+
+    ``root`` takes the diff_ids of layers. ``timeout_ms`` bounds the run and is no part of the
+    key, because it can't change what a run that ends in time gives.
+    """
+
+    name: str
+    action: Action
+    inputs: dict[str, Ref] = {}
+    root: tuple[Ref, ...] = ()
+    timeout_ms: int | None = None
+
+    @property
+    def needs(self) -> set[str]:
+        """The tasks that must come first."""
+        return {ref.task for ref in (*self.inputs.values(), *self.root)}
+
+    def bind(self, results: Mapping[str, Result]) -> Action:
+        """The complete action, once the results of all ``needs`` are there."""
+        inputs = {name: results[r.task].outputs[r.output].digest for name, r in self.inputs.items()}
+        return msgspec.structs.replace(
+            self.action,
+            inputs={**self.action.inputs, **inputs},
+            root=(*self.action.root, *(_diff_id(results, ref) for ref in self.root)),
+        )
+
+
+class Graph:
+    """Tasks by name, checked when made."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self.tasks: dict[str, Task] = {}
+        for task in tasks:
+            if task.name in self.tasks:
+                raise InputError(f"two tasks are named {task.name}")
+            self.tasks[task.name] = task
+        for task in self.tasks.values():
+            for name in task.needs - self.tasks.keys():
+                raise InputError(f"{task.name} needs {name}, which nothing makes")
+
+    def sorter(self) -> TopologicalSorter[str]:
+        """A prepared sorter over the names; raise InputError on a cycle."""
+        sorter = TopologicalSorter({name: task.needs for name, task in self.tasks.items()})
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            raise InputError(f"these tasks need each other: {' → '.join(error.args[1])}") from error
+        return sorter
+
+
+def _diff_id(results: Mapping[str, Result], ref: Ref) -> Digest:
+    diff_id = results[ref.task].outputs[ref.output].diff_id
+    if diff_id is None:
+        raise InputError(f"{ref.output} of {ref.task} is not a layer")
+    return diff_id

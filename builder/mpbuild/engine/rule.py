@@ -1,0 +1,47 @@
+"""The public interface of rules: from what a target declares to the tasks that must run.
+
+A rule is a function under the entry point group ``mpbuild.rules``. It decides what runs, never
+what a derived byte is.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.engine.graph import Ref, Task
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of the workspace: its path from the workspace's root, and its bytes by digest."""
+
+    path: str
+    digest: Digest
+    executable: bool = False
+
+
+class StepData(msgspec.Struct, frozen=True, kw_only=True):
+    """One declared step with everything resolved: what a rule turns into a task.
+
+    ``folder`` is the model's folder from the workspace's root; ``files`` are the matched inputs,
+    ``outputs_of`` the inputs that other steps make (path in the step's folder to output), and
+    ``root`` the layers of its environment.
+    """
+
+    name: str
+    folder: str
+    command: tuple[str, ...]
+    files: tuple[File, ...]
+    outputs_of: dict[str, Ref]
+    outputs: tuple[str, ...]
+    root: tuple[Ref, ...]
+    python: str
+    timeout_ms: int
+
+
+class Rule(Protocol):
+    """Steps by name to tasks; task names are ``step:NAME``."""
+
+    def __call__(self, steps: Mapping[str, StepData], /) -> tuple[Task, ...]:
+        """The tasks, in any order."""

@@ -1,0 +1,143 @@
+"""A Debian lock: the packages of one environment's base, each by digest, with no address.
+
+TOML in one canonical form, of our own. Every error is an InputError (lock-malformed) with the
+path inside the document.
+"""
+
+import re
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.formats.locktoml import Table, lines, malformed, refuse_doubles
+
+FORMAT = 1
+
+_CREATOR = "mpbuild"
+_ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_SUITE = re.compile(r"[a-z][a-z0-9-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_VERSION = re.compile(r"(?:\d+:)?[0-9][A-Za-z0-9.+:~-]*")
+_ARCHITECTURE = re.compile(r"[a-z0-9-]+")
+_POOL = re.compile(r"pool/(?:[A-Za-z0-9][A-Za-z0-9+._~-]*/)+")
+
+
+class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """One locked package; ``path`` is relative to the root of a mirror.
+
+    ``base`` tells the closure of the base's own packages, which models share, from what a
+    model's ``system`` packages add to it.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    base: bool
+    path: str
+    sha256: Digest
+    size: int
+
+
+class DebianLock(msgspec.Struct, frozen=True, kw_only=True):
+    """The Debian packages of one environment, sorted by name.
+
+    ``resolution`` is the digest of the canonical inputs that were resolved.
+    """
+
+    environment: str
+    suite: str
+    architecture: str
+    resolution: Digest
+    packages: tuple[DebianPackage, ...]
+
+
+def write(lock: DebianLock) -> str:
+    """The canonical text of ``lock``."""
+    head = [
+        *lines(
+            format=FORMAT,
+            created_by=_CREATOR,
+            environment=lock.environment,
+            suite=lock.suite,
+            architecture=lock.architecture,
+            count=len(lock.packages),
+            resolution=lock.resolution,
+        ),
+        *([] if lock.packages else ["packages = []"]),
+    ]
+    packages = [_text(package) for package in sorted(lock.packages, key=lambda p: p.name)]
+    return "\n\n".join("\n".join(block) for block in (head, *packages)) + "\n"
+
+
+def read(text: str, *, file: str) -> DebianLock:
+    """The lock in ``text``, whatever its layout; ``file`` names it in errors."""
+    try:
+        return _lock(Table.document(text))
+    except InputError as error:
+        raise error.within(file) from None
+
+
+def filename(name: str, version: str, architecture: str) -> str:
+    """What a package's file is called in a pool: the version goes without its epoch."""
+    return f"{name}_{version.split(':', 1)[-1]}_{architecture}.deb"
+
+
+def is_pool_path(path: str, file: str) -> bool:
+    """Whether ``path`` leads to ``file`` without leaving the pool."""
+    folder = path.removesuffix(file)
+    return folder != path and _POOL.fullmatch(folder) is not None
+
+
+def _text(package: DebianPackage) -> list[str]:
+    return [
+        "[[packages]]",
+        *lines(
+            name=package.name,
+            version=package.version,
+            architecture=package.architecture,
+            base=package.base,
+            path=package.path,
+            size=package.size,
+            sha256=package.sha256.hex,
+        ),
+    ]
+
+
+def _lock(document: Table) -> DebianLock:
+    document.exactly("format", FORMAT)
+    document.exactly("created-by", _CREATOR)
+    architecture = document.text("architecture", _ARCHITECTURE)
+    packages = [_package(table, architecture) for table in document.tables("packages")]
+    refuse_doubles([package.name for package in packages])
+    document.exactly("count", len(packages))
+    lock = DebianLock(
+        environment=document.text("environment", _ENVIRONMENT),
+        suite=document.text("suite", _SUITE),
+        architecture=architecture,
+        resolution=document.digest("resolution"),
+        packages=tuple(sorted(packages, key=lambda p: p.name)),
+    )
+    document.done()
+    return lock
+
+
+def _package(table: Table, architecture: str) -> DebianPackage:
+    package = DebianPackage(
+        name=table.text("name", _NAME),
+        version=table.text("version", _VERSION),
+        architecture=table.text("architecture", _ARCHITECTURE),
+        base=table.flag("base"),
+        path=table.text("path"),
+        sha256=table.sha256(),
+        size=table.size(),
+    )
+    table.done()
+    if package.architecture not in (architecture, "all"):
+        raise malformed(
+            f"{package.architecture} is neither {architecture} nor all", table.path("architecture")
+        )
+    file = filename(package.name, package.version, package.architecture)
+    if not is_pool_path(package.path, file):
+        raise malformed(f"{package.path!r} does not lead to {file} in pool/", table.path("path"))
+    return package

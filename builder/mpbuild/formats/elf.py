@@ -1,0 +1,239 @@
+"""What dynamic ELF files need and offer.
+
+System V gABI, chapters 4 and 5; Linux Standard Base, "Symbol Versioning". Segments are read, as
+the dynamic linker does it, never sections, which may be stripped.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from mpbuild.base.errors import InputError
+
+X86_64 = 62
+
+_MAGIC = b"\x7fELF"
+_CLASS_64 = 2
+_ORDERS: Mapping[int, Literal["little", "big"]] = {1: "little", 2: "big"}
+_MACHINE = slice(18, 20)
+_FILE_HEADER = struct.Struct("<16s2HL3QL6H")
+_SEGMENT = struct.Struct("<2L6Q")
+_DYNAMIC = struct.Struct("<2Q")
+_NEED, _NEED_VERSION = struct.Struct("<2H3L"), struct.Struct("<L2H2L")
+_DEFINITION, _DEFINED_NAME = struct.Struct("<4H3L"), struct.Struct("<2L")
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME = 0, 1, 5, 10, 14
+_DT_RPATH, _DT_RUNPATH = 15, 29
+_DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFFC, 0x6FFFFFFD
+_DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
+_VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
+_LARGEST_TABLE = 256 << 20
+_LONGEST_STRING = 4096
+_MOST_LINKS = 1 << 14
+
+Read = Callable[[int, int], bytes]
+
+
+class Elf(msgspec.Struct, frozen=True, kw_only=True):
+    """One ELF file; of a machine or class other than 64-bit x86 only ``machine`` is known.
+
+    ``machine`` is gABI's e_machine. ``rpath`` and ``runpath`` are split at colons; tokens such as
+    ``$ORIGIN`` stay. ``versions_needed`` maps a needed library's name to versions of it.
+    """
+
+    machine: int
+    is_dynamic: bool = False
+    soname: str | None = None
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    interpreter: str | None = None
+    versions_needed: dict[str, tuple[str, ...]] = {}
+    versions_defined: tuple[str, ...] = ()
+
+
+class _Segment(NamedTuple):
+    """Elf64_Phdr (gABI, figure 5-1)."""
+
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    physical_address: int
+    size: int
+    size_in_memory: int
+    alignment: int
+
+
+def read_elf(read: Read, size: int) -> Elf | None:
+    """The ELF file of ``size`` bytes that ``read(offset, count)`` gives; None where it is none.
+
+    Raise InputError (elf-unmet) where it is malformed: then nobody can say what it needs. Reads
+    go forward through the file but for few exceptions, so a stream can serve them.
+    """
+    if bytes(read(0, len(_MAGIC))) != _MAGIC:
+        return None
+    image = _Image(read, size)
+    start = image.at(0, _MACHINE.stop)
+    order = _ORDERS.get(start[5])
+    if order is None:
+        raise _malformed("it has no byte order")
+    machine = int.from_bytes(start[_MACHINE], order)
+    if (start[4], order, machine) != (_CLASS_64, "little", X86_64):
+        return Elf(machine=machine)
+    segments = image.load_segments()
+    interpreter = next((s for s in segments if s.kind == _PT_INTERP), None)
+    dynamic = next((s for s in segments if s.kind == _PT_DYNAMIC and s.size), None)
+    path = _text(image.at(interpreter.offset, interpreter.size)) if interpreter else None
+    if dynamic is None:
+        return Elf(machine=machine, interpreter=path)
+    return _dynamic_elf(image, _dynamic_entries(image, dynamic), path)
+
+
+class _Image:
+    """A file's bytes by offset or, once the segments are known, by address."""
+
+    def __init__(self, read: Read, size: int) -> None:
+        self._read = read
+        self._size = size
+        self._loaded: tuple[_Segment, ...] = ()
+        self._links = _MOST_LINKS
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Exactly ``count`` bytes at ``offset``."""
+        if offset + count > self._size or count > _LARGEST_TABLE:
+            raise _malformed(f"it announces {count} bytes at {offset}, and has {self._size}")
+        data = bytes(self._read(offset, count))
+        if len(data) != count:
+            raise _malformed("it is cut off")
+        return data
+
+    def at_address(self, address: int, count: int) -> bytes:
+        """Exactly ``count`` bytes at ``address``, out of the segment that holds it."""
+        for segment in self._loaded:
+            distance = address - segment.address
+            if 0 <= distance <= segment.size - count:
+                return self.at(segment.offset + distance, count)
+        raise _malformed(f"no segment holds the {count} bytes at address {address:#x}")
+
+    def load_segments(self) -> tuple[_Segment, ...]:
+        """The program headers; addresses can be used from here on."""
+        fields = _FILE_HEADER.unpack(self.at(0, _FILE_HEADER.size))
+        offset, size, count = fields[5], fields[9], fields[10]
+        if count and size != _SEGMENT.size:
+            raise _malformed(f"its program headers have {size} bytes each")
+        table = self.at(offset, count * _SEGMENT.size)
+        segments = tuple(_Segment(*header) for header in _SEGMENT.iter_unpack(table))
+        self._loaded = tuple(s for s in segments if s.kind == _PT_LOAD)
+        return segments
+
+    def chain(
+        self, form: struct.Struct, address: int, count: int
+    ) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Up to ``count`` records and their addresses; the last field is the way to the next."""
+        for _ in range(count):
+            self._links -= 1
+            if self._links < 0:
+                raise _malformed("its versions have no end")
+            record = form.unpack(self.at_address(address, form.size))
+            yield address, record
+            if not record[-1]:
+                return
+            address += record[-1]
+
+
+class _Strings:
+    """The dynamic string table, read at once: its strings are wanted in any order."""
+
+    def __init__(self, table: bytes) -> None:
+        self._table = table
+
+    def __getitem__(self, index: int) -> str:
+        if index >= len(self._table):
+            raise _malformed(f"it has no string at {index}")
+        return _text(self._table[index : index + _LONGEST_STRING])
+
+    def paths(self, index: int | None) -> tuple[str, ...]:
+        """A search path's folders."""
+        return () if index is None else tuple(filter(None, self[index].split(":")))
+
+
+def _dynamic_entries(image: _Image, segment: _Segment) -> dict[int, list[int]]:
+    """Values by tag, up to the end mark (gABI, "Dynamic Section")."""
+    table = image.at(segment.offset, segment.size - segment.size % _DYNAMIC.size)
+    entries: dict[int, list[int]] = {}
+    for tag, value in _DYNAMIC.iter_unpack(table):
+        if tag == _DT_NULL:
+            break
+        entries.setdefault(tag, []).append(value)
+    return entries
+
+
+def _dynamic_elf(image: _Image, entries: Mapping[int, list[int]], interpreter: str | None) -> Elf:
+    # The dynamic linker keeps the last value of a tag.
+    values = {tag: found[-1] for tag, found in entries.items()}
+    strings = _Strings(
+        image.at_address(values[_DT_STRTAB], values.get(_DT_STRSZ, 0))
+        if _DT_STRTAB in values
+        else b""
+    )
+    soname = values.get(_DT_SONAME)
+    return Elf(
+        machine=X86_64,
+        is_dynamic=True,
+        soname=None if soname is None else strings[soname],
+        needed=tuple(strings[index] for index in entries.get(_DT_NEEDED, ())),
+        rpath=strings.paths(values.get(_DT_RPATH)),
+        runpath=strings.paths(values.get(_DT_RUNPATH)),
+        interpreter=interpreter,
+        versions_defined=tuple(_versions_defined(image, values, strings)),
+        versions_needed=_versions_needed(image, values, strings),
+    )
+
+
+def _versions_defined(image: _Image, values: Mapping[int, int], strings: _Strings) -> Iterator[str]:
+    """The first name of each definition; the base one is the file's own name."""
+    if _DT_VERDEF not in values:
+        return
+    definitions = image.chain(_DEFINITION, values[_DT_VERDEF], values.get(_DT_VERDEFNUM, 0))
+    for address, (_, flags, _, _, _, names, _) in definitions:
+        if not flags & _VER_FLG_BASE:
+            for _, (name, _) in image.chain(_DEFINED_NAME, address + names, 1):
+                yield strings[name]
+
+
+def _versions_needed(
+    image: _Image, values: Mapping[int, int], strings: _Strings
+) -> dict[str, tuple[str, ...]]:
+    """Of each library; weak needs are left out, as the dynamic linker goes on without them."""
+    needed: dict[str, tuple[str, ...]] = {}
+    if _DT_VERNEED in values:
+        needs = image.chain(_NEED, values[_DT_VERNEED], values.get(_DT_VERNEEDNUM, 0))
+        for address, (_, count, library, first, _) in needs:
+            versions = [
+                strings[name]
+                for _, (_, flags, _, name, _) in image.chain(_NEED_VERSION, address + first, count)
+                if not flags & _VER_FLG_WEAK
+            ]
+            needed[strings[library]] = (*needed.get(strings[library], ()), *versions)
+    return needed
+
+
+def _text(field: bytes) -> str:
+    text, end, _ = field.partition(b"\0")
+    try:
+        if end:
+            return text.decode()
+    except UnicodeDecodeError:
+        pass
+    raise _malformed(f"{text[:80]!r} is no text")
+
+
+def _malformed(problem: str) -> InputError:
+    return InputError(
+        f"a malformed ELF file: {problem}",
+        code="elf-unmet",
+        hint="what it needs can't be found out: use another build of the package",
+    )

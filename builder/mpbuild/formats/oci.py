@@ -1,0 +1,151 @@
+"""OCI image documents as data (OCI image specification 1.1).
+
+Everything is written as canonical JSON, so a document has one digest whoever writes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from mpbuild.base import canonical
+from mpbuild.base.coding import plain, typed
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYOUT_FILE = canonical.encode({"imageLayoutVersion": "1.0.0"})
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """What an image runs on; mpbuild makes linux/amd64 only."""
+
+    architecture: str = "amd64"
+    os: str = "linux"
+
+
+class Descriptor(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename="camel",
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    """A typed reference to a blob ("Content Descriptors").
+
+    Unknown properties are refused, ``urls`` and ``data`` among them: bytes come from one place.
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: Platform | None = None
+    annotations: dict[str, str] | None = None
+
+
+class Manifest(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """An image manifest ("Image Manifest")."""
+
+    schema_version: int = 2
+    media_type: str = MANIFEST
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: dict[str, str]
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """An image index ("Image Index")."""
+
+    schema_version: int = 2
+    media_type: str = INDEX
+    manifests: tuple[Descriptor, ...]
+    annotations: dict[str, str]
+
+
+class History(msgspec.Struct, frozen=True):
+    """How one layer came to be."""
+
+    created: str
+    created_by: str
+
+
+class RootFs(msgspec.Struct, frozen=True):
+    """The plain-tar digests of the layers, lowest first."""
+
+    diff_ids: tuple[Digest, ...]
+    type: str = "layers"
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What an engine runs by default ("config" of the image configuration)."""
+
+    user: str
+    env: tuple[str, ...]
+    entrypoint: tuple[str, ...]
+    working_dir: str
+    labels: dict[str, str]
+
+
+class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """An image configuration ("Image Configuration")."""
+
+    created: str
+    architecture: str = "amd64"
+    os: str = "linux"
+    config: Execution
+    rootfs: RootFs
+    history: tuple[History, ...]
+
+
+Document = Manifest | Index | ImageConfig
+
+
+def encode(document: Document) -> bytes:
+    """The canonical bytes of a document."""
+    return canonical.encode(plain(document))
+
+
+def descriptor(media_type: str, data: bytes, **more: Any) -> Descriptor:
+    """The descriptor of a blob that is at hand."""
+    return Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data), **more)
+
+
+def read_index(data: bytes) -> Index:
+    """An index, strictly; InputError (content-mismatch) names what is wrong inside."""
+    return _read(data, Index, INDEX)
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """An image manifest, strictly."""
+    return _read(data, Manifest, MANIFEST)
+
+
+def read_config(data: bytes) -> ImageConfig:
+    """An image configuration."""
+    return typed(canonical.decode(data), ImageConfig)
+
+
+def layout_index(package: Descriptor) -> bytes:
+    """The ``index.json`` of a layout whose one entry point is ``package`` ("Image Layout")."""
+    return canonical.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [plain(package)]})
+
+
+def read_layout_index(data: bytes) -> tuple[Descriptor, ...]:
+    """The descriptors of a layout's ``index.json``."""
+    document = canonical.decode(data)
+    if not isinstance(document, Mapping) or not isinstance(document.get("manifests"), Sequence):
+        raise InputError("index.json lists no manifests", code="content-mismatch")
+    return tuple(typed(entry, Descriptor) for entry in document["manifests"])
+
+
+def _read(data: bytes, kind: type[Any], media_type: str) -> Any:
+    document = typed(canonical.decode(data), kind)
+    if document.schema_version != 2 or document.media_type != media_type:
+        raise InputError(f"not a {media_type}", code="content-mismatch")
+    return document

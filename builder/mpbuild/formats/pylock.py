@@ -1,0 +1,196 @@
+"""A Python lock: PEP 751's pylock.toml in one canonical form, one wheel a package, no addresses.
+
+The packaging specification "pylock.toml", lock-version 1.0. Platform linux/amd64, CPython.
+Every error is an InputError (lock-malformed) with the path inside the document.
+"""
+
+import re
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.formats import tags
+from mpbuild.formats.locktoml import Table, lines, literal, malformed, refuse_doubles
+
+LOCK_VERSION = "1.0"
+FORMAT = 1
+FOLDER = "wheels/"
+
+_CREATOR = "mpbuild"
+_PLATFORM = "linux/amd64"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_VERSION = re.compile(r"[a-z0-9.+!]+")
+_PYTHON = re.compile(r"3\.[1-9][0-9]?")
+_RESOLVER = re.compile(r"[a-z]+ [0-9][0-9a-z.+]*")
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """The one file of a locked package; ``size`` in bytes."""
+
+    filename: str
+    sha256: Digest
+    size: int
+
+
+class PythonPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """One locked package: normal forms of its name and version, its wheel, its index by name."""
+
+    name: str
+    version: str
+    wheel: Wheel
+    index: str = "default"
+
+
+class PythonLock(msgspec.Struct, frozen=True, kw_only=True):
+    """The wheels of one environment, sorted by name.
+
+    ``python`` is a minor version such as "3.11"; ``resolution`` the digest of the canonical
+    inputs that were resolved; ``resolver`` what resolved them, such as "uv 0.13.9".
+    """
+
+    environment: str
+    python: str
+    resolution: Digest
+    resolver: str
+    packages: tuple[PythonPackage, ...]
+
+    @property
+    def requires_python(self) -> str:
+        """The one minor version the wheels were chosen for."""
+        return f"=={self.python}.*"
+
+    @property
+    def glibc(self) -> str:
+        """The oldest glibc on which every wheel installs; empty where no wheel names one."""
+        names = [tags.WheelName.of(package.wheel.filename) for package in self.packages]
+        floors = [tags.floor(name.tags, self.python) for name in names]
+        newest = max((floor for floor in floors if floor), default=None)
+        return f"{newest[0]}.{newest[1]}" if newest else ""
+
+
+def write(lock: PythonLock) -> str:
+    """The canonical text of ``lock``."""
+    head = [
+        *lines(lock_version=LOCK_VERSION),
+        f"environments = [{literal(_marker(lock.python))}]",
+        *lines(requires_python=lock.requires_python, created_by=_CREATOR),
+        *([] if lock.packages else ["packages = []"]),
+    ]
+    packages = [_text(package) for package in sorted(lock.packages, key=_by_name)]
+    tool = [
+        "[tool.mpbuild]",
+        *lines(format=FORMAT, environment=lock.environment, platform=_PLATFORM, python=lock.python),
+        *(lines(glibc=lock.glibc) if lock.glibc else []),
+        *lines(packages=len(lock.packages), resolution=lock.resolution, resolver=lock.resolver),
+    ]
+    return "\n\n".join("\n".join(block) for block in (head, *packages, tool)) + "\n"
+
+
+def read(text: str, *, file: str) -> PythonLock:
+    """The lock in ``text``, whatever its layout; ``file`` names it in errors.
+
+    Anything that isn't exactly what this format can say is refused: other keys, addresses,
+    missing or other hashes, wheels that don't fit their package, the Python or the platform.
+    """
+    try:
+        return _lock(Table.document(text))
+    except InputError as error:
+        raise error.within(file) from None
+
+
+def _marker(python: str) -> str:
+    return (
+        f"implementation_name == 'cpython' and python_version == '{python}'"
+        " and sys_platform == 'linux' and platform_machine == 'x86_64'"
+    )
+
+
+def _by_name(package: PythonPackage) -> str:
+    return package.name
+
+
+def _text(package: PythonPackage) -> list[str]:
+    wheel = package.wheel
+    file = (
+        f"{{ name = {literal(wheel.filename)}, path = {literal(FOLDER + wheel.filename)}, "
+        f"size = {wheel.size}, hashes = {{ sha256 = {literal(wheel.sha256.hex)} }} }}"
+    )
+    return [
+        "[[packages]]",
+        *lines(name=package.name, version=package.version),
+        f"wheels = [{file}]",
+        f"tool.mpbuild.index = {literal(package.index)}",
+    ]
+
+
+def _lock(document: Table) -> PythonLock:
+    document.exactly("lock-version", LOCK_VERSION)
+    document.exactly("created-by", _CREATOR)
+    tool = document.table("tool")
+    ours = tool.table("mpbuild")
+    ours.exactly("format", FORMAT)
+    ours.exactly("platform", _PLATFORM)
+    python = ours.text("python", _PYTHON)
+    document.exactly("environments", [_marker(python)])
+    document.exactly("requires-python", f"=={python}.*")
+    packages = [_package(table, python) for table in document.tables("packages")]
+    refuse_doubles([package.name for package in packages])
+    ours.exactly("packages", len(packages))
+    lock = PythonLock(
+        environment=ours.text("environment", _NAME),
+        python=python,
+        resolution=ours.digest("resolution"),
+        resolver=ours.text("resolver", _RESOLVER),
+        packages=tuple(sorted(packages, key=_by_name)),
+    )
+    if lock.glibc or ours.has("glibc"):
+        ours.exactly("glibc", lock.glibc)
+    for table in (ours, tool, document):
+        table.done()
+    return lock
+
+
+def _package(table: Table, python: str) -> PythonPackage:
+    name = table.text("name", _NAME)
+    version = table.text("version", _VERSION)
+    files = table.tables("wheels")
+    if len(files) != 1:
+        raise malformed(f"it holds {len(files)} wheels and must hold one", table.path("wheels"))
+    wheel = _wheel(files[0])
+    _check_name(wheel.filename, name, version, python, files[0].path("name"))
+    tool = table.table("tool")
+    ours = tool.table("mpbuild")
+    index = ours.text("index", _NAME)
+    for part in (ours, tool, table):
+        part.done()
+    return PythonPackage(name=name, version=version, wheel=wheel, index=index)
+
+
+def _wheel(file: Table) -> Wheel:
+    filename = file.text("name")
+    path = file.text("path")
+    if path != FOLDER + filename or "/" in filename:
+        raise malformed(f"{path!r} is not {FOLDER} and the wheel's name", file.path("path"))
+    size = file.size()
+    hashes = file.table("hashes")
+    wheel = Wheel(filename=filename, sha256=hashes.sha256(), size=size)
+    hashes.done()
+    file.done()
+    return wheel
+
+
+def _check_name(filename: str, name: str, version: str, python: str, where: str) -> None:
+    try:
+        said = tags.WheelName.of(filename)
+        normal = str(Version(version))
+    except InputError as error:
+        raise error.within(where) from None
+    except InvalidVersion as error:
+        raise malformed(f"{version!r} is no version of a package", where) from error
+    if (said.name, said.version) != (canonicalize_name(name), version) or normal != version:
+        raise malformed(f"{filename!r} is no wheel of {name} {version}", where)
+    if tags.rank(said.tags, tags.supported(python, tags.ANY_GLIBC)) is None:
+        raise malformed(f"{filename!r} is not for CPython {python} on linux/amd64", where)

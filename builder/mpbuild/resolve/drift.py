@@ -1,0 +1,96 @@
+"""Whether a lock still is what the spec asks for: offline, from the texts alone."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.formats import deblock, pylock
+from mpbuild.resolve import debian, python
+
+L = TypeVar("L")
+
+_HINT = "run `mpbuild lock`"
+_CHANGED = "the spec has changed since it was locked"
+_PLATFORM = {
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "sys_platform": "linux",
+}
+
+
+def check_python(text: str | None, wanted: python.Inputs, *, file: str) -> list[Finding]:
+    """What is wrong with the Python lock ``text`` of ``file``; None where there is no file.
+
+    Codes: lock-missing, lock-malformed, lock-drift.
+    """
+
+    def drift(lock: pylock.PythonLock) -> list[str]:
+        same = lock.resolution == wanted.digest
+        return [] if same else _unmet(wanted, lock) or [_CHANGED]
+
+    return _check(text, file, pylock, drift)
+
+
+def check_debian(text: str | None, wanted: debian.Inputs, *, file: str) -> list[Finding]:
+    """What is wrong with the Debian lock ``text`` of ``file``; None where there is no file."""
+
+    def drift(lock: deblock.DebianLock) -> list[str]:
+        same = lock.resolution == wanted.digest
+        return [] if same else _absent(wanted, lock) or [_CHANGED]
+
+    return _check(text, file, deblock, drift)
+
+
+class _Format(Protocol[L]):
+    def read(self, text: str, *, file: str) -> L: ...
+
+    def write(self, lock: L) -> str: ...
+
+
+def _check(
+    text: str | None, file: str, form: _Format[L], drift: Callable[[L], list[str]]
+) -> list[Finding]:
+    if text is None:
+        return [Finding("lock-missing", "there is no lock", file, _HINT)]
+    try:
+        lock = form.read(text, file=file)
+    except InputError as error:
+        return list(error.findings)
+    changes = drift(lock)
+    if not changes and form.write(lock) != text:
+        changes = ["it was edited or merged by hand: mpbuild writes other bytes for it"]
+    return [Finding("lock-drift", change, file, _HINT) for change in changes]
+
+
+def _unmet(wanted: python.Inputs, lock: pylock.PythonLock) -> list[str]:
+    versions = {package.name: package.version for package in lock.packages}
+    environment = _PLATFORM | {
+        "python_version": wanted.python,
+        "python_full_version": f"{wanted.python}.0",
+    }
+    found = []
+    if lock.python != wanted.python:
+        found.append(f"it is for Python {lock.python}, and the spec asks for {wanted.python}")
+    for requirement in map(Requirement, wanted.requirements):
+        version = versions.get(canonicalize_name(requirement.name))
+        marker = requirement.marker
+        if marker and not marker.evaluate(dict(environment)):
+            continue
+        if version is None:
+            found.append(f"{requirement} is not in it")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            found.append(f"the spec asks for {requirement}, and it has {version}")
+    return found
+
+
+def _absent(wanted: debian.Inputs, lock: deblock.DebianLock) -> list[str]:
+    names = {package.name for package in lock.packages}
+    if lock.suite != wanted.suite:
+        return [f"it is for {lock.suite}, and the base is {wanted.suite}"]
+    return [f"{name} is not in it" for name in (*wanted.base, *wanted.system) if name not in names]

@@ -1,0 +1,51 @@
+"""Expressions that other standards define: SPDX licences and PEP 508 requirements."""
+
+import re
+
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as ParsedRequirement
+
+from mpbuild.base.errors import InputError
+from mpbuild.spec.place import nearest
+
+# SPDX specification 2.3, annex D: a reference to a licence that is in no list.
+_REFERENCE = re.compile(r"(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+")
+_FOR_ANY = "MIT"
+
+
+def licence(text: str) -> str:
+    """``text`` if it is an SPDX licence expression over listed licences and LicenseRefs."""
+    from license_expression import ExpressionError, get_spdx_licensing
+
+    licensing = get_spdx_licensing()
+    try:
+        parsed = licensing.parse(_REFERENCE.sub(_FOR_ANY, text), strict=True)
+    except (ExpressionError, LookupError, AssertionError, RecursionError) as error:
+        # Of a malformed text the parser reports some faults and stumbles over others.
+        reason = f": {error}" if isinstance(error, ExpressionError) else ""
+        raise InputError(f"not an SPDX licence expression: {text!r}{reason}") from error
+    unknown = licensing.unknown_license_keys(parsed)
+    if unknown:
+        raise InputError(
+            f"not an SPDX licence expression: {text!r}: no licence {unknown[0]!r}",
+            hint=nearest(unknown[0], licensing.known_symbols)
+            or "the identifiers are those of the SPDX licence list; others: LicenseRef-NAME",
+        )
+    return text
+
+
+def requirement(text: str) -> str:
+    """``text`` if it is a PEP 508 requirement that names a package to look up in an index."""
+    try:
+        parsed = ParsedRequirement(text)
+    except InvalidRequirement as error:
+        raise InputError(
+            f"not a requirement (PEP 508): {text!r}: {str(error).splitlines()[0]}",
+            hint='a name and versions, such as "numpy>=2"; no paths and no options',
+        ) from error
+    if parsed.url:
+        raise InputError(
+            f"{text!r} names an address; files come from the indexes of mpbuild.toml",
+            hint=f'write the name and versions, such as "{parsed.name}>=1"',
+        )
+    return text

@@ -1,0 +1,190 @@
+"""Kinds of scalar values: each reads a value of a document and says so in JSON Schema.
+
+``read`` gives the typed value, or reports what is wrong and gives None; ``blank`` is what stands
+for a wrong or missing value while the rest is checked. Whatever ``schema`` (JSON Schema 2020-12)
+refuses ``read`` refuses too; ``parse`` functions may refuse more than a schema can say.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import msgspec
+
+from mpbuild.base.errors import InputError
+from mpbuild.spec.place import Place, nearest, shown
+
+Schema = dict[str, Any]
+
+# Integers beyond this have no exact JSON form that every reader agrees on (RFC 8259, section 6),
+# and canonical JSON (RFC 8785) refuses them.
+_EXACT = 2**53 - 1
+
+# JSON can spell these alone; UTF-8 can't.
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A text of one form.
+
+    ``what`` completes "expected …"; ``pattern`` is a regular expression for the whole text that
+    Python and ECMA 262 read alike; ``longest`` counts characters; ``explain`` names the fault of a
+    text that breaks the pattern; ``parse`` raises InputError or gives the typed value.
+    """
+
+    blank: ClassVar[str] = ""
+
+    what: str
+    pattern: str
+    hint: str = ""
+    longest: int = 1000
+    explain: Callable[[str], str] = lambda _: ""
+    parse: Callable[[str], Any] = str
+
+    def read(self, value: Any, at: Place) -> Any:
+        """The parsed text."""
+        if not isinstance(value, str):
+            at.wrong(f"expected {self.what}, found {shown(value)}", hint=self.hint)
+        elif len(value) > self.longest:
+            at.wrong(f"longer than {self.longest} characters")
+        elif _HALF.search(value):
+            at.wrong("holds half a surrogate pair, which is no text")
+        elif not self.accepts(value):
+            reason = self.explain(value)
+            message = f"{shown(value)} {reason}" if reason else f"not {self.what}: {shown(value)}"
+            at.wrong(message, hint=self.hint)
+        else:
+            return self._parsed(value, at)
+        return None
+
+    def accepts(self, text: str) -> bool:
+        """Whether the whole of ``text`` has the form."""
+        return re.fullmatch(self.pattern, text, re.ASCII) is not None
+
+    def _parsed(self, text: str, at: Place) -> Any:
+        try:
+            return self.parse(text)
+        except InputError as error:
+            at.refuse(error)
+            return None
+
+    def schema(self) -> Schema:
+        """A string of this pattern."""
+        return {"type": "string", "pattern": f"^(?:{self.pattern})$", "maxLength": self.longest}
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a few ``words``.
+
+    Words in ``later``, or all others if ``rest_later``, belong to the format and aren't built yet.
+    """
+
+    blank: ClassVar[str] = ""
+
+    words: tuple[str, ...]
+    hint: str = ""
+    later: tuple[str, ...] = ()
+    rest_later: bool = False
+    parse: Callable[[str], Any] = str
+
+    def read(self, value: Any, at: Place) -> Any:
+        """The parsed word."""
+        if value in self.words:
+            return self.parse(value)
+        words = ", ".join(self.words)
+        if not isinstance(value, str):
+            at.wrong(f"expected one of {words} in quotes, found {shown(value)}", hint=self.hint)
+        elif value in self.later or self.rest_later:
+            at.not_yet()
+        else:
+            hint = self.hint or nearest(value, self.words + self.later)
+            at.wrong(f"{shown(value)} is not one of {words}", hint=hint)
+        return None
+
+    def schema(self) -> Schema:
+        """An enumeration."""
+        return {"enum": [str(word) for word in self.words]}
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True):
+    """An integer from ``least`` to ``most``, but none of ``without``; never a boolean."""
+
+    blank: ClassVar[int] = 0
+
+    what: str = "an integer"
+    least: int = -_EXACT
+    most: int = _EXACT
+    without: tuple[int, ...] = ()
+
+    def read(self, value: Any, at: Place) -> int | None:
+        """The integer."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            at.wrong(f"expected {self.what}, found {shown(value)}")
+        elif not self.least <= value <= self.most or value in self.without:
+            at.wrong(f"not {self.what}: {shown(value)}")
+        else:
+            return value
+        return None
+
+    def schema(self) -> Schema:
+        """An integer with bounds."""
+        found: Schema = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        return found | ({"not": {"enum": list(self.without)}} if self.without else {})
+
+
+class Number(msgspec.Struct, frozen=True):
+    """An integer or a float, finite and not above 2^53 - 1; never a boolean."""
+
+    blank: ClassVar[float] = 0
+
+    def read(self, value: Any, at: Place) -> float | None:
+        """The number, an integer where it is written as one."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            at.wrong(f"expected a number, found {shown(value)}")
+        elif not abs(value) <= _EXACT:
+            at.wrong(f"{shown(value)} is not between -(2^53 - 1) and 2^53 - 1")
+        else:
+            return value
+        return None
+
+    def schema(self) -> Schema:
+        """A number with bounds."""
+        return {"type": "number", "minimum": -_EXACT, "maximum": _EXACT}
+
+
+class Boolean(msgspec.Struct, frozen=True):
+    """True or false."""
+
+    blank: ClassVar[bool] = False
+
+    def read(self, value: Any, at: Place) -> bool | None:
+        """The boolean."""
+        if isinstance(value, bool):
+            return value
+        at.wrong(f"expected true or false, found {shown(value)}")
+        return None
+
+    def schema(self) -> Schema:
+        """A boolean."""
+        return {"type": "boolean"}
+
+
+class Scalar(msgspec.Struct, frozen=True, kw_only=True):
+    """A boolean, a number or a text; another key says which."""
+
+    blank: ClassVar[bool] = False
+
+    text: Text
+
+    def read(self, value: Any, at: Place) -> Any:
+        """The value as it is."""
+        return self._kind(value).read(value, at)
+
+    def _kind(self, value: Any) -> Boolean | Number | Text:
+        if isinstance(value, bool):
+            return Boolean()
+        return Number() if isinstance(value, int | float) else self.text
+
+    def schema(self) -> Schema:
+        """Any of the three."""
+        return {"anyOf": [Boolean().schema(), Number().schema(), self.text.schema()]}

@@ -1,0 +1,252 @@
+"""model.toml: what a model is, what it runs on, and the steps that make its weights.
+
+Each class is a table of the file, each field a key; tables.py says how to read them. Paths are kept
+as they are written, relative to the folder of the file.
+"""
+
+from typing import Annotated, ClassVar, NamedTuple, Self
+
+import msgspec
+
+from mpbuild.spec import values
+from mpbuild.spec.place import Place
+from mpbuild.spec.tables import Alternative, Items, Table
+from mpbuild.spec.vocabulary import (
+    AcceleratorName,
+    Argument,
+    Datatype,
+    DebianPackage,
+    Default,
+    Dimension,
+    Duration,
+    EntryPoint,
+    EnvironmentName,
+    FilePath,
+    FilePattern,
+    InnerPath,
+    Licence,
+    Line,
+    Name,
+    Prose,
+    PythonVersion,
+    Quantity,
+    Requirement,
+    SchemaVersion,
+    SemanticVersion,
+    Sha256,
+    StepInput,
+    TensorName,
+)
+
+
+class Package(Table, frozen=True, kw_only=True):
+    """What is released."""
+
+    name: Annotated[Name, "The name of the package."]
+    version: Annotated[SemanticVersion, "The version of the release."]
+    summary: Annotated[Line, "What the model does, in one line."]
+    owners: Annotated[tuple[Line, ...], Items(least=1, distinct=True), "Who answers for it."]
+    license: Annotated[Licence, "The licence, as an SPDX expression."]
+
+
+class Weight(Table, frozen=True, kw_only=True):
+    """One file of weights: the output of a step, or a file of the workspace."""
+
+    LATER: ClassVar = ("url", "size")
+    ALTERNATIVES: ClassVar = (
+        Alternative(required=("step", "output")),
+        Alternative(required=("path",), optional=("sha256",)),
+    )
+
+    name: Annotated[Name, "What the code finds it by."]
+    version: Annotated[SemanticVersion, "The version of these weights."]
+    step: Annotated[Name | None, "The step that makes it."] = None
+    output: Annotated[InnerPath | None, "Which of the step's outputs it is."] = None
+    path: Annotated[FilePath | None, "The file, relative to this one."] = None
+    sha256: Annotated[Sha256 | None, "The digest that the file must have."] = None
+
+
+class Core(Table, frozen=True, kw_only=True):
+    """The model, whatever it runs on."""
+
+    LATER: ClassVar = ("files",)
+
+    version: Annotated[SemanticVersion, "The version of code and weights together."]
+    task: Annotated[Name, "What kind of question it answers, such as image-classification."]
+    format: Annotated[Name, "The format of the weights, such as onnx."]
+    entry_point: Annotated[EntryPoint, "The class that loads and predicts, as module.path:Class."]
+    sources: Annotated[
+        tuple[FilePattern, ...],
+        Items(least=1, distinct=True),
+        "The code: paths and patterns. What comes before a pattern's first wildcard is the "
+        "folder that goes on the import path.",
+    ]
+    weights: Annotated[tuple[Weight, ...], "The files that the code loads."] = ()
+
+
+class Tensor(Table, frozen=True, kw_only=True):
+    """A tensor of a request or response, in the words of the Open Inference Protocol v2."""
+
+    name: Annotated[TensorName, "The name of the tensor."]
+    datatype: Annotated[Datatype, "The type of its elements."]
+    shape: Annotated[tuple[Dimension, ...], "Its dimensions; -1 where any length will do."]
+    minimum: Annotated[Quantity | None, "The least value an element may have."] = None
+    maximum: Annotated[Quantity | None, "The greatest value an element may have."] = None
+    description: Annotated[Prose | None, "What it means."] = None
+
+    def check(self, at: Place) -> None:
+        """The bounds are of the datatype and in order."""
+        values.check_bounds(self.datatype, self.minimum, self.maximum, at)
+
+
+class Parameter(Table, frozen=True, kw_only=True):
+    """A parameter of a request."""
+
+    name: Annotated[TensorName, "The name of the parameter."]
+    datatype: Annotated[Datatype, "The type of its value."]
+    default: Annotated[Default | None, "Its value where a request has none."] = None
+    minimum: Annotated[Quantity | None, "The least value it may have."] = None
+    maximum: Annotated[Quantity | None, "The greatest value it may have."] = None
+    description: Annotated[Prose | None, "What it means."] = None
+
+    def check(self, at: Place) -> None:
+        """Bounds and default are of the datatype, the bounds in order, the default between them."""
+        values.check_bounds(self.datatype, self.minimum, self.maximum, at)
+        if self.default is not None:
+            values.check_default(
+                self.datatype, self.default, self.minimum, self.maximum, at / "default"
+            )
+
+
+class Io(Table, frozen=True, kw_only=True):
+    """What goes in and what comes out: the contract with whoever calls the model."""
+
+    version: Annotated[SemanticVersion, "The version of the contract."]
+    inputs: Annotated[tuple[Tensor, ...], Items(least=1), "The tensors of a request."]
+    outputs: Annotated[tuple[Tensor, ...], Items(least=1), "The tensors of a response."]
+    parameters: Annotated[tuple[Parameter, ...], "The parameters of a request."] = ()
+
+
+class Environment(Table, frozen=True, kw_only=True):
+    """What the model runs on, versioned apart from it."""
+
+    LATER: ClassVar = ("compile_bytecode",)
+
+    version: Annotated[SemanticVersion, "The version of the environment."]
+    python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
+    base: Annotated[Name, "The base that it stands on, one of mpbuild.toml."]
+    dependencies: Annotated[
+        tuple[Requirement, ...],
+        Items(distinct=True),
+        "Python packages of every accelerator (PEP 508); the locks pin their versions.",
+    ] = ()
+    system: Annotated[
+        tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
+    ] = ()
+
+
+class AcceleratorEnvironment(Table, frozen=True, kw_only=True):
+    """What one accelerator adds to the environment; each such table gives an image."""
+
+    LATER: ClassVar = ("requires",)
+
+    dependencies: Annotated[
+        tuple[Requirement, ...], Items(distinct=True), "Python packages for this accelerator."
+    ] = ()
+
+
+class ExtraEnvironment(Table, frozen=True, kw_only=True):
+    """A further environment for steps, locked the same way."""
+
+    dependencies: Annotated[
+        tuple[Requirement, ...], Items(distinct=True), "Python packages (PEP 508)."
+    ] = ()
+    system: Annotated[
+        tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
+    ] = ()
+    python: Annotated[PythonVersion | None, "The interpreter; [environment]'s if not given."] = None
+    base: Annotated[Name | None, "The base; [environment]'s if not given."] = None
+
+
+class StepOutput(NamedTuple):
+    """An output of a step, as another step's input names it."""
+
+    step: str
+    output: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The output that ``step:NAME/OUTPUT`` names; None of a path or pattern."""
+        if not text.startswith("step:"):
+            return None
+        return cls(*text.removeprefix("step:").split("/", 1))
+
+
+class Step(Table, frozen=True, kw_only=True):
+    """A hermetic action: it sees no network, and of the files only its inputs."""
+
+    name: Annotated[Name, "What weights and other steps call it."]
+    command: Annotated[
+        tuple[Argument, ...],
+        Items(least=1),
+        "Program and arguments; {out} stands for the folder that the outputs go to.",
+    ]
+    outputs: Annotated[
+        tuple[InnerPath, ...], Items(least=1, distinct=True), "The files it makes below {out}."
+    ]
+    environment: Annotated[Name, "The environment of [environments] that it runs in."]
+    inputs: Annotated[
+        tuple[StepInput, ...],
+        Items(distinct=True),
+        "Files it reads: paths, patterns, and outputs of other steps as step:NAME/OUTPUT.",
+    ] = ()
+    reproducible: Annotated[bool, "Whether running it again must give the same bytes."] = False
+    timeout: Annotated[Duration | None, "How long it may run."] = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The inputs that are paths or patterns of files."""
+        return tuple(text for text in self.inputs if StepOutput.parse(text) is None)
+
+    @property
+    def needs(self) -> tuple[StepOutput, ...]:
+        """The inputs that are outputs of other steps."""
+        return tuple(need for text in self.inputs if (need := StepOutput.parse(text)))
+
+    def check(self, at: Place) -> None:
+        """The command is told where its outputs go."""
+        if not any("{out}" in argument for argument in self.command):
+            (at / "command").wrong(
+                "{out} stands in no argument, so the outputs can't be written",
+                hint='give the program its folder, such as "--out", "{out}"',
+            )
+
+
+class Model(Table, frozen=True, kw_only=True):
+    """A model.toml: one model, what it runs on, and how its weights are made."""
+
+    LATER: ClassVar = (
+        "adapters",
+        "card",
+        "data",
+        "governance",
+        "lineage",
+        "runtime",
+        "security",
+        "tests",
+    )
+
+    schema_version: Annotated[SchemaVersion, "The version of this format."]
+    package: Annotated[Package, "What is released."]
+    core: Annotated[Core, "The model, whatever it runs on."]
+    io: Annotated[Io, "What goes in and what comes out."]
+    environment: Annotated[Environment, "What the model runs on."]
+    accelerators: Annotated[
+        dict[AcceleratorName, AcceleratorEnvironment],
+        Items(least=1),
+        "The accelerators to build for, each with what it adds.",
+    ]
+    environments: Annotated[
+        dict[EnvironmentName, ExtraEnvironment], "Further environments, for steps."
+    ] = msgspec.field(default_factory=dict)
+    steps: Annotated[tuple[Step, ...], "Actions that make files, such as training."] = ()

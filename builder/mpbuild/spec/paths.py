@@ -1,0 +1,74 @@
+"""Paths and patterns as a spec writes them: relative, ``/`` between parts, inside the workspace.
+
+A pattern is a path with wildcards: ``*`` and ``?`` within one part, ``**`` for any number of parts.
+"""
+
+import re
+
+from mpbuild.base.errors import InputError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_WILDCARD = re.compile(r"[*?]")
+
+
+def is_pattern(path: str) -> bool:
+    """Whether ``path`` holds a wildcard."""
+    return _WILDCARD.search(path) is not None
+
+
+def import_root(pattern: str) -> str:
+    """The folder that goes on the import path: the whole parts before the first wildcard.
+
+    ``src/**/*.py`` has ``src``; ``*.py`` and ``model.py`` have ``""``, the spec's own folder.
+    """
+    match = _WILDCARD.search(pattern)
+    before = pattern[: match.start()] if match else pattern
+    return before.rpartition("/")[0]
+
+
+def resolve(folder: str, path: str) -> str:
+    """``path``, written in ``folder``, as seen from the workspace's root, without any ``..``.
+
+    ``""`` is the root itself. Raise InputError where the path leaves the workspace.
+    """
+    found = folder.split("/") if folder else []
+    for part in path.split("/"):
+        if part != "..":
+            found.append(part)
+        elif found:
+            found.pop()
+        else:
+            raise InputError(
+                f"{path!r} leaves the workspace", hint="copy the file into the workspace"
+            )
+    return "/".join(found)
+
+
+def fault(path: str) -> str:
+    """What is wrong with ``path`` in itself, ``""`` where nothing is."""
+    if not path:
+        return "is empty"
+    if path.startswith("/"):
+        return "is absolute"
+    if path.startswith("~"):
+        return "begins with ~, which only a shell expands"
+    if "\\" in path:
+        return "holds a backslash; write / between parts"
+    if _CONTROL.search(path):
+        return "holds a control character"
+    return _fault_of_parts(path.split("/"))
+
+
+def _fault_of_parts(parts: list[str]) -> str:
+    if "" in parts:
+        return "has an empty part"
+    if "." in parts:
+        return "has a part '.'"
+    if any(part.startswith(".wh.") for part in parts):
+        return "has a part that begins with .wh., which means deletion in an image layer"
+    if parts[-1] == "..":
+        return "ends with '..'"
+    if any("**" in part and part != "**" for part in parts):
+        return "has ** beside other characters; it stands for whole parts"
+    wild = next((index for index, part in enumerate(parts) if is_pattern(part)), len(parts))
+    return "has '..' after a wildcard" if ".." in parts[wild:] else ""

@@ -1,0 +1,112 @@
+"""Texts and documents in, frozen data out, or every error with its line."""
+
+import datetime
+import re
+import tomllib
+from typing import Any, TypeVar, cast
+
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.spec import checks, positions
+from mpbuild.spec.model import Model
+from mpbuild.spec.place import Path, Place, Problem, Reading
+from mpbuild.spec.structure import Nested
+from mpbuild.spec.tables import Table
+from mpbuild.spec.workspace import Workspace
+
+T = TypeVar("T", bound=Table)
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+def read_workspace(text: str, *, file: str) -> Workspace:
+    """The workspace that ``text`` describes; ``file`` names it in messages.
+
+    Raise one InputError with a finding for everything wrong, or for the first fault of syntax.
+    """
+    reading = Reading(folder="")
+    workspace = _read(Workspace, _parse(text, file), reading)
+    _refuse(reading.problems, text, file)
+    return workspace
+
+
+def read_model(text: str, *, file: str, folder: str, workspace: Workspace) -> Model:
+    """The model that ``text`` describes; ``folder`` is where it lies inside ``workspace``.
+
+    Raise one InputError with a finding for everything wrong, or for the first fault of syntax.
+    """
+    reading = Reading(folder=folder)
+    model = _read(Model, _parse(text, file), reading)
+    checks.check(model, workspace, Place(reading))
+    _refuse(reading.problems, text, file)
+    return model
+
+
+def document(text: str) -> dict[str, Any]:
+    """The core spec as JSON data: all of a model.toml but ``[adapters]``, dates as RFC 3339."""
+    data = _parse(text, "model.toml")
+    try:
+        return {key: _json(value) for key, value in data.items() if key != "adapters"}
+    except RecursionError as error:
+        raise InputError("nested too deeply", where="model.toml") from error
+
+
+def model_from_document(data: Any, *, where: str, workspace: Workspace | None) -> Model:
+    """The model in JSON data such as ``document`` makes; ``where`` names it in findings.
+
+    Everything is checked that can be without files: without a workspace not that the base exists
+    and has the interpreter, and never that paths stay inside the workspace.
+    """
+    reading = Reading()
+    model = _read(Model, data, reading)
+    checks.check(model, workspace, Place(reading))
+    if reading.problems:
+        raise InputError.collect([_finding(problem, where) for problem in reading.problems])
+    return model
+
+
+def _read(table: type[T], data: Any, reading: Reading) -> T:
+    kind = Nested(table)
+    found = kind.read(data, Place(reading))
+    return cast(T, kind.blank if found is None else found)
+
+
+def _parse(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        message = str(error)
+        place = _PLACE.search(message)
+        line = (place.group(1) if place else None) or text.rstrip().count("\n") + 1
+        where = f"{file}:{line}" if place else file
+        raise InputError(f"not TOML: {_PLACE.sub('', message)}", where=where) from error
+    except RecursionError as error:
+        raise InputError("not TOML that can be read: nested too deeply", where=file) from error
+
+
+def _refuse(problems: list[Problem], text: str, file: str) -> None:
+    if not problems:
+        return
+    lines = positions.lines(text)
+    placed = sorted(
+        ((_line(problem.path, lines), problem) for problem in problems), key=lambda pair: pair[0]
+    )
+    raise InputError.collect([_finding(problem, f"{file}:{line}") for line, problem in placed])
+
+
+def _line(path: Path, lines: dict[Path, int]) -> int:
+    """The line of the innermost part of ``path`` that stands in the text."""
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
+
+
+def _finding(problem: Problem, where: str) -> Finding:
+    return Finding(problem.code, problem.message, where, problem.hint)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value

@@ -1,0 +1,28 @@
+"""The formats as JSON Schema (2020-12), made from the declarations that the reader follows."""
+
+from typing import Literal
+
+from mpbuild.spec.kinds import Schema
+from mpbuild.spec.model import Model
+from mpbuild.spec.structure import Nested
+from mpbuild.spec.tables import Table
+from mpbuild.spec.workspace import Workspace
+
+_FORMATS: dict[str, tuple[type[Table], str]] = {
+    "model": (Model, "model.toml"),
+    "workspace": (Workspace, "mpbuild.toml"),
+}
+
+
+def json_schema(name: Literal["model", "workspace"]) -> Schema:
+    """The schema of one format.
+
+    Closed to unknown keys, with a description for each known one. What lies between keys (names
+    that must exist, bounds in order, paths that leave the workspace) no schema can say.
+    """
+    table, title = _FORMATS[name]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        **Nested(table).schema(),
+    }

@@ -1,0 +1,246 @@
+"""Reader and JSON Schema of whole tables, made from their declarations (tables.py)."""
+
+import functools
+import inspect
+import types
+import typing
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from mpbuild.base.coding import plain
+from mpbuild.spec.kinds import Boolean, Choice, Number, Scalar, Schema, Text, Whole
+from mpbuild.spec.place import Place, Reading, nearest, shown
+from mpbuild.spec.tables import Alternative, Items, Table
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """An array of values of one kind; tables in it differ by their ``name`` where they have one."""
+
+    blank: ClassVar[tuple[Any, ...]] = ()
+
+    item: "Kind"
+    items: Items = Items()
+
+    def read(self, value: Any, at: Place) -> tuple[Any, ...] | None:
+        """The items, blanks among them where they are wrong."""
+        if not isinstance(value, list):
+            at.wrong(f"expected an array, found {shown(value)}")
+            return None
+        if len(value) < self.items.least:
+            at.wrong(f"expected at least {self.items.least}, found {len(value)}")
+        found = tuple(_or_blank(self.item, raw, at / i) for i, raw in enumerate(value))
+        if self.items.distinct:
+            _refuse_doubles(value, at, "")
+        elif isinstance(self.item, Nested) and self.item.named:
+            _refuse_doubles([table.name for table in found], at, "name")
+        return found
+
+    def schema(self) -> Schema:
+        """An array."""
+        found: Schema = {"type": "array", "items": self.item.schema()}
+        if self.items.least:
+            found["minItems"] = self.items.least
+        return found | ({"uniqueItems": True} if self.items.distinct else {})
+
+
+class Mapping(msgspec.Struct, frozen=True):
+    """A table whose keys are names that the author chooses."""
+
+    blank: ClassVar[types.MappingProxyType[str, Any]] = types.MappingProxyType({})
+
+    name: Text | Choice
+    value: "Kind"
+    items: Items = Items()
+
+    def read(self, value: Any, at: Place) -> dict[str, Any] | None:
+        """The values by name; those with a wrong name are left out."""
+        if not isinstance(value, dict):
+            at.wrong(f"expected a table, found {shown(value)}")
+            return None
+        if len(value) < self.items.least:
+            at.wrong(f"expected at least {self.items.least}, found {len(value)}")
+        names = {key: self.name.read(key, at / key) for key in value}
+        return {
+            name: _or_blank(self.value, value[key], at / key)
+            for key, name in names.items()
+            if name is not None
+        }
+
+    def schema(self) -> Schema:
+        """An object that is closed to other names."""
+        found: Schema = {"type": "object", "additionalProperties": False}
+        if isinstance(self.name, Choice):
+            found["properties"] = {str(word): self.value.schema() for word in self.name.words}
+        else:
+            found["patternProperties"] = {self.name.schema()["pattern"]: self.value.schema()}
+        return found | ({"minProperties": self.items.least} if self.items.least else {})
+
+
+class Nested(msgspec.Struct, frozen=True):
+    """A table as its class declares it."""
+
+    table: type[Table]
+
+    @property
+    def blank(self) -> Table:
+        """The table made of nothing but blanks and defaults."""
+        blank = self.read({}, Place(Reading()))
+        assert blank is not None, "an empty table is a table"
+        return blank
+
+    @property
+    def named(self) -> bool:
+        """Whether its ``name`` tells one such table from another."""
+        return "name" in self.table.__struct_fields__
+
+    def read(self, value: Any, at: Place) -> Table | None:
+        """The table; every problem in it is reported, and then its own check runs."""
+        if not isinstance(value, dict):
+            at.wrong(f"expected a table, found {shown(value)}")
+            return None
+        self._refuse_unknown(value, at)
+        made = self.table(**{key.name: key.read(value, at) for key in keys(self.table)})
+        self._choose(value, at)
+        made.check(at)
+        return made
+
+    def _refuse_unknown(self, value: dict[str, Any], at: Place) -> None:
+        known = [key.name for key in keys(self.table)]
+        for name in value:
+            if name in self.table.LATER:
+                (at / name).not_yet()
+            elif name not in known:
+                close = nearest(name, [*known, *self.table.LATER])
+                (at / name).report(
+                    f"unknown key {at / name}" + (f"; {close}" if close else ""),
+                    hint=f"the keys here are {', '.join(known)}",
+                )
+
+    def _choose(self, value: dict[str, Any], at: Place) -> None:
+        ways = self.table.ALTERNATIVES
+        if ways and not any(_chosen(way, ways, value) for way in ways):
+            wanted = " | ".join(" and ".join(way.required) for way in ways)
+            found = [key for way in ways for key in way.keys if key in value]
+            at.wrong(f"expected exactly one of {wanted}; found {' and '.join(found) or 'none'}")
+
+    def schema(self) -> Schema:
+        """An object with a description for each key, closed to other keys."""
+        found: Schema = {
+            "type": "object",
+            "description": inspect.getdoc(self.table),
+            "properties": {key.name: key.schema() for key in keys(self.table)},
+            "required": [key.name for key in keys(self.table) if key.required],
+            "additionalProperties": False,
+        }
+        ways = self.table.ALTERNATIVES
+        if ways:
+            found["oneOf"] = [
+                {
+                    "required": list(way.required),
+                    "properties": {
+                        key: False for other in ways if other != way for key in other.keys
+                    },
+                }
+                for way in ways
+            ]
+        return found
+
+
+Kind = Text | Choice | Whole | Number | Boolean | Scalar | Listing | Mapping | Nested
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A key of a table, as its field's annotation and default declare it."""
+
+    name: str
+    kind: Kind
+    description: str
+    required: bool
+    default: Any
+
+    def read(self, table: dict[str, Any], at: Place) -> Any:
+        """The key's value in ``table``; its default, or a blank, where it is missing or wrong."""
+        if self.name in table:
+            found = self.kind.read(table[self.name], at / self.name)
+            if found is not None:
+                return found
+        elif self.required:
+            place = at / self.name
+            place.report(f"missing key {place}", hint=f"{self.name}: {self.description}")
+        return self.kind.blank if self.required else self.default
+
+    def schema(self) -> Schema:
+        """The kind's, with the description and, where it isn't a table, the default."""
+        found = self.kind.schema() | {"description": self.description}
+        if isinstance(self.default, bool | str | tuple):
+            found["default"] = plain(self.default)
+        return found
+
+
+@functools.cache
+def keys(table: type[Table]) -> tuple[Key, ...]:
+    """The keys of a table in the order of their declaration."""
+    hints = typing.get_type_hints(table, include_extras=True)
+    return tuple(_key(field, hints[field.name]) for field in msgspec.structs.fields(table))
+
+
+def _key(field: msgspec.structs.FieldInfo, hint: Any) -> Key:
+    _, *notes = typing.get_args(hint)
+    description = next(note for note in notes if isinstance(note, str))
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    required = default is msgspec.NODEFAULT
+    return Key(field.encode_name, kind_of(hint), description, required, default)
+
+
+def kind_of(hint: Any) -> Kind:
+    """The kind that an annotation stands for."""
+    notes: tuple[Any, ...] = ()
+    if typing.get_origin(hint) is Annotated:
+        hint, *rest = typing.get_args(hint)
+        notes = tuple(rest)
+    for note in notes:
+        if isinstance(note, Kind):
+            return note
+    items = next((note for note in notes if isinstance(note, Items)), Items())
+    return _structural(hint, items)
+
+
+def _structural(hint: Any, items: Items) -> Kind:
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return kind_of(next(part for part in parts if part is not types.NoneType))
+    if origin is tuple:
+        return Listing(kind_of(parts[0]), items)
+    if origin is dict:
+        return Mapping(typing.cast(Text | Choice, kind_of(parts[0])), kind_of(parts[1]), items)
+    if hint is bool:
+        return Boolean()
+    if issubclass(hint, StrEnum):
+        return Choice(words=tuple(hint), parse=hint)
+    assert issubclass(hint, Table), f"{hint} stands for no kind"
+    return Nested(hint)
+
+
+def _or_blank(kind: Kind, value: Any, at: Place) -> Any:
+    found = kind.read(value, at)
+    return kind.blank if found is None else found
+
+
+def _refuse_doubles(values: list[Any], at: Place, key: str) -> None:
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            continue
+        if value in seen:
+            place = at / index / key if key else at / index
+            place.wrong(f"{shown(value)} stands twice")
+        seen.add(value)
+
+
+def _chosen(way: Alternative, ways: tuple[Alternative, ...], value: dict[str, Any]) -> bool:
+    others = {key for other in ways if other != way for key in other.keys}
+    return set(way.required) <= value.keys() and not others & value.keys()

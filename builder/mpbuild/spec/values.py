@@ -1,0 +1,77 @@
+"""Which numbers and texts an element type of the Open Inference Protocol v2 can hold."""
+
+import math
+
+from mpbuild.spec.place import Place, shown
+from mpbuild.spec.vocabulary import Datatype
+
+Value = bool | int | float | str
+
+_WHOLE = {
+    Datatype.UINT8: (0, 2**8 - 1),
+    Datatype.UINT16: (0, 2**16 - 1),
+    Datatype.UINT32: (0, 2**32 - 1),
+    Datatype.UINT64: (0, 2**64 - 1),
+    Datatype.INT8: (-(2**7), 2**7 - 1),
+    Datatype.INT16: (-(2**15), 2**15 - 1),
+    Datatype.INT32: (-(2**31), 2**31 - 1),
+    Datatype.INT64: (-(2**63), 2**63 - 1),
+}
+# The numbers that a spec can hold at all end far below the other two's greatest.
+_FLOATING = {Datatype.FP16: 65504.0, Datatype.FP32: math.inf, Datatype.FP64: math.inf}
+_UNORDERED = (Datatype.BOOL, Datatype.BYTES)
+
+
+def check_bounds(
+    datatype: Datatype, minimum: float | None, maximum: float | None, at: Place
+) -> None:
+    """Report bounds that the type can't hold, and a minimum above the maximum."""
+    for key, bound in (("minimum", minimum), ("maximum", maximum)):
+        if bound is not None:
+            _check_bound(datatype, bound, at / key)
+    if minimum is not None and maximum is not None and minimum > maximum:
+        (at / "minimum").wrong(f"{shown(minimum)} is above the maximum, {shown(maximum)}")
+
+
+def check_default(
+    datatype: Datatype, default: Value, minimum: float | None, maximum: float | None, at: Place
+) -> None:
+    """Report a default that the type or the bounds don't allow."""
+    reason = _misfit(datatype, default)
+    if reason:
+        at.wrong(reason)
+    elif isinstance(default, int | float) and datatype not in _UNORDERED:
+        if minimum is not None and default < minimum:
+            at.wrong(f"{shown(default)} is below the minimum, {shown(minimum)}")
+        if maximum is not None and default > maximum:
+            at.wrong(f"{shown(default)} is above the maximum, {shown(maximum)}")
+
+
+def _check_bound(datatype: Datatype, bound: float, at: Place) -> None:
+    if datatype in _UNORDERED:
+        at.wrong(f"{datatype} has no order, so no bounds", hint="take it out")
+    elif reason := _misfit(datatype, bound):
+        at.wrong(reason)
+
+
+def _misfit(datatype: Datatype, value: Value) -> str:
+    """Why ``value`` is none of ``datatype``, ``""`` if it is one or the type itself is wrong."""
+    if datatype in _WHOLE:
+        fits, what = _is_whole(value, *_WHOLE[datatype]), "an integer that it can hold"
+    elif datatype in _FLOATING:
+        fits, what = _is_floating(value, _FLOATING[datatype]), "a number that it can hold"
+    elif datatype == Datatype.BOOL:
+        fits, what = isinstance(value, bool), "true or false"
+    elif datatype == Datatype.BYTES:
+        fits, what = isinstance(value, str), "a text"
+    else:
+        return ""
+    return "" if fits else f"{shown(value)} is no {datatype}: expected {what}"
+
+
+def _is_whole(value: Value, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_floating(value: Value, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -most <= value <= most

@@ -1,0 +1,225 @@
+"""The words of the formats: the kinds of values that tables are made of, by name."""
+
+import keyword
+from enum import StrEnum
+from typing import Annotated
+
+from mpbuild.base import units
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.base.version import Version
+from mpbuild.spec import paths
+from mpbuild.spec.expressions import licence, requirement
+from mpbuild.spec.kinds import Choice, Number, Scalar, Text, Whole
+from mpbuild.spec.location import (
+    FILE,
+    INNER,
+    PATTERN,
+    Location,
+    fault_of_file,
+    fault_of_inner,
+    fault_of_step_input,
+)
+
+_NAME = "[a-z0-9][a-z0-9-]*"
+_NAME_HINT = "lower-case letters, digits and hyphens, beginning with a letter or digit"
+_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
+_NUMBER = "(?:0|[1-9][0-9]*)"
+_LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+
+
+class Datatype(StrEnum):
+    """The element types of the Open Inference Protocol v2 (section "Tensor Data Types")."""
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    UINT16 = "UINT16"
+    UINT32 = "UINT32"
+    UINT64 = "UINT64"
+    INT8 = "INT8"
+    INT16 = "INT16"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP16 = "FP16"
+    FP32 = "FP32"
+    FP64 = "FP64"
+    BYTES = "BYTES"
+
+
+class Suite(StrEnum):
+    """The Debian releases that a base can be made of."""
+
+    BOOKWORM = "bookworm"
+    TRIXIE = "trixie"
+
+    @property
+    def python(self) -> str:
+        """The version of the one interpreter that the release has."""
+        return {Suite.BOOKWORM: "3.11", Suite.TRIXIE: "3.13"}[self]
+
+
+INTERPRETERS = (
+    "Interpreters come from the base: bookworm has 3.11, trixie has 3.13, and nothing else is there"
+)
+
+
+def _entry_point(text: str) -> str:
+    reserved = [name for name in text.replace(":", ".").split(".") if keyword.iskeyword(name)]
+    if reserved:
+        raise InputError(f"{reserved[0]!r} is a keyword of Python, so {text!r} can't be imported")
+    return text
+
+
+Name = Annotated[str, Text(what="a name", pattern=_NAME, hint=_NAME_HINT, longest=100)]
+EnvironmentName = Annotated[
+    str,
+    Text(
+        what="a name of an environment",
+        pattern=rf"(?!(?:cpu|cuda|rocm)$){_NAME}",
+        hint=f"{_NAME_HINT}; cpu, cuda and rocm are taken by the accelerators' environments",
+        longest=100,
+    ),
+]
+TensorName = Annotated[
+    str,
+    Text(
+        what="a name of a tensor or parameter",
+        pattern="[A-Za-z_][A-Za-z0-9_.:/-]*",
+        hint="letters, digits and _ . : / - beginning with a letter or _",
+        longest=100,
+    ),
+]
+Line = Annotated[
+    str,
+    Text(what="a line of text", pattern=r"[^\x00-\x20\x7f][^\x00-\x1f\x7f]*"),
+]
+Prose = Annotated[
+    str,
+    Text(
+        what="a text",
+        pattern=r"[^\x00-\x08\x0b-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x08\x0b-\x1f\x7f]*",
+    ),
+]
+Argument = Annotated[
+    str, Text(what="an argument without NUL", pattern=r"[^\x00]*", longest=100_000)
+]
+SemanticVersion = Annotated[
+    Version,
+    Text(
+        what="a semantic version",
+        pattern=rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?"
+        r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+        hint='write MAJOR.MINOR.PATCH in quotes, such as "1.4.0"',
+        longest=100,
+        parse=Version,
+    ),
+]
+Licence = Annotated[
+    str,
+    Text(
+        what="an SPDX licence expression",
+        pattern=r"[A-Za-z0-9(][A-Za-z0-9 .:+()-]*",
+        hint='such as "Apache-2.0", "MIT OR Apache-2.0" or "LicenseRef-Proprietary"',
+        parse=licence,
+    ),
+]
+EntryPoint = Annotated[
+    str,
+    Text(
+        what="an entry point",
+        pattern=rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*:{_IDENTIFIER}",
+        hint="write module.path:Class, such as digits.model:Model",
+        parse=_entry_point,
+    ),
+]
+Requirement = Annotated[
+    str,
+    Text(
+        what="a requirement (PEP 508)",
+        pattern=r"[A-Za-z0-9][^\x00-\x1f\x7f]*",
+        hint='a name and versions, such as "numpy>=2"; no paths and no options',
+        parse=requirement,
+    ),
+]
+DebianPackage = Annotated[
+    str,
+    Text(
+        what="a name of a Debian package",
+        pattern="[a-z0-9][a-z0-9+.-]+",
+        hint="the name alone, such as libgomp1: the lock pins its version",
+        longest=100,
+    ),
+]
+PythonVersion = Annotated[str, Choice(words=("3.11", "3.13"), hint=INTERPRETERS)]
+AcceleratorName = Annotated[
+    Accelerator, Choice(words=("cpu",), later=("cuda", "rocm"), parse=Accelerator)
+]
+IndexName = Annotated[str, Choice(words=("default",), rest_later=True)]
+SchemaVersion = Annotated[int, Whole(what="1, the version of the format", least=1, most=1)]
+Dimension = Annotated[
+    int, Whole(what="a dimension (-1 for any length, or 1 and more)", least=-1, without=(0,))
+]
+Quantity = Annotated[float, Number()]
+Default = Annotated[
+    bool | int | float | str, Scalar(text=Text(what="a text", pattern=r"[^\x00]*", longest=100_000))
+]
+Sha256 = Annotated[
+    Digest,
+    Text(
+        what="a sha256",
+        pattern="[0-9a-f]{64}",
+        hint="64 lower-case hexadecimal digits",
+        parse=Digest.from_hex,
+    ),
+]
+Duration = Annotated[
+    int,
+    Text(
+        what="a duration above zero",
+        pattern=r"(?=[0-9.]*[1-9])[0-9]{1,12}(?:\.[0-9]{1,12})?(?:ms|s|m|h|d)",
+        hint='write a number and one of ms, s, m, h or d, such as "10m"',
+        parse=units.milliseconds,
+    ),
+]
+Size = Annotated[
+    int,
+    Text(
+        what="a size above zero",
+        pattern=r"(?=[0-9.]*[1-9])[0-9]{1,12}(?:\.[0-9]{1,12})?(?:KiB|MiB|GiB)",
+        hint='write a number and one of KiB, MiB or GiB, such as "50GiB"',
+        parse=units.size_in_bytes,
+    ),
+]
+Address = Annotated[
+    str,
+    Text(
+        what="an address",
+        pattern=r"https?://[A-Za-z0-9._:\[\]-]+(?:/[^\x00-\x20\x7f?#]*)?",
+        hint="http(s)://host/path without user, password or query: a spec holds no credentials",
+    ),
+]
+MachinePath = Annotated[
+    str,
+    Text(
+        what="a path of a folder on the machine",
+        pattern=r"(?:/|~/)[^\x00-\x1f\x7f]*",
+        hint="absolute, or beginning with ~/",
+    ),
+]
+FilePath = Annotated[str, Location(what="a path of a file", pattern=FILE, explain=fault_of_file)]
+InnerPath = Annotated[
+    str, Location(what="a path below this folder", pattern=INNER, explain=fault_of_inner)
+]
+FilePattern = Annotated[
+    str, Location(what="a path or pattern of files", pattern=PATTERN, explain=paths.fault)
+]
+StepInput = Annotated[
+    str,
+    Location(
+        what="a path, a pattern or step:NAME/OUTPUT",
+        pattern=rf"step:{_NAME}/{INNER}|(?!step:){PATTERN}",
+        hint="a path or pattern relative to this file, or step:NAME/OUTPUT",
+        explain=fault_of_step_input,
+    ),
+]

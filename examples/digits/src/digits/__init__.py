@@ -1,0 +1,1 @@
+"""Classifies 8x8 pictures of handwritten digits."""

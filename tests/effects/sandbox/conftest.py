@@ -1,0 +1,144 @@
+"""A root made of this machine's own Python, a store of folders, and the sandbox itself."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.epoch import SECONDS
+from mpbuild.base.errors import WorldError
+from mpbuild.effects.bubblewrap import find_bwrap
+from mpbuild.effects.sandbox import Bind, Cell, Sandbox
+from mpbuild.effects.supervise import Completed
+from mpbuild.engine.action import Output
+
+ENVIRONMENT = {"PATH": "/usr/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+UNNEEDED = shutil.ignore_patterns(
+    *("test", "tests", "*-packages", "config-*", "idlelib", "tkinter", "lib2to3"),
+    *("ensurepip", "turtledemo", "pydoc_data", "unittest", "distutils", "*.a"),
+)
+
+
+class FolderStore:
+    """What executors need of the store, over plain folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trees: dict[Digest, Path] = {}
+
+    def blob(self, digest: Digest) -> Path:
+        return self.folder / digest.hex
+
+    def tree(self, diff_id: Digest) -> Path:
+        return self.trees[diff_id]
+
+    def keep(self, path: Path) -> Output:
+        data = path.read_bytes()
+        path.rename(self.folder / Digest.of(data).hex)
+        return Output(Digest.of(data), len(data))
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            yield Path(folder)
+
+    def add(self, data: bytes) -> Digest:
+        path = self.blob(Digest.of(data))
+        path.write_bytes(data)
+        path.chmod(0o444)
+        os.utime(path, (SECONDS, SECONDS))
+        return Digest.of(data)
+
+    def add_tree(self, folder: Path) -> Digest:
+        diff_id = Digest.of(str(folder).encode())
+        self.trees[diff_id] = folder
+        return diff_id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return FolderStore(folder)
+
+
+@pytest.fixture(scope="session")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """A layer of libraries and one of Python, standard library included."""
+    libraries, python = tmp_path_factory.mktemp("libraries"), tmp_path_factory.mktemp("python")
+    standard_library = Path(os.__file__).parent
+    interpreter = Path(sys.executable).resolve()
+    place = python / "usr" / "lib" / standard_library.name
+    shutil.copytree(standard_library, place, ignore=UNNEEDED, copy_function=_link)
+    (python / "usr" / "bin").mkdir()
+    for name in ("python3", "python"):
+        _link(interpreter, python / "usr" / "bin" / name)
+    for library in _libraries([interpreter, *place.glob("lib-dynload/*.so")]):
+        _link(library, _where(library, libraries))
+    return libraries, python
+
+
+def _libraries(files: list[Path]) -> list[Path]:
+    if shutil.which("ldd") is None:
+        pytest.skip("no ldd to find the libraries of Python with")
+    told = subprocess.run(["ldd", *files], capture_output=True, text=True, check=True).stdout
+    return [Path(path) for path in sorted(set(re.findall(r"(?:=> |^\t)(/\S+) \(0x", told, re.M)))]
+
+
+def _where(library: Path, root: Path) -> Path:
+    known = library.is_relative_to("/lib") or library.is_relative_to("/lib64")
+    known = known or library.is_relative_to("/usr")
+    place = library.relative_to("/") if known else Path("usr/lib", library.name)
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    return root / place
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+@pytest.fixture
+def sandbox(store: FolderStore) -> Sandbox:
+    made = Sandbox(find_bwrap(), store.scratch)
+    try:
+        made.probe()
+    except WorldError as error:
+        pytest.skip(str(error))
+    return made
+
+
+Inside = Callable[..., Completed]
+
+
+@pytest.fixture
+def inside(sandbox: Sandbox, layers: tuple[Path, ...], tmp_path: Path) -> Inside:
+    """Run Python code in a sandbox with an input at /work/input and an empty /out."""
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    out.mkdir()
+    (work / "input").write_text("declared")
+    (tmp_path / "undeclared").write_text("a neighbour")
+
+    def run(code: str, *arguments: str, **changes: object) -> Completed:
+        settings = {
+            "layers": layers,
+            "binds": {"/work": Bind(work), "/out": Bind(out, writable=True)},
+            "command": ("python", "-I", "-S", "-c", code, *arguments),
+            "environment": ENVIRONMENT,
+            "cwd": "/work",
+            "timeout_ms": 30_000,
+        }
+        return sandbox.run(Cell(**(settings | changes)))
+
+    return run

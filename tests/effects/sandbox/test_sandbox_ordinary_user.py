@@ -1,0 +1,77 @@
+"""The same tests again without root, where the kernel grants nothing but user namespaces."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else"),
+    pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv"),
+]
+NOBODY = 65534
+HERE = Path(__file__).parent
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+
+
+@pytest.fixture
+def environment(tmp_path_factory):
+    home = tmp_path_factory.getbasetemp().parent.parent / f"mpbuild-nobody-{os.getpid()}"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    yield {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def python(environment):
+    """An interpreter of this version that everybody may run."""
+    version = "python%d.%d" % sys.version_info[:2]
+    for candidate in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
+        works = subprocess.run(
+            [
+                *AS_NOBODY,
+                candidate,
+                "-c",
+                "import pytest, sys, mpbuild.effects.sandbox; open(sys.executable)",
+            ],
+            env=environment,
+            capture_output=True,
+        )
+        if works.returncode == 0:
+            return candidate
+    pytest.skip(f"no {version} with our libraries that everybody may run")
+
+
+@pytest.mark.parametrize("tests", ["escapes", "run", "steps"])
+def test_an_ordinary_user_passes_the_same_tests(tests, python, environment):
+    environment["PATH"] = os.pathsep.join([str(Path(python).parent), environment["PATH"]])
+    told = subprocess.run(
+        [
+            *(*AS_NOBODY, python, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(
+                "-p",
+                "no:xdist",
+                f"--rootdir={HERE.parents[2]}",
+                f"--basetemp={environment['HOME']}/t",
+            ),
+            HERE / f"test_sandbox_{tests}.py",
+        ],
+        env=environment,
+        cwd=HERE.parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "passed" in told.stdout.splitlines()[-1]
+    assert "skipped" not in told.stdout.splitlines()[-1]

@@ -1,0 +1,44 @@
+"""The example model: its files fit one another. (Training it needs its locked environment.)"""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mpbuild_runtime import contract, request
+from mpbuild_runtime.errors import RequestError
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
+@pytest.fixture
+def digits() -> contract.Contract:
+    return contract.parse(tomllib.loads((DIGITS / "model.toml").read_text()))
+
+
+def test_the_example_request_fits_the_io_of_the_example(digits: contract.Contract) -> None:
+    asked = request.decode((DIGITS / "request.json").read_bytes(), digits)
+    assert asked.inputs["pixels"].shape == (3, 64)
+    assert asked.parameters == {"top_k": 3}
+    assert asked.outputs == ("probabilities",)
+
+
+def test_ink_darker_than_the_scale_is_refused(digits: contract.Contract) -> None:
+    data = (DIGITS / "request.json").read_bytes().replace(b" 16,", b" 17,")
+    with pytest.raises(RequestError, match=r"inputs\[0\]\.data: element 3 is 17\.0, above .* 16"):
+        request.decode(data, digits)
+
+
+def test_the_entry_point_is_a_class_in_the_sources(digits: contract.Contract) -> None:
+    module, _, name = digits.entry_point.partition(":")
+    source = (DIGITS / "src" / module.replace(".", "/")).with_suffix(".py").read_text()
+    assert f"class {name}:" in source
+
+
+def test_what_the_step_reads_is_there_and_what_the_weights_name_it_makes() -> None:
+    spec = tomllib.loads((DIGITS / "model.toml").read_text())
+    (step,) = spec["steps"]
+    (weights,) = spec["core"]["weights"]
+    assert all((DIGITS / path).is_file() for path in step["inputs"])
+    assert weights["step"] == step["name"]
+    assert weights["output"] in step["outputs"]
