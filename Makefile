@@ -30,11 +30,12 @@ demo: venv ## lock, fetch, build, run and inspect the example model
 	say "Build: the training step runs in a sandbox, all other bytes are derived from locked inputs."
 	rm -rf dist/digits
 	mpbuild build "$$target" --output dist/digits
-	say "One prediction, inside the environment that was built: the classes of two pictures of digits."
+	say "Predict, inside the image that was built: three pictures, how probable each of ten digits is."
 	mpbuild run "$$target" --input examples/digits/request.json
 	say "What is in the package. Its digest is its identity: build again anywhere, it is the same."
 	mpbuild inspect dist/digits
-	say "dist/digits is an OCI layout; podman, skopeo, umoci and crane read it."
+	say "dist/digits is an OCI layout, which other tools read too, such as:"
+	echo "podman run --rm -i oci:dist/digits:1.4.0 < examples/digits/request.json"
 
 .PHONY: test
 test: venv ## run the tests, without interop and soak

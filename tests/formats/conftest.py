@@ -1,4 +1,4 @@
-"""Builders of small archives, sound ones and lying ones, as fixtures that give functions."""
+"""Builders of small archives, sound ones and lying ones, as one fixture."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import lzma
 import struct
 import zlib
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -296,22 +297,19 @@ def elf_bytes(
     return header + segments + path + bytes(strings) + needs + definitions + table
 
 
-def _gives(function):
-    return pytest.fixture(scope="session", name=function.__name__)(lambda: function)
-
-
-for _function in (
-    Member,
-    ar_bytes,
-    deb_bytes,
-    deflated,
-    elf_bytes,
-    pax,
-    record_row,
-    tar_block,
-    tar_member,
-    wheel_bytes,
-    wheel_files,
-    zip_bytes,
-):
-    globals()[f"_{_function.__name__}_fixture"] = _gives(_function)
+@pytest.fixture(scope="session")
+def make():
+    """The builders by what they make."""
+    return SimpleNamespace(
+        Member=Member,
+        ar=ar_bytes,
+        deb=deb_bytes,
+        deflated=deflated,
+        elf=elf_bytes,
+        pax=pax,
+        tar_block=tar_block,
+        tar_member=tar_member,
+        wheel=wheel_bytes,
+        wheel_files=wheel_files,
+        zip=zip_bytes,
+    )

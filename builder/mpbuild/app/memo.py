@@ -5,9 +5,9 @@ pattern it expanded is as it was, under the same options and the same mpbuild; t
 is the same, and nothing is parsed, loaded or run. The module imports little for that reason.
 """
 
+import importlib.util
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -65,17 +65,23 @@ def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str])
 
 def find(slot: Slot) -> dict[str, Any] | None:
     """The result of the last build if it would be the result of one now."""
+    conditions = slot.conditions
     try:
         memo = json.loads(slot.path.read_bytes())
         good = (
-            all(memo[key] == value for key, value in slot.conditions.items())
+            all(memo[key] == value for key, value in conditions.items())
             and all(_unchanged_pattern(slot.root, *item) for item in memo["patterns"].items())
             and all(_unchanged(slot.root, p, f, memo["at"]) for p, f in memo["files"].items())
             and all((slot.store / "blobs/sha256" / hex_).is_file() for hex_ in memo["blobs"])
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MpbuildError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, MpbuildError):
+        # Whatever stands there is not a memo of ours: build.
         return None
-    return memo["result"] if good else None
+    if not good:
+        return None
+    result: dict[str, Any] = memo["result"]
+    actions = result["actions"]
+    return result | {"actions": {**actions, "run": 0, "cached": actions["total"]}}
 
 
 def keep(slot: Slot, scan: Scan, blobs: Iterable[Digest], result: Mapping[str, Any]) -> None:
@@ -107,18 +113,19 @@ def _installation() -> str:
     """This mpbuild: its version and, as it may be run from a checkout, its files' looks."""
     looks = []
     for module in ("mpbuild", "mpbuild_rules", "mpbuild_runtime"):
-        spec = sys.modules.get(module) or __import__("importlib").util.find_spec(module)
-        folder = Path(str(spec.__file__ if hasattr(spec, "__file__") else spec.origin)).parent
-        for entry in _python_files(folder):
-            seen = entry.stat()
-            looks.append(f"{entry.name} {seen.st_size} {seen.st_mtime_ns}")
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, "installed together"
+        for folder in spec.submodule_search_locations or ():
+            for entry in _python_files(folder):
+                seen = entry.stat()
+                looks.append(f"{module} {entry.name} {seen.st_size} {seen.st_mtime_ns}")
     return f"{mpbuild.__version__} {Digest.of(chr(10).join(sorted(looks)).encode())}"
 
 
-def _python_files(folder: Path) -> Iterable[os.DirEntry[str]]:
+def _python_files(folder: str) -> Iterable[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _python_files(Path(entry.path))
+                yield from _python_files(entry.path)
             elif entry.name.endswith(".py"):
                 yield entry

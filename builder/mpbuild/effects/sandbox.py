@@ -29,6 +29,7 @@ Scratch = Callable[[], AbstractContextManager[Path]]
 
 USER = 1000
 _OPEN_FILES = 1024
+_ANYBODY = 0o005
 _NOWHERE = "/nowhere"
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 _SHM = "/dev/shm"  # noqa: S108 - the sandbox's own
@@ -76,6 +77,7 @@ class Sandbox:
         Raises AnswerError where the root holds no such command or working folder, WorldError
         (``sandbox-unavailable``) where the machine forbids the sandbox.
         """
+        _check_reach([*cell.layers, *(bind.path for bind in cell.binds.values())])
         with self._scratch() as folder:
             mountpoints = {path: bind.path.is_dir() for path, bind in cell.binds.items()}
             mountpoints |= dict.fromkeys(("/proc", "/dev", _TMP), True)
@@ -147,6 +149,15 @@ class Sandbox:
 
 class _NoCommandError(AnswerError):
     """Everything was set up, and then there was nothing to run."""
+
+
+def _check_reach(paths: Sequence[Path]) -> None:
+    """Raise WorldError for a folder that root could mount and then not enter, being a mere user."""
+    for path in paths if os.geteuid() == 0 else ():
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            if status.st_uid != 0 and status.st_mode & _ANYBODY != _ANYBODY:
+                raise unavailable(f"source path {path}: Permission denied", surroundings())
 
 
 def _isolation(cell: Cell) -> Iterator[str]:

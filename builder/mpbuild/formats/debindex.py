@@ -17,7 +17,8 @@ Paragraph = Mapping[str, str]
 
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _VERSION = re.compile(
-    r"(?:(\d+):)?((?(1)[A-Za-z0-9.+~:-]|[A-Za-z0-9.+~-])+?(?<!-))(?:-([A-Za-z0-9.+~]+))?", re.ASCII
+    r"(?:(\d+):)?(?=[A-Za-z0-9])((?(1)[A-Za-z0-9.+~:-]|[A-Za-z0-9.+~-])+?(?<!-))(?:-([A-Za-z0-9.+~]+))?",
+    re.ASCII,
 )
 _PIECE = re.compile(r"(\D*)(\d*)")
 _RELATION = re.compile(

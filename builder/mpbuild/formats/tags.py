@@ -58,7 +58,7 @@ def supported(python: str, glibc: Glibc) -> Mapping[Tag, int]:
         *cpython_tags(version, [interpreter], platforms),
         *compatible_tags(version, interpreter, platforms),
     ]
-    return {tag: i for i, tag in reversed(list(enumerate(tags)))}
+    return {tag: i for i, tag in enumerate(dict.fromkeys(tags))}
 
 
 def rank(tags: Iterable[Tag], among: Mapping[Tag, int]) -> int | None:
@@ -81,12 +81,12 @@ def _no_wheel(filename: str, why: str) -> InputError:
 
 
 def _platforms(glibc: Glibc) -> list[str]:
-    found = []
+    found = ["linux_x86_64"]
     for minor in range(glibc[1], _OLDEST - 1, -1):
         found.append(f"manylinux_2_{minor}_x86_64")
         if minor in _LEGACY:
             found.append(f"{_LEGACY[minor]}_x86_64")
-    return [*found, "linux_x86_64"]
+    return found
 
 
 def _glibc(platform: str) -> Glibc | None:

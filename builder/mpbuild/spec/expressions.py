@@ -1,6 +1,8 @@
 """Expressions that other standards define: SPDX licences and PEP 508 requirements."""
 
+import functools
 import re
+from typing import Any
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as ParsedRequirement
@@ -15,9 +17,9 @@ _FOR_ANY = "MIT"
 
 def licence(text: str) -> str:
     """``text`` if it is an SPDX licence expression over listed licences and LicenseRefs."""
-    from license_expression import ExpressionError, get_spdx_licensing
+    from license_expression import ExpressionError
 
-    licensing = get_spdx_licensing()
+    licensing = _licensing()
     try:
         parsed = licensing.parse(_REFERENCE.sub(_FOR_ANY, text), strict=True)
     except (ExpressionError, LookupError, AssertionError, RecursionError) as error:
@@ -38,9 +40,10 @@ def requirement(text: str) -> str:
     """``text`` if it is a PEP 508 requirement that names a package to look up in an index."""
     try:
         parsed = ParsedRequirement(text)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
+        reason = str(error).splitlines()[0]
         raise InputError(
-            f"not a requirement (PEP 508): {text!r}: {str(error).splitlines()[0]}",
+            f"not a requirement (PEP 508): {text!r}: {reason}",
             hint='a name and versions, such as "numpy>=2"; no paths and no options',
         ) from error
     if parsed.url:
@@ -49,3 +52,11 @@ def requirement(text: str) -> str:
             hint=f'write the name and versions, such as "{parsed.name}>=1"',
         )
     return text
+
+
+@functools.cache
+def _licensing() -> Any:
+    """The SPDX licence list; making it takes a while, as does importing it."""
+    from license_expression import get_spdx_licensing
+
+    return get_spdx_licensing()

@@ -52,9 +52,10 @@ class FolderStore:
 
     def add(self, data: bytes) -> Digest:
         path = self.blob(Digest.of(data))
-        path.write_bytes(data)
-        path.chmod(0o444)
-        os.utime(path, (SECONDS, SECONDS))
+        if not path.exists():
+            path.write_bytes(data)
+            path.chmod(0o444)
+            os.utime(path, (SECONDS, SECONDS))
         return Digest.of(data)
 
     def add_tree(self, folder: Path) -> Digest:
@@ -90,7 +91,7 @@ def _libraries(files: list[Path]) -> list[Path]:
     if shutil.which("ldd") is None:
         pytest.skip("no ldd to find the libraries of Python with")
     told = subprocess.run(["ldd", *files], capture_output=True, text=True, check=True).stdout
-    return [Path(path) for path in sorted(set(re.findall(r"(?:=> |^\t)(/\S+) \(0x", told, re.M)))]
+    return [Path(path) for path in sorted(set(re.findall(r"(?:=>|\t) ?(/\S+) \(0x", told)))]
 
 
 def _where(library: Path, root: Path) -> Path:

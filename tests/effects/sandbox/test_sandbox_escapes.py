@@ -15,7 +15,6 @@ from errno import (
     ENETUNREACH,
     ENOENT,
     ENOSYS,
-    ENOTCONN,
     ENXIO,
     EPERM,
     EROFS,
@@ -76,9 +75,10 @@ ESCAPES = {
     ),
     "leave by bubblewrap's old root": ("os.listdir('/oldroot')", {ENOENT}),
     "open the folders behind the overlay": (
-        "line = next(l for l in open('/proc/self/mountinfo') if ' / / ' in l)\n"
-        "layer = line.split('lowerdir=')[1].split(':')[0].split(',')[0]\n"
-        "os.listdir(layer.removeprefix('/oldroot'))",
+        """if True:
+            line = next(l for l in open('/proc/self/mountinfo') if ' / / ' in l)
+            layer = line.split('lowerdir=')[1].split(':')[0].split(',')[0]
+            os.listdir(layer.removeprefix('/oldroot'))""",
         {ENOENT},
     ),
     "open a disk": ("open('/dev/vda'); open('/dev/sda')", {ENOENT}),
@@ -120,8 +120,7 @@ ESCAPES = {
     "open a packet socket": ("socket.socket(17, socket.SOCK_RAW)", {EAFNOSUPPORT}),
     "use the kernel's ciphers": ("socket.socket(38, socket.SOCK_SEQPACKET)", {EAFNOSUPPORT}),
     "attach shared memory of the host": (
-        "segment = libc.shmget(host['segment'], 0, 0)\n"
-        "if segment < 0: raise OSError(ctypes.get_errno(), '')",
+        "if libc.shmget(host['segment'], 0, 0) < 0: raise OSError(ctypes.get_errno(), '')",
         {ENOENT},
     ),
     "read a keyring": ("call(250, 11, -3, 0, 0)", {EPERM}),

@@ -16,7 +16,7 @@ def shown(folder: Path) -> dict[str, str]:
     """What is in a folder: path → link target, content, or a slash for a folder."""
     return {
         path.relative_to(folder).as_posix(): (
-            "-> " + os.readlink(path)
+            f"-> {path.readlink()}"
             if path.is_symlink()
             else "/"
             if path.is_dir()
@@ -84,7 +84,7 @@ def test_layers_fit_into_one_mount_however_many(count, tmp_path):
     assert fitting[-1] == tmp_path
     assert options_of(fitting) <= 4095
     assert (options_of([*layers, tmp_path]) <= 4095) == (fitting == [*layers, tmp_path])
-    names = {name for layer in fitting[:-1] for name in os.listdir(layer)}
+    names = {path.name for layer in fitting[:-1] for path in layer.iterdir()}
     assert names == {layer.name for layer in layers}
 
 

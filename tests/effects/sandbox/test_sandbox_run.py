@@ -64,11 +64,15 @@ def test_the_environment_is_what_was_given_and_the_working_folder(inside, monkey
 def test_nothing_but_the_standard_streams_is_open(inside, tmp_path):
     with (tmp_path / "secret").open("w") as held:
         os.set_inheritable(held.fileno(), True)
-        code = "import os, json; print(json.dumps([os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd')[:-1]]))"
-        streams = said(inside(code))
-    assert len(streams) == 3
-    assert streams[0] == "/dev/null"
-    assert all(stream.startswith("pipe:") for stream in streams[1:])
+        code = (
+            "import os, json; fds = {n: os.readlink(f'/proc/self/fd/{n}') for n in range(3)}\n"
+            "print(json.dumps([fds, sorted(os.listdir('/proc/self/fd'))]))"
+        )
+        streams, listed = said(inside(code))
+    assert listed == ["0", "1", "2", "3"], "the fourth is the listing's own"
+    assert streams["0"] == "/dev/null"
+    assert streams["1"] == streams["2"]
+    assert streams["1"].startswith("pipe:")
 
 
 def test_user_host_umask_and_limits_are_fixed(inside):
@@ -78,7 +82,7 @@ def test_user_host_umask_and_limits_are_fixed(inside):
             inside(
                 "import os, json, resource, socket; mask = os.umask(0); print(json.dumps(["
                 "os.getresuid(), os.getresgid(), socket.gethostname(), mask, "
-                "resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE)]))"
+                "*map(resource.getrlimit, [resource.RLIMIT_CORE, resource.RLIMIT_NOFILE])]))"
             )
         )
     finally:
@@ -174,7 +178,11 @@ def test_what_is_bound_writable_keeps_what_is_written(inside, tmp_path):
 
 def test_a_terminal_on_stdin_cannot_be_typed_into(inside):
     master, slave = pty.openpty()
-    code = "import fcntl, termios\ntry: fcntl.ioctl(0, termios.TIOCSTI, b'x')\nexcept OSError as e: print(e.errno)"
+    code = (
+        "import fcntl, termios\n"
+        "try: fcntl.ioctl(0, termios.TIOCSTI, b'x')\n"
+        "except OSError as e: print(e.errno)"
+    )
     before = os.dup(0)
     try:
         os.dup2(slave, 0)
@@ -192,7 +200,10 @@ def test_a_terminal_on_stdin_cannot_be_typed_into(inside):
 
 def test_stdin_goes_to_stdout_and_the_log_stays_apart(inside):
     data = os.urandom(3 << 20)
-    code = "import sys, shutil; print('log', file=sys.stderr); shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
+    code = (
+        "import sys, shutil; print('log', file=sys.stderr)\n"
+        "shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
+    )
     completed = inside(code, stdin=data, stdout="keep")
     assert (completed.stdout == data, completed.log) == (True, b"log\n")
 
@@ -238,7 +249,8 @@ def test_the_deadline_ends_the_whole_tree(inside):
     code = (
         "import os, signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', sys.argv[1]], start_new_session=True)\n"
+        "command = [sys.executable, '-c', 'import time; time.sleep(60)', sys.argv[1]]\n"
+        "subprocess.Popen(command, start_new_session=True)\n"
         "print('started', flush=True)\n"
         "while True: print('.', flush=True)\n"
     )
@@ -250,12 +262,19 @@ def test_the_deadline_ends_the_whole_tree(inside):
     assert running(marker) == []
 
 
+WRITER = """
+f = open("/out/grows", "ab", 0)
+print(flush=True)
+while True: f.write(bytes(1000))
+"""
+
+
 def test_nothing_that_a_command_left_running_outlives_it(inside, tmp_path):
     marker = f"left-{os.getpid()}"
     code = (
         "import subprocess, sys\n"
-        'writer = \'f = open("/out/grows", "ab", 0)\\nprint(flush=True)\\nwhile True: f.write(bytes(1000))\'\n'
-        "child = subprocess.Popen([sys.executable, '-c', writer, sys.argv[1]], start_new_session=True, stdout=subprocess.PIPE)\n"
+        f"command = [sys.executable, '-c', {WRITER!r}, sys.argv[1]]\n"
+        "child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)\n"
         "child.stdout.readline()\n"
     )
     for _ in range(5):
@@ -280,16 +299,24 @@ def scratch():
 code = "import time; time.sleep(60)"
 layers = tuple(map(Path, sys.argv[3:]))
 Sandbox(find_bwrap(), scratch).run(Cell(
-    layers=layers, command=("python", "-I", "-c", code, sys.argv[2]), environment={"PATH": "/usr/bin"}))
+    layers=layers,
+    command=("python", "-I", "-c", code, sys.argv[2]),
+    environment={"PATH": "/usr/bin"}))
 """
 
 
-def test_nothing_outlives_a_killed_builder(sandbox, layers, tmp_path):
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_nothing_outlives_a_builder_that_is_ended(name, sandbox, layers, tmp_path):
     marker = f"orphan-{os.getpid()}"
-    builder = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path, marker, *layers])
-    inside = lambda: [pid for pid in running(marker) if pid != builder.pid]
+    builder = subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path, marker, *layers], stderr=subprocess.DEVNULL
+    )
+
+    def inside() -> list[int]:
+        return [pid for pid in running(marker) if pid != builder.pid]
+
     assert wait_until(lambda: len(inside()) >= 3), "bubblewrap, its first process, and ours"
-    builder.kill()
+    builder.send_signal(signal.Signals[name])
     builder.wait()
     assert wait_until(lambda: not inside())
 
@@ -309,19 +336,19 @@ def test_cells_run_side_by_side(inside):
 
 def test_no_file_descriptor_is_left_open(inside):
     inside("")
-    before = os.listdir("/proc/self/fd")
+    before = len(list(Path("/proc/self/fd").iterdir()))
     inside("print(1)", stdin=b"x", stdout="keep")
     inside("import time; time.sleep(9)", timeout_ms=50)
     with pytest.raises(AnswerError):
         inside("", command=("absent",))
-    assert os.listdir("/proc/self/fd") == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 # ---- what cannot start
 
 
 def test_an_absent_command_is_the_steps_fault(inside):
-    with pytest.raises(AnswerError, match="holds no command 'absent'.*No such file") as caught:
+    with pytest.raises(AnswerError, match=r"holds no command 'absent'.*No such file") as caught:
         inside("", command=("absent",))
     assert caught.value.findings[0].code == "step-failed"
 
@@ -337,9 +364,22 @@ def test_an_empty_root_holds_no_command(sandbox):
 
 
 def test_an_absent_layer_is_named(inside, tmp_path):
-    with pytest.raises(WorldError, match="source path .*/absent") as caught:
+    with pytest.raises(WorldError, match=r"source path .*/absent") as caught:
         inside("", layers=(tmp_path / "absent",))
     assert caught.value.findings[0].code == "sandbox-unavailable"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root meets folders it owns not")
+@pytest.mark.parametrize("closed", ["the folder itself", "a folder above it"])
+def test_root_is_told_that_it_cannot_enter_folders_of_others(closed, inside, layers, tmp_path):
+    layer = tmp_path / "others" / "layer"
+    layer.mkdir(parents=True)
+    shut = layer if closed == "the folder itself" else layer.parent
+    shut.chmod(0o700)
+    os.chown(shut, 65534, 65534)
+    with pytest.raises(WorldError, match=r"source path .*/others.*Permission denied") as caught:
+        inside("", layers=(*layers, layer))
+    assert "enters only folders that it owns" in caught.value.findings[0].hint
 
 
 @pytest.mark.parametrize("argument", ["nul\0", "x" * (1 << 20)])
@@ -350,5 +390,5 @@ def test_what_no_process_can_be_given_is_refused(argument, inside):
 
 def test_a_bubblewrap_that_went_away_is_a_fault_of_the_world(store):
     gone = Bwrap(store.folder / "bwrap", find_bwrap().version)
-    with pytest.raises(WorldError, match="cannot start .*No such file"):
+    with pytest.raises(WorldError, match=r"cannot start .*No such file"):
         Sandbox(gone, store.scratch).probe()
