@@ -127,18 +127,17 @@ def clone(checkout, checkout_files, tmp_path):
 
 
 @pytest.fixture
-def environment(tmp_path_factory, request):
-    """That of somebody with mpbuild on PATH; the store is this test run's, for all its workers."""
+def environment(tmp_path_factory):
+    """That of somebody with mpbuild on PATH; documents that this process follows share a store."""
     programs = Path(sys.executable).parent
     if not (programs / "mpbuild").is_file():
         pytest.skip(f"no mpbuild is installed in {programs}")
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if hasattr(request.config, "workerinput") else base
     of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     return {name: value for name, value in os.environ.items() if name not in of_make} | {
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "MPBUILD_STORE": str(shared / "documented-store"),
-        "XDG_STATE_HOME": str(shared / "documented-state"),
+        "MPBUILD_STORE": str(base / "documented-store"),
+        "XDG_STATE_HOME": str(base / "documented-state"),
     }
 
 

@@ -236,10 +236,12 @@ def elf_bytes(
     interpreter=None,
     machine=62,
     dynamic=None,
+    raw_needs=None,
 ):
     """A 64-bit little-endian shared object of headers, strings, versions and a dynamic section.
 
-    ``dynamic`` gives further dynamic entries, which come first.
+    ``dynamic`` gives further dynamic entries, which come first; ``raw_needs`` the bytes of the
+    versions needed and how many there are.
     """
     strings = bytearray(b"\0")
 
@@ -266,6 +268,7 @@ def elf_bytes(
             following = 0 if number == len(versions) - 1 else 16
             name = text(version.removeprefix("weak:"))
             needs += struct.pack("<L2H2L", 0, 2 if weak else 0, 2, name, following)
+    needs, needs_count = raw_needs or (needs, len(libraries))
     definitions = b""
     names = [soname or "base", *versions_defined] if versions_defined else []
     for index, version in enumerate(names):
@@ -281,7 +284,7 @@ def elf_bytes(
     at_definitions = at_needs + len(needs)
     at_dynamic = at_definitions + len(definitions)
     if needs:
-        entries += [(0x6FFFFFFE, base + at_needs), (0x6FFFFFFF, len(libraries))]
+        entries += [(0x6FFFFFFE, base + at_needs), (0x6FFFFFFF, needs_count)]
     if definitions:
         entries += [(0x6FFFFFFC, base + at_definitions), (0x6FFFFFFD, len(names))]
     entries += [(5, base + at_strings), (10, len(strings)), (0, 0)]

@@ -3,16 +3,16 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 import mpbuild
 from mpbuild.app import memo
 from mpbuild.app.derivation import Derivation
-from mpbuild.app.fetch import fetch_locks
+from mpbuild.app.fetch import Watcher, fetch_locks
 from mpbuild.app.locks import LockSet, read_locks
-from mpbuild.app.plan import Plan, plan, read_sources, runtime_files
+from mpbuild.app.plan import Plan, plan, read_sources
 from mpbuild.app.steps import host_steps, sandboxed_steps
 from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
 from mpbuild.app.workspace import OpenWorkspace, Target
@@ -47,13 +47,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return {"accelerators": sorted(self.accelerators), "sandbox": self.sandbox}
 
 
+class Audience(Observer, Watcher, Protocol):
+    """Told what runs and what is fetched."""
+
+
 def slot(store: Path, root: Path, label: Label, conditions: Mapping[str, Any]) -> memo.Slot:
     """Where the memo of a target's build lies."""
     return memo.Slot(store, root, label, conditions)
 
 
 def build(
-    workspace: OpenWorkspace, label: Label, store: Store, options: Options, observer: Observer
+    workspace: OpenWorkspace, label: Label, store: Store, options: Options, audience: Audience
 ) -> dict[str, Any]:
     """Build one target; the entry for ``targets[]`` of the command's result."""
     gzip.prove()
@@ -63,17 +67,17 @@ def build(
     accelerators = _accelerators(target, options)
     locks = read_locks(target)
     declared = read_sources(target, _also_read(target, locks))
-    fetch_locks(target, locks, store, offline=options.offline)
+    fetch_locks(target, locks, store, audience, offline=options.offline)
     made = plan(target, accelerators, locks.locks, locks.files, declared, store)
     engine = Engine(
-        _executors(store, options), store, clock, observer, options.jobs or _processors()
+        _executors(store, options), store, clock, audience, options.jobs or _processors()
     )
     done = engine.run(made.graph)
     images = [_image(target, accelerator, made, done, store) for accelerator in accelerators]
     package = derive_image.package(target.model, images)
     kept = _keep_documents(store, images, package)
-    record = _record(target, package, made, done, (started, clock.now()))
-    path = state.keep_record(encode(record))
+    record = _record(target, package, images, made, done, (started, clock.now()))
+    path = state.keep_record(encode(record), record.package)
     result = _result(label, package, images, record, path, done)
     steps = {o.digest for d in done.values() for o in d.result.outputs.values() if not o.diff_id}
     memo.keep(
@@ -165,7 +169,7 @@ def _image(
 def _keep_documents(
     store: Store, images: Sequence[derive_image.Image], package: derive_image.Package
 ) -> list[Digest]:
-    """Index, manifests and configurations: small, and what every reader of the store starts from."""
+    """Index, manifests and configurations: small, and where every reader starts."""
     documents = [package.index_bytes]
     documents += [data for image in images for data in (image.manifest_bytes, image.config_bytes)]
     return [store.put_bytes(data) for data in documents]
@@ -174,6 +178,7 @@ def _keep_documents(
 def _record(
     target: Target,
     package: derive_image.Package,
+    images: Sequence[derive_image.Image],
     made: Plan,
     done: Mapping[str, Done],
     times: tuple[float, float],
@@ -183,6 +188,7 @@ def _record(
         mpbuild=mpbuild.__version__,
         label=target.label,
         package=package.descriptor.digest,
+        images={str(image.accelerator): image.descriptor.digest for image in images},
         partial=package.partial,
         source=git.source(target.workspace.root),
         hermetic=all(action.sandboxed for action in actions),

@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from mpbuild.app.locks import Environment, LockSet, environments
 from mpbuild.app.workspace import Target
@@ -20,36 +21,44 @@ from mpbuild.resolve import debian, python
 WHEELS = "wheels"
 
 
+class Watcher(Protocol):
+    """Told what is fetched, from several threads."""
+
+    def fetching(self, files: int, size: int) -> None:
+        """So many files are missing, of so many bytes in all."""
+
+    def received(self, count: int) -> None:
+        """So many bytes more have come."""
+
+
 def fetch_locks(
     target: Target,
     locks: LockSet,
     store: Store,
+    watcher: Watcher,
     *,
     offline: bool = False,
-    progress: Callable[[int], None] | None = None,
 ) -> tuple[int, int]:
     """Bring what the store lacks; how many files that were, and bytes.
 
     Offline, anything missing is a WorldError (fetch-failed) that names it.
     """
-    missing = {digest: name for name, digest in _named(locks) if not store.has(digest)}
+    missing = {file.digest: file for file in _named(locks) if not store.has(file.digest)}
     if not missing:
         return 0, 0
     if offline:
-        raise WorldError.collect(
-            [
-                Finding("fetch-failed", f"{name} is not in the store", str(target.label), _HINT)
-                for name in sorted(missing.values())
-            ]
-        )
-    wanted = [request for request in _requests(target, locks) if request.digest in missing]
+        names = sorted(file.name for file in missing.values())
+        raise WorldError.collect([_absent(target, name) for name in names])
+    size = sum(file.size for file in missing.values())
+    watcher.fetching(len(missing), size)
+    wanted = {r.digest: r for r in _requests(target, locks) if r.digest in missing}
     download(
-        wanted,
+        tuple(wanted.values()),
         into=Depot(store.path / "partial", store.has, store.adopt),
         web=Web(os.environ),
-        progress=progress,
+        progress=watcher.received,
     )
-    return len(wanted), sum(request.size for request in wanted)
+    return len(missing), size
 
 
 def place_wheels(target: Target, locks: LockSet, store: Store) -> int:
@@ -69,7 +78,17 @@ def place_wheels(target: Target, locks: LockSet, store: Store) -> int:
     return placed
 
 
-_HINT = "run `mpbuild fetch` where there is a network"
+class _Named(NamedTuple):
+    """A file that a lock names."""
+
+    name: str
+    digest: Digest
+    size: int
+
+
+def _absent(target: Target, name: str) -> Finding:
+    hint = "run `mpbuild fetch` where there is a network"
+    return Finding("fetch-failed", f"{name} is not in the store", str(target.label), hint)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -82,12 +101,13 @@ def _copy(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _named(locks: LockSet) -> Iterator[tuple[str, Digest]]:
+def _named(locks: LockSet) -> Iterator[_Named]:
     for lock in locks.locks.values():
         for package in lock.python.packages:
-            yield package.wheel.filename, package.wheel.sha256
+            wheel = package.wheel
+            yield _Named(wheel.filename, wheel.sha256, wheel.size)
         for deb in lock.debian.packages:
-            yield deb.path.rsplit("/", 1)[-1], deb.sha256
+            yield _Named(deb.path.rsplit("/", 1)[-1], deb.sha256, deb.size)
 
 
 def _requests(target: Target, locks: LockSet) -> Iterator[Request]:

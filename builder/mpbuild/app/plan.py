@@ -24,7 +24,6 @@ from mpbuild.engine.graph import Graph, Ref, Task
 from mpbuild.engine.rule import File, Rule, StepData
 from mpbuild.spec.model import Model, Step, Weight
 
-
 _HOUR_MS = 3_600_000
 
 

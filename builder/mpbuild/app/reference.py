@@ -1,15 +1,16 @@
 """REF: a package or an image, wherever it lies, read and checked the same way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from mpbuild.app import attachments
 from mpbuild.app.derivation import Derivation
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Buffer, Digest, Hasher
-from mpbuild.base.errors import InputError
+from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.image import ACCELERATOR
 from mpbuild.effects.layout import Layout
 from mpbuild.effects.store import Store
@@ -22,6 +23,9 @@ class Place(Protocol):
 
     def document(self, digest: Digest) -> bytes:
         """A small blob, checked against its digest."""
+
+    def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
+        """A layer's blob; whoever reads it to its end has it checked."""
 
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """A layer, unpacked in the store and checked against both of its digests."""
@@ -48,6 +52,16 @@ class Package:
         self.digest = digest
         self.index_bytes = place.document(digest)
         self.index = oci.read_index(self.index_bytes)
+
+    @property
+    def descriptor(self) -> oci.Descriptor:
+        """How others refer to the package."""
+        return oci.descriptor(oci.INDEX, self.index_bytes)
+
+    @property
+    def name(self) -> str:
+        """The name it was released under."""
+        return self.index.annotations.get("org.opencontainers.image.title", "")
 
     def images(self) -> Iterator[Image]:
         """The images, cpu first."""
@@ -98,6 +112,10 @@ class InStore:
         """From the store."""
         return self._store.read(digest)
 
+    def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
+        """Derived while streaming."""
+        return self._derivation.blob(layer.digest)
+
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """Derived and unpacked once."""
         del layer
@@ -116,6 +134,10 @@ class InLayout:
         """From the layout."""
         return self._layout.read(digest)
 
+    def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
+        """From the layout."""
+        return compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
+
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """Unpacked once, after the whole layer has been read and found good."""
         final = self._store.tree(diff_id)
@@ -133,11 +155,11 @@ class InLayout:
         return [entry for entry, _ in untar.read(self._plain(layer, diff_id))]
 
     def _plain(self, layer: oci.Descriptor, diff_id: Digest) -> Iterator[Buffer]:
-        blob = _compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
-        yield from _compared(gzip.decompress(blob), diff_id, None)
+        yield from compared(gzip.decompress(self.layer(layer)), diff_id)
 
 
-def _compared(chunks: Iterator[bytes], digest: Digest, size: int | None) -> Iterator[bytes]:
+def compared(chunks: Iterator[bytes], digest: Digest, size: int | None = None) -> Iterator[bytes]:
+    """``chunks`` again, with an InputError (content-mismatch) at their end if they are others."""
     hasher = Hasher()
     for chunk in chunks:
         hasher.write(chunk)
@@ -159,17 +181,68 @@ class _Entry(msgspec.Struct, frozen=True):
     entry: tar.Entry
 
 
-def open_layout(text: str, store: Store) -> Package:
-    """``DIR`` or ``DIR@sha256:…``; without a digest the layout must hold one package."""
+class Located(msgspec.Struct, frozen=True):
+    """Where a package lies, before anything of it has been believed.
+
+    ``sound`` says what is wrong with the place itself: blobs with other bytes than their names.
+    """
+
+    place: Place
+    attachments: attachments.Attachments
+    digest: Digest
+    sound: Callable[[], list[Finding]]
+
+    def open(self) -> Package:
+        """The package, read; raise InputError where its index can't be."""
+        return Package(self.place, self.digest)
+
+
+def in_store(store: Store, digest: Digest) -> Located:
+    """A package of the store; blobs there are checked as they are read."""
+    return Located(InStore(store), attachments.InStore(store), digest, list)
+
+
+def in_layout(text: str, store: Store) -> Located:
+    """``DIR`` or ``DIR@sha256:…``; without a digest the layout must hold one package.
+
+    The digest of an image stands for the index that contains it; raise InputError
+    (subject-mismatch) where none does.
+    """
     folder, _, wanted = text.partition("@")
     layout = Layout(Path(folder))
-    found = layout.packages()
-    if wanted:
-        return Package(InLayout(layout, store), Digest(wanted))
-    if len(found) != 1 or found[0].media_type != oci.INDEX:
+    place, beside = InLayout(layout, store), attachments.InLayout(layout)
+    found = [entry for entry in layout.packages() if entry.media_type == oci.INDEX]
+    if not wanted and len(found) != 1:
         raise InputError(
-            f"the layout holds {len(found)} entries, not one package",
+            f"the layout holds {len(found)} packages, not one",
             where=folder,
             hint=f"name one as {folder}@sha256:…",
         )
-    return Package(InLayout(layout, store), found[0].digest)
+    entry = _containing(place, found, Digest(wanted), folder) if wanted else found[0]
+    return Located(place, beside, entry.digest, lambda: list(_unsound(layout, entry)))
+
+
+def _containing(
+    place: Place, indexes: Sequence[oci.Descriptor], wanted: Digest, folder: str
+) -> oci.Descriptor:
+    for entry in indexes:
+        if entry.digest == wanted:
+            return entry
+        children = oci.read_index(place.document(entry.digest)).manifests
+        if wanted in [child.digest for child in children]:
+            return entry
+    raise InputError(
+        f"no package of the layout is or contains {wanted}", where=folder, code="subject-mismatch"
+    )
+
+
+def _unsound(layout: Layout, entry: oci.Descriptor) -> Iterator[Finding]:
+    for digest in layout.damaged():
+        yield Finding(
+            "content-mismatch", f"the blob {digest} has other bytes than its name says", "layout"
+        )
+    if layout.blob(entry.digest).is_file():
+        size = layout.blob(entry.digest).stat().st_size
+        if size != entry.size:
+            message = f"the package is {size} bytes, and index.json says {entry.size}"
+            yield Finding("content-mismatch", message, "index.json")

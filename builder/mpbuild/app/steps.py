@@ -26,7 +26,7 @@ class _Steps:
             if self.sandboxed
             else HostExecutor(self._store)
         )
-        return executor.run(action, timeout_ms or 0)
+        return executor.run(action, timeout_ms)
 
 
 def open_sandbox(store: Store) -> Sandbox:

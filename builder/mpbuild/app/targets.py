@@ -19,6 +19,8 @@ WORKSPACE_FILE = "mpbuild.toml"
 def find_root(start: Path) -> Path:
     """The nearest folder at or above ``start`` with an mpbuild.toml."""
     start = start.resolve()
+    if not start.is_dir():
+        raise InputError("there is no such folder", where=str(start))
     for folder in (start, *start.parents):
         if (folder / WORKSPACE_FILE).is_file():
             return folder
@@ -33,7 +35,7 @@ def store_path(option: str | None, start: Path) -> Path:
     """The store: ``option``, MPBUILD_STORE, mpbuild.toml's ``store.path``, the user's cache."""
     named = option or os.environ.get("MPBUILD_STORE")
     if named:
-        return (start / Path(named).expanduser()).resolve()
+        return _below(start, named)
     try:
         root = find_root(start)
     except InputError:
@@ -41,9 +43,19 @@ def store_path(option: str | None, start: Path) -> Path:
     else:
         setting = _setting(root, "store", "path")
     if isinstance(setting, str):
-        return (root / Path(setting).expanduser()).resolve()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "mpbuild"
+        return _below(root, setting)
+    return _below(start, os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "mpbuild"
+
+
+def _below(start: Path, path: str) -> Path:
+    """``path`` as seen from ``start``; ``~`` is the user's home."""
+    try:
+        return (start / Path(path).expanduser()).resolve()
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} is in the home folder, and this user has none",
+            hint="set HOME, or name a store with --store",
+        ) from error
 
 
 def labels(root: Path, names: Sequence[str], start: Path) -> list[Label]:

@@ -1,6 +1,7 @@
 """Canonical JSON (RFC 8785) out, strict JSON in: one value, one text."""
 
 import json
+import math
 from typing import Any, NoReturn
 
 import rfc8785
@@ -13,7 +14,7 @@ def encode(value: Any) -> bytes:
     """The one canonical text of a JSON value; raise InputError where it has none."""
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise InputError(f"no canonical JSON: {error}") from error
 
 
@@ -23,11 +24,23 @@ def digest(value: Any) -> Digest:
 
 
 def decode(data: bytes) -> Any:
-    """Read JSON, refusing what readers disagree about: doubled keys, NaN, a byte order mark."""
+    """Read JSON, refusing what readers disagree about.
+
+    That is doubled keys, NaN, numbers without end, halves of characters, a byte order mark.
+    """
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse)
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_distinct,
+            parse_constant=_refuse,
+            parse_float=_finite,
+        )
+        if b"\\u" in data:
+            # Only an escape can bring half of a surrogate pair, which is no UTF-8.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", code="content-mismatch") from error
+    return value
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -36,6 +49,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         doubled = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
         raise ValueError(f"the key {doubled!r} stands twice")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is beyond every number")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -35,5 +35,9 @@ def _to_text(value: Any) -> str:
 
 def _from_text(kind: type, value: Any) -> Any:
     if kind in _TEXTS:
-        return kind(value)
+        try:
+            return kind(value)
+        except InputError as error:
+            # A ValueError comes back with the path inside.
+            raise ValueError(error.findings[0].message) from error
     raise TypeError(f"{kind.__name__} has no JSON form")

@@ -6,7 +6,9 @@ from typing import Self
 from mpbuild.base.errors import InputError
 
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
-_LABEL = re.compile(rf"//(?:{_SEGMENT}(?:/{_SEGMENT})*)?")
+_PATH = rf"{_SEGMENT}(?:/{_SEGMENT})*"
+_LABEL = re.compile(rf"//(?:{_PATH})?")
+_PATTERN = re.compile(rf"//(?:(?:{_PATH}/)?\.\.\.)")
 
 
 class Label(str):
@@ -18,7 +20,7 @@ class Label(str):
         """Raise InputError where ``text`` is not a label."""
         if not _LABEL.fullmatch(text):
             raise InputError(
-                f"not a label: {text!r}",
+                f"not a label: {text[:200]!r}",
                 hint="a label is // and the folder of a model.toml, such as //examples/digits",
             )
         return super().__new__(cls, text)
@@ -41,16 +43,13 @@ class Pattern(str):
 
     def __new__(cls, text: str) -> Self:
         """Raise InputError where ``text`` is neither a label nor a pattern."""
-        Label(_stem(text) if text.endswith("/...") else text)
+        if not _PATTERN.fullmatch(text):
+            Label(text)
         return super().__new__(cls, text)
 
     def matches(self, label: Label) -> bool:
         """Whether ``label`` is in the set."""
         if not self.endswith("/..."):
             return str(self) == str(label)
-        stem = _stem(self)
-        return stem in ("//", str(label)) or label.startswith(stem + "/")
-
-
-def _stem(pattern: str) -> str:
-    return pattern[:-3] if pattern == "//..." else pattern[:-4]
+        stem = self.removesuffix("/...")
+        return self == "//..." or label == stem or label.startswith(stem + "/")

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from mpbuild.base.errors import InputError
 
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)", re.ASCII)
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _MILLICORES = {"m": 1, "": 1000}
@@ -39,7 +39,7 @@ def human_size(count: int) -> str:
 def _whole(text: str, factors: dict[str, int], what: str, units: str) -> int:
     match = _QUANTITY.fullmatch(text)
     if not match or match.group(2) not in factors:
-        raise InputError(f"not {what}: {text!r}", hint=f"write a number and one of {units}")
+        raise InputError(f"not {what}: {text[:80]!r}", hint=f"write a number and one of {units}")
     value = Fraction(match.group(1)) * factors[match.group(2)]
     if value.denominator != 1:
         raise InputError(f"{text!r} is finer than {what} can be", hint="use a smaller unit")

@@ -23,7 +23,8 @@ class Version(str):
         """Raise InputError where ``text`` is not a semantic version."""
         if not _FORM.fullmatch(text):
             raise InputError(
-                f"not a semantic version: {text!r}", hint="write MAJOR.MINOR.PATCH, such as 1.4.0"
+                f"not a semantic version: {text[:80]!r}",
+                hint="write MAJOR.MINOR.PATCH, such as 1.4.0",
             )
         return super().__new__(cls, text)
 

@@ -1,5 +1,6 @@
 """``mpbuild build``: packages from targets."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,28 @@ from mpbuild.cli.session import Session
 
 @click.command("build")
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@click.option("--accelerator", "names", multiple=True, metavar="A", help="Only these variants.")
-@click.option("--output", metavar="DIR", help="Write the complete OCI layout there.")
-@click.option("--jobs", type=click.IntRange(1), help="At most so many actions at once.")
-@click.option("--offline", is_flag=True, help="Fetch nothing.")
+@click.option(
+    "--accelerator",
+    "names",
+    multiple=True,
+    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
+    help="An image for this one only; may be given again. With some left out, the package is a "
+    "partial one.",
+)
+@click.option("--output", metavar="DIR", help="Write the complete OCI layout of one TARGET there.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="At most N actions at once; default: as many as processors.",
+)
+@click.option("--offline", is_flag=True, help="Fetch nothing: what the locks name must be here.")
 @click.option(
     "--sandbox",
     type=click.Choice(["bwrap", "none"]),
     default="bwrap",
-    help="none: steps run on this machine, and the record says so.",
+    show_default=True,
+    help="none: steps run as plain processes, and the record says not hermetic.",
 )
 @click.pass_obj
 def command(
@@ -38,27 +52,27 @@ def command(
     offline: bool,
     sandbox: str,
 ) -> None:
-    """Build the package of each TARGET (//label, //pattern/... or a folder; default: all)."""
-    accelerators = [_accelerator(name) for name in names]
+    """Build the package of each TARGET; default: of all in the workspace."""
+    accelerators = [Accelerator(name) for name in names]
     conditions = {"accelerators": sorted(accelerators), "sandbox": sandbox}
     root = session.root
     found = labels(root, targets, session.directory)
     if output and len(found) != 1:
-        raise InputError("--output takes one target", hint="build them one by one")
+        raise InputError(
+            f"--output takes one target, and {len(found)} are meant: {', '.join(found)}",
+            hint="build them one by one",
+            code="usage",
+        )
     results = []
     for label in found:
+        started = time.monotonic()
         slot = memo.Slot(session.store_path, root, label, conditions)
         result = memo.find(slot) or _build(session, label, accelerators, jobs, offline, sandbox)
+        result["seconds"] = round(time.monotonic() - started, 3)
         if output:
             _write(session, result, output)
         results.append(result)
-    session.emit("build", {"targets": results}, lambda: "\n".join(map(_text, results)))
-
-
-def _accelerator(name: str) -> Accelerator:
-    if name not in list(Accelerator):
-        raise InputError(f"no accelerator {name!r}", hint=f"one of {', '.join(Accelerator)}")
-    return Accelerator(name)
+    session.emit({"targets": results}, lambda: "\n".join(map(_text, results)))
 
 
 def _build(

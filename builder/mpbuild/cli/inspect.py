@@ -12,13 +12,17 @@ from mpbuild.cli.session import Session
 @click.argument("ref", metavar="TARGET|REF")
 @click.pass_obj
 def command(session: Session, ref: str) -> None:
-    """Show the images of a package with their layers, lowest first."""
-    from mpbuild.app.inspect import inspect
-    from mpbuild.cli.refs import open_ref
+    """Show the images of a package with their layers, lowest first.
 
-    package, _ = open_ref(session, ref)
+    REF is an OCI layout (DIR, or DIR@sha256:...), sha256:... in the store, or a TARGET, which is
+    built if need be.
+    """
+    from mpbuild.app.inspect import inspect
+    from mpbuild.cli.refs import locate
+
+    package = locate(session, ref, session.store()).open()
     found = inspect(package)
-    session.emit("inspect", found, lambda: _text(found))
+    session.emit(found, lambda: _text(found))
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -14,7 +14,10 @@ from mpbuild.cli.session import Session
 @click.option("--check", is_flag=True, help="Change nothing; exit 2 where a lock has drifted.")
 @click.pass_obj
 def command(session: Session, targets: tuple[str, ...], *, check: bool) -> int:
-    """Pin every environment of each TARGET (default: all) by digest."""
+    """Pin every wheel and Debian package by digest; default: for all targets.
+
+    Locks lie in the folder that mpbuild.toml names (lock.directory); commit them.
+    """
     workspace = session.workspace()
     found = [workspace.target(x) for x in labels(workspace.root, targets, session.directory)]
     if check:
@@ -22,16 +25,16 @@ def command(session: Session, targets: tuple[str, ...], *, check: bool) -> int:
 
         findings = [finding for target in found for finding in drifted(target)]
         text = "" if findings else f"the locks of {len(found)} targets answer to their specs"
-        session.emit("lock", {"locks": []}, lambda: text, ok=not findings, findings=findings)
+        session.emit({"locks": []}, lambda: text, ok=not findings, findings=findings)
         return 2 if findings else 0
     from mpbuild.app.lock import Locker
 
     locker = Locker()
     locks = []
     for target in found:
-        session.say(f"  locking {target.label}")
+        session.progress(f"  locking {target.label}")
         locks += locker.lock(target)
-    session.emit("lock", {"locks": locks}, lambda: "\n".join(map(_text, locks)))
+    session.emit({"locks": locks}, lambda: "\n".join(map(_text, locks)))
     return 0
 
 

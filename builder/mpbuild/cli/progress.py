@@ -10,13 +10,13 @@ from mpbuild.cli.session import Session
 
 
 class Progress:
-    """Observes engine and downloads; safe to call from several threads."""
+    """Told by engine and downloads, from several threads; to be left when all is done."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._bytes = 0
-        self._terminal = sys.stderr.isatty() and not session.quiet
+        self._received = self._expected = 0
+        self._live = sys.stderr.isatty() and not session.quiet
 
     def __enter__(self) -> Self:
         return self
@@ -32,25 +32,42 @@ class Progress:
 
     def started(self, name: str) -> None:
         """An action runs now."""
-        self._line(name)
+        self._line(_shown(name))
 
     def finished(self, name: str, *, cached: bool) -> None:
         """An action is done; what ran was told when it started."""
         if cached and self._session.verbose:
-            self._line(f"cached {name}")
+            self._line(f"{_shown(name)} (cached)")
+
+    def fetching(self, files: int, size: int) -> None:
+        """Files of ``size`` bytes are going to come from the network."""
+        self._received, self._expected = 0, size
+        self._line(f"fetch  {files} files, {human_size(size)}")
 
     def received(self, count: int) -> None:
         """Bytes came from the network."""
         with self._lock:
-            self._bytes += count
-            if self._terminal:
-                print(f"\r\x1b[K  fetched {human_size(self._bytes)}", end="", file=sys.stderr)  # noqa: T201
+            self._received += count
+            if self._live:
+                share = f"{human_size(self._received)} of {human_size(self._expected)}"
+                self._print(f"\r\x1b[K  fetched {share}")
 
     def _line(self, text: str) -> None:
         with self._lock:
             self._clear()
-            self._session.say(f"  {text}")
+            self._session.progress(f"  {text}")
 
     def _clear(self) -> None:
-        if self._terminal and self._bytes:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+        if self._live and self._received:
+            self._print("\r\x1b[K")
+
+    def _print(self, text: str) -> None:
+        self._session.say(text, end="")
+
+
+def _shown(task: str) -> str:
+    """A task's name for people: its kind and its title, without what only makes it unique."""
+    kind, _, title = task.partition(":")
+    if kind == "layer":
+        title = title.rpartition(":")[0]
+    return f"{kind:<5}  {title}"

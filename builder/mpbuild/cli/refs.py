@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mpbuild.app import memo
-from mpbuild.app.reference import InStore, Package, open_layout
+from mpbuild.app.reference import Located, in_layout, in_store
 from mpbuild.app.targets import MODEL_FILE, labels
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
@@ -11,24 +11,33 @@ from mpbuild.cli.session import Session
 from mpbuild.effects.store import Store
 
 
-def open_ref(session: Session, ref: str) -> tuple[Package, Store]:
-    """The package that ``ref`` names, and the store to unpack it in.
+def locate(session: Session, ref: str, store: Store) -> Located:
+    """Where the package that ``ref`` names lies.
 
     A path that exists wins: a layout (also ``DIR@sha256:…``), or a folder with a model.toml,
     whose package is built if need be; then ``sha256:…`` in the store.
     """
-    store = session.store()
     path = Path(session.directory, ref.partition("@")[0])
     if (path / "oci-layout").is_file():
-        return open_layout(str(Path(session.directory, ref)), store), store
+        return in_layout(str(Path(session.directory, ref)), store)
     if ref.startswith("//") or (path / MODEL_FILE).is_file():
-        return Package(InStore(store), _built(session, ref)), store
+        return in_store(store, _built(session, ref))
     if ref.startswith("sha256:"):
-        return Package(InStore(store), Digest(ref)), store
+        return in_store(store, _kept(store, Digest(ref)))
     raise InputError(
         f"{ref} is neither a target, nor an OCI layout, nor a digest in the store",
         hint="packages in registries are not supported yet",
     )
+
+
+def _kept(store: Store, digest: Digest) -> Digest:
+    if not store.has(digest):
+        raise InputError(
+            f"the store has no package {digest}",
+            where=str(store.path),
+            hint="build it, or name the folder of its OCI layout",
+        )
+    return digest
 
 
 def _built(session: Session, ref: str) -> Digest:

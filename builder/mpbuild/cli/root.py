@@ -1,7 +1,9 @@
 """The command group: global options, commands found by name, errors turned into exit codes."""
 
+import difflib
+import errno
 import importlib
-import sys
+import itertools
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,32 +14,84 @@ import mpbuild
 from mpbuild.base.errors import Finding, MpbuildError
 from mpbuild.cli.session import Session, wants_color
 
-COMMANDS = ("build", "fetch", "inspect", "lock", "run", "schema", "store")
+COMMANDS = (
+    "build",
+    "fetch",
+    "inspect",
+    "keygen",
+    "lock",
+    "run",
+    "schema",
+    "sign",
+    "store",
+    "verify",
+)
+USAGE = "usage"
+"""What stands for a command where none could be read."""
 
 
 class _Commands(click.Group):
     """Imports a command's module when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"mpbuild.cli.{cmd_name}")
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            ctx.fail(
+                f"no such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "")
+            )
+        return super().resolve_command(ctx, args)
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Told:
+    """The session that a failure is told in: guessed until the options are read."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.session = _guess(words)
+
+
+@click.group(
+    cls=_Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("-C", "directory", default=".", metavar="DIR", help="Run as if started in DIR.")
 @click.option(
-    "--store", metavar="DIR", help="The store; default: mpbuild.toml's, ~/.cache/mpbuild."
+    "--store",
+    metavar="DIR",
+    help="Keep blobs and results there; default: MPBUILD_STORE, then mpbuild.toml's store.path, "
+    "then ~/.cache/mpbuild.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or one JSON object for programs.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="auto: on a terminal, unless NO_COLOR is set.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what was cached; show tracebacks.")
 @click.version_option(mpbuild.__version__, prog_name="mpbuild", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(
@@ -50,58 +104,94 @@ def cli(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """A TOML model spec becomes a content-addressed, reproducible package."""
-    ctx.obj = Session(Path(directory), store, form == "json", wants_color(color), quiet, verbose)
+    """Build reproducible, content-addressed packages of models.
+
+    A TARGET is a label (//examples/digits), a pattern (//..., //vision/...) or a folder with a
+    model.toml.
+    """
+    told = ctx.ensure_object(_Told)
+    told.session = ctx.obj = Session(
+        ctx.invoked_subcommand or USAGE,
+        Path(directory),
+        store,
+        form == "json",
+        wants_color(color),
+        quiet,
+        verbose,
+    )
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command line and return its exit code; never a traceback unless ``-v`` is given."""
-    session = _guess(words)
-    command = next((word for word in words if word in COMMANDS), "mpbuild")
+    """Run a command line and return its exit code; never a traceback unless ``-v`` is given.
+
+    Raises BrokenPipeError where a failure can't be told, because nobody reads standard output.
+    """
+    told = _Told(words)
     try:
-        code = cli.main(list(words), prog_name="mpbuild", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except MpbuildError as error:
-        _trace(session)
-        return _fail(session, command, error.exit_code, error.findings)
+        code = cli.main(list(words), prog_name="mpbuild", standalone_mode=False, obj=told)
     except click.ClickException as error:
-        return _fail(session, command, 2, (_usage(error),))
+        return _fail(told.session, 2, (_usage(error),))
     except (KeyboardInterrupt, click.Abort):
-        return _fail(session, command, 130, (Finding("interrupted", "interrupted"),))
+        return _fail(told.session, 130, (Finding("interrupted", "interrupted"),))
+    except SystemExit:
+        return 3  # click's way to end when nobody reads standard output any more
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        if told.session.verbose:
+            told.session.say("".join(traceback.format_exception(error)).rstrip())
+        return _fail(told.session, *_judged(error))
+    return code if isinstance(code, int) else 0
+
+
+def _fail(session: Session, code: int, findings: Sequence[Finding]) -> int:
+    try:
+        session.emit({}, lambda: "", ok=False, findings=findings)
     except BrokenPipeError:
-        return 3
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug of ours
-        _trace(session)
-        return _fail(session, command, 70, (_bug(error),))
-
-
-def _fail(session: Session, command: str, code: int, findings: Sequence[Finding]) -> int:
-    session.emit(command, {}, lambda: "", ok=False, findings=findings)
+        raise
+    except OSError as error:
+        session.say(session.finding(_system(error)))
     return code
+
+
+def _judged(error: Exception) -> tuple[int, Sequence[Finding]]:
+    """The exit code, and what there is to say."""
+    if isinstance(error, MpbuildError):
+        return error.exit_code, error.findings
+    if isinstance(error, OSError):
+        return 3, (_system(error),)
+    return 70, (_bug(error),)
+
+
+def _system(error: OSError) -> Finding:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    where = str(error.filename or "")
+    return Finding("disk-full" if full else "system", error.strerror or str(error), where)
 
 
 def _usage(error: click.ClickException) -> Finding:
     context = getattr(error, "ctx", None)
-    hint = f"see `{context.command_path} --help`" if context else "see `mpbuild --help`"
+    hint = f"see `{context.command_path if context else 'mpbuild'} --help`"
     return Finding("usage", error.format_message(), "", hint)
 
 
 def _bug(error: Exception) -> Finding:
     return Finding(
         "internal",
-        f"this is a bug in mpbuild: {type(error).__name__}: {error}",
+        f"this is a bug in mpbuild {mpbuild.__version__}: {type(error).__name__}: {error}",
         "",
         "run again with -v and report the traceback with the command and your model.toml",
     )
 
 
-def _trace(session: Session) -> None:
-    if session.verbose:
-        traceback.print_exc(file=sys.stderr)
-
-
 def _guess(words: Sequence[str]) -> Session:
-    """The options that decide how a failure is told, also where click couldn't read them."""
-    pairs = list(zip(words, [*words[1:], ""], strict=True))
-    form = "--format=json" in words or ("--format", "json") in pairs
-    return Session(Path(), None, form, wants_color("auto"), quiet=False, verbose="-v" in words)
+    """The options that decide how a failure is told, where click couldn't read them."""
+    following = dict(itertools.pairwise(words))
+    json = "--format=json" in words or following.get("--format") == "json"
+    return Session(
+        command=USAGE,
+        directory=Path(),
+        store_option=None,
+        json=json,
+        color=wants_color(following.get("--color", "auto")),
+        quiet=False,
+        verbose="-v" in words or "--verbose" in words,
+    )

@@ -12,20 +12,34 @@ from mpbuild.cli.session import Session
 
 @click.command("run")
 @click.argument("ref", metavar="TARGET|REF")
-@click.option("--accelerator", type=click.Choice(list(Accelerator)), help="Default: cpu.")
-@click.option("--input", "request", default="-", metavar="FILE|-", help="The infer request.")
+@click.option(
+    "--accelerator",
+    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
+    help="Of which image; default: the package's first, cpu where it has one.",
+)
+@click.option(
+    "--input",
+    "request",
+    default="-",
+    metavar="FILE|-",
+    help="The infer request, JSON of the Open Inference Protocol v2; default: standard input.",
+)
 @click.pass_obj
 def command(session: Session, ref: str, accelerator: str | None, request: str) -> int:
-    """Send one infer request through the package's own image; the response goes to stdout."""
+    """Predict once: an infer request in, the infer response to standard output.
+
+    It runs in a sandbox over the layers of the package's own image. REF is an OCI layout (DIR, or
+    DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if need be.
+    """
     from mpbuild.app.run import predict
-    from mpbuild.cli.refs import open_ref
+    from mpbuild.cli.refs import locate
 
     data = _request(session, request)
-    package, store = open_ref(session, ref)
+    store = session.store()
+    package = locate(session, ref, store).open()
     chosen = Accelerator(accelerator) if accelerator else None
     status, response = predict(package, store, chosen, data)
-    sys.stdout.buffer.write(response)
-    sys.stdout.buffer.flush()
+    session.write(response)
     return status
 
 

@@ -1,14 +1,17 @@
 """``mpbuild schema``: the JSON Schema of what people write."""
 
-import json
+from typing import Literal
 
 import click
+
+from mpbuild.cli.session import Session
 
 
 @click.command("schema")
 @click.argument("name", type=click.Choice(["model", "workspace"]), default="model")
-def command(name: str) -> None:
+@click.pass_obj
+def command(session: Session, name: Literal["model", "workspace"]) -> None:
     """Print the JSON Schema of model.toml (model) or mpbuild.toml (workspace)."""
     from mpbuild.spec.schema import json_schema
 
-    print(json.dumps(json_schema(name), indent=2))  # noqa: T201 - the result
+    session.write_json(json_schema(name))

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 
 class Session(NamedTuple):
-    """The global options of one run."""
+    """The command and the global options of one run."""
 
+    command: str
     directory: Path
     store_option: str | None
     json: bool
@@ -50,14 +52,18 @@ class Session(NamedTuple):
 
         return Store(self.store_path)
 
-    def say(self, text: str) -> None:
-        """Progress for people, on standard error."""
+    def say(self, text: str, end: str = "\n") -> None:
+        """A line on standard error; where that can't be written, nothing depends on it."""
+        with suppress(OSError):
+            print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints it
+
+    def progress(self, text: str) -> None:
+        """A line for people who wait."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints it
+            self.say(text)
 
     def emit(
         self,
-        command: str,
         payload: Mapping[str, Any],
         text: Callable[[], str],
         *,
@@ -66,15 +72,28 @@ class Session(NamedTuple):
     ) -> None:
         """The result, on standard output: one JSON object, or text and findings for people."""
         if self.json:
-            out = {"schema": f"mpbuild.{command}/1", "ok": ok, **payload}
+            out = {"schema": f"mpbuild.{self.command}/1", "ok": ok, **payload}
             out["findings"] = [finding_json(finding) for finding in findings]
-            print(json.dumps(out, indent=2, ensure_ascii=False))  # noqa: T201 - the result
+            self.write_json(out)
             return
-        rendered = text()
-        if rendered:
-            print(rendered)  # noqa: T201 - the result
+        if rendered := text():
+            encoding = sys.stdout.encoding or "utf-8"
+            self.write(f"{rendered}\n".encode(encoding, "backslashreplace"))
         for finding in findings:
-            print(self.finding(finding), file=sys.stderr)  # noqa: T201 - for people
+            self.say(self.finding(finding))
+
+    def write_json(self, data: object) -> None:
+        """A result that is JSON: UTF-8, whatever the locale is."""
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+        self.write(f"{text}\n".encode("utf-8", "replace"))
+
+    def write(self, data: bytes) -> None:
+        """Bytes of a result, on standard output. Raises OSError."""
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def finding(self, finding: Finding) -> str:
         """A finding for people: place, message, hint."""

@@ -7,9 +7,9 @@ from mpbuild.base.units import human_size, size_in_bytes
 from mpbuild.cli.session import Session
 
 
-@click.group("store")
+@click.group("store", no_args_is_help=False)
 def command() -> None:
-    """Look after the store."""
+    """Look after the store of blobs and results."""
 
 
 @command.command("stats")
@@ -28,7 +28,6 @@ def stats(session: Session) -> None:
         "tree_bytes": found.tree_bytes,
     }
     session.emit(
-        "store",
         payload,
         lambda: (
             f"{session.store_path}\n"
@@ -42,7 +41,10 @@ def stats(session: Session) -> None:
 @command.command("verify")
 @click.pass_obj
 def verify(session: Session) -> int:
-    """Hash every blob; damaged ones are removed, and the exit status is 1."""
+    """Hash every blob and remove damaged ones.
+
+    The exit status is 1 where there were any.
+    """
     from mpbuild.effects.storekeeping import verify as check
 
     damaged = check(session.store())
@@ -57,22 +59,24 @@ def verify(session: Session) -> int:
     ]
     payload = {"missing": [str(digest) for digest in damaged], "removed": {"blobs": len(damaged)}}
     text = "every blob is what its name says" if not damaged else ""
-    session.emit("store", payload, lambda: text, ok=not damaged, findings=findings)
+    session.emit(payload, lambda: text, ok=not damaged, findings=findings)
     return 1 if damaged else 0
 
 
 @command.command("gc")
-@click.option("--maximum", metavar="SIZE", help="Such as 20GiB; default: mpbuild.toml's.")
+@click.option("--maximum", metavar="SIZE", help="Such as 20GiB; default: store.maximum.")
 @click.pass_obj
 def gc(session: Session, maximum: str | None) -> None:
-    """Remove leftovers and, down to SIZE, what can be fetched or made again."""
+    """Remove leftovers and what was unused for longest.
+
+    Only so much that the store is no larger than SIZE; all of it can be fetched or made again.
+    """
     from mpbuild.effects.storekeeping import collect
 
     limit = size_in_bytes(maximum) if maximum else _workspace_maximum(session)
     removed = collect(session.store(), limit)
     counts = ", ".join(f"{n} {kind}" for kind, n in removed.counts.items()) or "nothing"
     session.emit(
-        "store",
         {"removed": {**removed.counts, "bytes": removed.bytes}},
         lambda: f"removed {counts} ({human_size(removed.bytes)})",
     )

@@ -15,7 +15,7 @@ from mpbuild.derive import places
 from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
 from mpbuild.formats.deblock import DebianLock, DebianPackage, filename
 from mpbuild.formats.pylock import PythonLock, PythonPackage
-from mpbuild.spec.model import Model
+from mpbuild.spec.model import Model, Weight
 from mpbuild.spec.paths import import_root
 
 OWN_LAYER_SIZE = 1 << 20
@@ -82,6 +82,13 @@ def source_destination(source: SourceFile) -> str:
     return f"{places.SOURCES}/{relative}"
 
 
+def weight_leaf(weight: Weight) -> Leaf:
+    """The leaf that brings a file of weights: a step's output, or a file of the workspace."""
+    if weight.step:
+        return Leaf("step", f"{weight.step}/{weight.output}")
+    return Leaf("source", str(weight.path))
+
+
 def _debian(
     title: str, packages: Sequence[DebianPackage], python: str, *, base: bool
 ) -> Iterable[LayerPlan]:
@@ -139,15 +146,10 @@ def _code(sources: Sequence[SourceFile]) -> LayerPlan:
 
 def _weights(model: Model) -> Iterable[LayerPlan]:
     for weight in model.core.weights:
-        leaf = (
-            Leaf("step", f"{weight.step}/{weight.output}")
-            if weight.step
-            else Leaf("source", str(weight.path))
-        )
         yield LayerPlan(
             rule=STORED,
             title=f"weights {weight.name} {weight.version}",
-            inputs={f"{places.WEIGHTS}/{weight.name}": leaf},
+            inputs={f"{places.WEIGHTS}/{weight.name}": weight_leaf(weight)},
         )
 
 

@@ -8,7 +8,7 @@ from mpbuild.formats import tar
 
 
 class Nodes:
-    """Nodes of one layer by path; refuses what could not be unpacked to the same tree everywhere."""
+    """Nodes of one layer by path; refuses what would not unpack to one tree everywhere."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}

@@ -156,7 +156,7 @@ def _unpacked(data: bytes, suffix: str, plain: str, listed: Listed) -> bytes:
     size = listed[plain][1] if plain in listed else _INDEX_LIMIT
     try:
         if suffix == ".xz":
-            text = lzma.LZMADecompressor(memlimit=_INDEX_LIMIT).decompress(data, size + 1)
+            text = _unxz(data, size + 1)
         elif suffix == ".gz":
             text = gzip.GzipFile(fileobj=BytesIO(data)).read(size + 1)
         else:
@@ -165,6 +165,14 @@ def _unpacked(data: bytes, suffix: str, plain: str, listed: Listed) -> bytes:
         raise _broken(f"{plain}{suffix} can't be unpacked: {error}") from error
     if len(text) > size or (plain in listed and listed[plain] != (Digest.of(text), len(text))):
         raise _broken(f"{plain}{suffix} doesn't unpack to the {plain} that the release signs")
+    return text
+
+
+def _unxz(data: bytes, limit: int) -> bytes:
+    decompressor = lzma.LZMADecompressor(memlimit=_INDEX_LIMIT)
+    text = decompressor.decompress(data, limit)
+    if not decompressor.eof and len(text) < limit:
+        raise EOFError("it is cut off")
     return text
 
 

@@ -30,7 +30,7 @@ class HostExecutor:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def run(self, action: Action, timeout_ms: int) -> Result:
+    def run(self, action: Action, timeout_ms: int | None) -> Result:
         """Run ``action`` and keep what it made; errors are those of a sandboxed step.
 
         Raises WorldError (``sandbox-unavailable``) where the host has no such interpreter.
@@ -92,7 +92,7 @@ def _on_host(command: tuple[str, ...], tools: Path) -> tuple[str, ...]:
 
 
 def _complete(
-    command: tuple[str, ...], environment: dict[str, str], cwd: Path, timeout_ms: int
+    command: tuple[str, ...], environment: dict[str, str], cwd: Path, timeout_ms: int | None
 ) -> Completed:
     try:
         process = subprocess.Popen(

@@ -1,5 +1,7 @@
 """OCI image layouts on disk (OCI image specification, "Image Layout Specification")."""
 
+import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -9,6 +11,13 @@ from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.store import disk_error
 from mpbuild.formats import oci
+
+REFERRERS = "sha256-"
+_NAME = "org.opencontainers.image.ref.name"
+
+
+def _tag(entry: oci.Descriptor) -> str:
+    return (entry.annotations or {}).get(_NAME, "")
 
 
 class Layout:
@@ -46,9 +55,43 @@ class Layout:
             self._write(self.blob(digest), chunks)
 
     def finish(self, package: oci.Descriptor) -> None:
-        """Point ``index.json`` at the package: last, so that a half-written layout shows none."""
+        """Point ``index.json`` at the package: last, so that a half-written layout shows none.
+
+        The package stands first; what was tagged before (referrers) stays behind it.
+        """
         self._write(self.path / "oci-layout", [oci.LAYOUT_FILE])
-        self._write(self.path / "index.json", [oci.layout_index(package)])
+        with self.locked():
+            tagged = [e for e in self.entries() if _tag(e).startswith(REFERRERS)]
+            self._write(self.path / "index.json", [oci.layout_index([package, *tagged])])
+
+    def point(self, tag: str, descriptor: oci.Descriptor) -> None:
+        """Tag a blob in ``index.json``; to be called while ``locked``."""
+        named = oci.retagged(descriptor, tag)
+        others = [entry for entry in self.entries() if _tag(entry) != tag]
+        self._write(self.path / "index.json", [oci.layout_index([*others, named])])
+
+    def tagged(self, tag: str) -> oci.Descriptor | None:
+        """What a tag of ``index.json`` points at."""
+        return next((entry for entry in self.entries() if _tag(entry) == tag), None)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing ``index.json``."""
+        try:
+            with (self.path / ".lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def damaged(self) -> list[Digest]:
+        """Blobs whose bytes are not what their names say."""
+        found = []
+        for path in sorted((self.path / "blobs" / "sha256").iterdir()):
+            digest = Digest.from_hex(path.name)
+            if Digest.of_chunks(self.chunks(digest)) != digest:
+                found.append(digest)
+        return found
 
     def read(self, digest: Digest, size: int | None = None) -> bytes:
         """A document of the layout, checked."""
@@ -67,9 +110,15 @@ class Layout:
         return data
 
     def packages(self) -> tuple[oci.Descriptor, ...]:
-        """What ``index.json`` points at."""
+        """What ``index.json`` points at, apart from referrers."""
+        return tuple(entry for entry in self.entries() if not _tag(entry).startswith(REFERRERS))
+
+    def entries(self) -> tuple[oci.Descriptor, ...]:
+        """All that ``index.json`` points at; nothing before the layout is finished."""
         try:
             return oci.read_layout_index((self.path / "index.json").read_bytes())
+        except FileNotFoundError:
+            return ()
         except OSError as error:
             raise InputError(f"can't be read: {error.strerror}", where=str(self.path)) from error
 

@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -29,7 +30,6 @@ Scratch = Callable[[], AbstractContextManager[Path]]
 
 USER = 1000
 _OPEN_FILES = 1024
-_ANYBODY = 0o005
 _NOWHERE = "/nowhere"
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 _SHM = "/dev/shm"  # noqa: S108 - the sandbox's own
@@ -87,8 +87,11 @@ class Sandbox:
             return self._enter(cell, layers)
 
     def probe(self) -> None:
-        """Raise WorldError that says what to change where this machine forbids the sandbox."""
-        with suppress(_NoCommandError):
+        """Raise WorldError that says what to change where this machine forbids the sandbox.
+
+        That there is no command to run shows only after everything else was set up.
+        """
+        with suppress(AnswerError):
             self.run(Cell(layers=(), command=(_NOWHERE,)))
 
     def _enter(self, cell: Cell, layers: Sequence[Path]) -> Completed:
@@ -147,16 +150,13 @@ class Sandbox:
             ) from error
 
 
-class _NoCommandError(AnswerError):
-    """Everything was set up, and then there was nothing to run."""
-
-
 def _check_reach(paths: Sequence[Path]) -> None:
-    """Raise WorldError for a folder that root could mount and then not enter, being a mere user."""
+    """Raise WorldError for what root could mount and then not read, being a mere user inside."""
     for path in paths if os.geteuid() == 0 else ():
         with suppress(FileNotFoundError):
             status = path.stat()
-            if status.st_uid != 0 and status.st_mode & _ANYBODY != _ANYBODY:
+            needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else 0)
+            if status.st_uid != 0 and status.st_mode & needed != needed:
                 raise unavailable(f"source path {path}: Permission denied", surroundings())
 
 
@@ -212,7 +212,7 @@ def _kill(process: "subprocess.Popen[bytes]", pidfd: int) -> None:
 
 def _refusal(cell: Cell, complaint: str) -> AnswerError | WorldError:
     if "execvp" in complaint:
-        return _NoCommandError(f"the sandbox holds no command {cell.command[0]!r}: {complaint}")
+        return AnswerError(f"the sandbox holds no command {cell.command[0]!r}: {complaint}")
     if "chdir to" in complaint:
         return AnswerError(f"the sandbox holds no folder {cell.cwd!r}")
     return unavailable(complaint, surroundings())

@@ -11,6 +11,7 @@ from mpbuild.base.errors import AnswerError, Finding, InputError
 
 _MOMENT = epoch.SECONDS * 10**9
 _NAMED = 20
+_NAME_MAX = 255
 
 
 def stage(inputs: Mapping[str, Path], executable: Collection[str], folder: Path) -> None:
@@ -35,16 +36,18 @@ def stage(inputs: Mapping[str, Path], executable: Collection[str], folder: Path)
 def checked(name: str) -> str:
     """``name``, where it is a plain path that stays inside its folder; InputError elsewhere."""
     parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or name != "/".join(parts) or "\0" in name:
+    longest = max((len(os.fsencode(part)) for part in parts), default=0)
+    plain = parts and ".." not in parts and name == "/".join(parts) and "\0" not in name
+    if not plain or longest > _NAME_MAX:
         raise InputError(
             f"not a path inside a step's folder: {name!r}",
-            hint="write a relative path without . and ..",
+            hint="write a relative path without . and .., no part of it over 255 bytes",
         )
     return name
 
 
 def collect(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
-    """The files that a step was to make, name → file, in ``folder``, read-only and dated 1980.
+    """The files that a step was to make, name → file, in ``folder``, read-only.
 
     Raises AnswerError (``step-failed``) where one is missing, InputError (``output-undeclared``)
     where anything else is there, or is no regular file of its own. Nothing may still be running.
@@ -63,7 +66,6 @@ def collect(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
     outputs = {name: folder / name for name in names}
     for path in outputs.values():
         path.chmod(0o444)
-        os.utime(path, ns=(_MOMENT, _MOMENT))
     return outputs
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from mpbuild.base.digest import Digest
+from mpbuild.effects.atomic import write_new
 from mpbuild.effects.store import disk_error
 
 
@@ -23,16 +24,32 @@ def folder() -> Path:
     return path
 
 
-def keep_record(data: bytes) -> Path:
-    """Write a record under its digest; the path it has now."""
-    records = folder() / "records"
-    path = records / f"{Digest.of(data).hex}.json"
-    temporary = path.with_suffix(f".{os.getpid()}")
+def keep_record(data: bytes, package: Digest) -> Path:
+    """Write a record under its digest, and as the last one of ``package``; its path."""
+    path = _records() / f"{Digest.of(data).hex}.json"
     try:
-        records.mkdir(exist_ok=True, mode=0o700)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        for target in (path, _last(package)):
+            write_new(path.parent, target, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
+    return path
+
+
+def record_of(package: Digest) -> bytes | None:
+    """The record of this user's last build of ``package``."""
+    try:
+        return _last(package).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk_error(error, _last(package)) from error
+
+
+def _last(package: Digest) -> Path:
+    return _records() / f"package-{package.hex}.json"
+
+
+def _records() -> Path:
+    path = folder() / "records"
+    path.mkdir(exist_ok=True, mode=0o700)
     return path

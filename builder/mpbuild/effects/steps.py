@@ -1,13 +1,12 @@
 """Executing steps: actions that run a command in a sandbox and leave files."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, InputError, MpbuildError, WorldError
+from mpbuild.base.errors import AnswerError, MpbuildError
 from mpbuild.effects.sandbox import Bind, Cell, Sandbox
 from mpbuild.effects.staging import checked, collect, stage
 from mpbuild.effects.supervise import Completed
@@ -18,23 +17,26 @@ OUT = "/out"
 _PLACEHOLDER = "{out}"
 _TAIL_LINES = 40
 _LINE_LENGTH = 400
-_UNPRINTABLE = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "?")
+_COMMAND_LENGTH = 80
 
 
 class Store(Protocol):
     """What executors need of the content-addressed store."""
 
     def blob(self, digest: Digest, /) -> Path:
-        """The file of that digest. Mode 0444 and dated 1980, it is linked; else it is copied."""
+        """The file of that digest; linked where it is read-only and dated 1980, else copied."""
 
     def tree(self, diff_id: Digest, /) -> Path:
         """The folder that holds that layer unpacked."""
 
     def keep(self, path: Path, /) -> Output:
-        """Move a file into the store."""
+        """Move a file into the store, read-only and dated 1980."""
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A fresh private folder on the store's filesystem, removed after use."""
+        """A fresh private folder on the store's filesystem, removed after use.
+
+        An OSError inside becomes a WorldError.
+        """
 
 
 class StepExecutor:
@@ -49,7 +51,7 @@ class StepExecutor:
         self._sandbox = sandbox
         self._store = store
 
-    def run(self, action: Action, timeout_ms: int) -> Result:
+    def run(self, action: Action, timeout_ms: int | None) -> Result:
         """Run ``action`` and keep what it made.
 
         Raises AnswerError (``step-failed``) with the end of its log where it fails, takes longer
@@ -107,22 +109,11 @@ def judge(action: Action, completed: Completed, out: Path, store: Store) -> dict
 
 @contextmanager
 def told_by(action: Action) -> Iterator[None]:
-    """Let every error from inside say whose it is, and faults of the disk be ours."""
-    where = f"step {action.parameters.get('name', action.rule)}"
+    """Let every error from inside say which command it speaks of."""
     try:
         yield
     except MpbuildError as error:
-        raise error.within(where) from error
-    except OSError as error:
-        raise _fault(error).within(where) from error
-
-
-def _fault(error: OSError) -> MpbuildError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorldError(str(error), code="disk-full", hint="free some space in the store's disk")
-    if error.errno == errno.ENAMETOOLONG:
-        return InputError(str(error), hint="use a shorter path")
-    return WorldError(f"cannot run it: {error}", code="sandbox-unavailable")
+        raise error.within(_printable(" ".join(action.command))[:_COMMAND_LENGTH]) from error
 
 
 def _hint(completed: Completed) -> str:
@@ -133,6 +124,10 @@ def _hint(completed: Completed) -> str:
 
 def _tail(log: bytes) -> str:
     """The last lines of a log, fit for a terminal, below the message they belong to."""
-    text = log.decode("utf-8", "backslashreplace").replace("\r", "\n").translate(_UNPRINTABLE)
-    lines = [line[:_LINE_LENGTH] for line in text.split("\n") if line.strip()]
+    text = log.decode("utf-8", "backslashreplace").replace("\r", "\n")
+    lines = [_printable(line)[:_LINE_LENGTH] for line in text.split("\n") if line.strip()]
     return "".join(f"\n  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in text)

@@ -8,6 +8,7 @@ nothing of it, whoever is killed when. All but ``blobs`` can be deleted at any t
 - ``results/<hex>``: action key to result
 - ``trees/<hex>``: a layer unpacked once, by diff_id
 - ``last/<hex>``: a target's memo, by digest of workspace path and label
+- ``referrers/<hex>/<hex>``: the manifests (second) that speak of a subject (first)
 - ``partial/<hex>``: a download that goes on where it stopped
 - ``scratch/``: what running processes are writing
 - ``lock``: held by every process that uses the store
@@ -45,6 +46,7 @@ class Store:
                 "results",
                 "trees",
                 "last",
+                "referrers",
                 "partial",
                 "scratch",
             ):
@@ -167,6 +169,24 @@ class Store:
             return typed(canonical.decode(data), Action) if data is not None else None
         except InputError:
             return None
+
+    # ---- referrers
+
+    def refer(self, subject: Digest, manifest: Digest) -> None:
+        """Note that the manifest, a blob of this store, has that subject."""
+        folder = self.path / "referrers" / subject.hex
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / manifest.hex).touch()
+        except OSError as error:
+            raise disk_error(error, folder) from error
+
+    def referrers(self, subject: Digest) -> list[Digest]:
+        """The manifests noted for a subject."""
+        folder = self.path / "referrers" / subject.hex
+        if not folder.is_dir():
+            return []
+        return [Digest.from_hex(path.name) for path in sorted(folder.iterdir())]
 
     # ---- trees
 

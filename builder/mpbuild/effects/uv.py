@@ -20,7 +20,7 @@ from mpbuild.effects.web import redacted
 # Everything else, UV_CONSTRAINT and its kind among them, would change what is resolved.
 _PASSED = frozenset(
     {
-        *("PATH", "HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR", "UV_HTTP_TIMEOUT"),
+        *("PATH", "HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "UV_SYSTEM_CERTS"),
         *("NETRC", "UV_KEYRING_PROVIDER"),
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -100,6 +100,8 @@ class Uv(msgspec.Struct, frozen=True):
         (spec-invalid) where there is no solution or uv warns of anything, WorldError
         (fetch-failed) where the index can't be read.
         """
+        if not requirements:
+            return ()
         options = ["--exclude-newer", released_before] if released_before else []
         with tempfile.TemporaryDirectory() as folder:
             cwd = Path(folder)

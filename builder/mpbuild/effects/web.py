@@ -108,7 +108,9 @@ class Web:
             address, authorization = self._credentials(url)
             pool = self._pool(address)
         except ValueError as error:
-            raise WorldError(f"not an address: {redacted(str(error))}") from error
+            # What Python says of it may hold the login.
+            hint = "addresses start with http://, https:// or file://"
+            raise WorldError("this is no address", where=shown(url), hint=hint) from error
         if authorization:
             headers = headers | {"Authorization": authorization}
         return pool.request(
@@ -141,6 +143,8 @@ class Web:
 
     def _pool(self, address: str) -> urllib3.PoolManager:
         parts = urlsplit(address)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError(parts.scheme)
         proxy = self._proxies.get(parts.scheme) or self._proxies.get("all", "")
         if _bypassed(parts.hostname or "", self._proxies.get("no", "")):
             proxy = ""

@@ -31,9 +31,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
 
     @property
+    def refs(self) -> tuple[Ref, ...]:
+        """The outputs of other tasks that it takes."""
+        return (*self.inputs.values(), *self.root)
+
+    @property
     def needs(self) -> set[str]:
         """The tasks that must come first."""
-        return {ref.task for ref in (*self.inputs.values(), *self.root)}
+        return {ref.task for ref in self.refs}
 
     def bind(self, results: Mapping[str, Result]) -> Action:
         """The complete action, once the results of all ``needs`` are there."""
@@ -55,8 +60,16 @@ class Graph:
                 raise InputError(f"two tasks are named {task.name}")
             self.tasks[task.name] = task
         for task in self.tasks.values():
-            for name in task.needs - self.tasks.keys():
-                raise InputError(f"{task.name} needs {name}, which nothing makes")
+            for ref in task.refs:
+                self._check(task, ref)
+            for name in task.inputs.keys() & task.action.inputs.keys():
+                raise InputError(f"{task.name} has two inputs at {name}")
+
+    def _check(self, task: Task, ref: Ref) -> None:
+        if ref.task not in self.tasks:
+            raise InputError(f"{task.name} needs {ref.task}, which nothing makes")
+        if ref.output not in self.tasks[ref.task].action.outputs:
+            raise InputError(f"{task.name} needs {ref.output} of {ref.task}, which doesn't make it")
 
     def sorter(self) -> TopologicalSorter[str]:
         """A prepared sorter over the names; raise InputError on a cycle."""

@@ -77,6 +77,9 @@ class Engine:
                 else:
                     done[name] = future.result()
                     sorter.done(name)
+            if failures:
+                # What waits for a thread must not begin any more.
+                running = {f: name for f, name in running.items() if not f.cancel()}
         if failures:
             raise _combined(failures)
         return done
@@ -88,11 +91,13 @@ class Engine:
         started = self._clock.now()
         with self._lock(key):
             result = self._results.find(key)
-            # A result made without a sandbox never answers for a build with one.
-            cached = result is not None and (result.sandboxed or not executor.sandboxed)
+            cached = result is not None and _answers(result, action, executor)
             if result is None or not cached:
                 self._observer.started(task.name)
-                result = executor.run(action, task.timeout_ms)
+                try:
+                    result = executor.run(action, task.timeout_ms)
+                except MpbuildError as error:
+                    raise error.within(task.name) from error
                 self._results.remember(action, result)
         self._observer.finished(task.name, cached=cached)
         return Done(
@@ -109,6 +114,12 @@ class Engine:
         """Two tasks of one key (a base in two environments) wait for each other."""
         with self._keys_lock:
             return self._keys.setdefault(key, Lock())
+
+
+def _answers(result: Result, action: Action, executor: Executor) -> bool:
+    """A result made without a sandbox never answers for a build with one."""
+    complete = result.outputs.keys() == set(action.outputs)
+    return complete and (result.sandboxed or not executor.sandboxed)
 
 
 def _combined(failures: Mapping[str, BaseException]) -> BaseException:

@@ -3,7 +3,7 @@
 Everything is written as canonical JSON, so a document has one digest whoever writes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -118,12 +118,16 @@ def descriptor(media_type: str, data: bytes, **more: Any) -> Descriptor:
 
 def read_index(data: bytes) -> Index:
     """An index, strictly; InputError (content-mismatch) names what is wrong inside."""
-    return _read(data, Index, INDEX)
+    index = typed(canonical.decode(data), Index)
+    _refuse_other(index.schema_version, index.media_type, INDEX)
+    return index
 
 
 def read_manifest(data: bytes) -> Manifest:
     """An image manifest, strictly."""
-    return _read(data, Manifest, MANIFEST)
+    manifest = typed(canonical.decode(data), Manifest)
+    _refuse_other(manifest.schema_version, manifest.media_type, MANIFEST)
+    return manifest
 
 
 def read_config(data: bytes) -> ImageConfig:
@@ -131,9 +135,17 @@ def read_config(data: bytes) -> ImageConfig:
     return typed(canonical.decode(data), ImageConfig)
 
 
-def layout_index(package: Descriptor) -> bytes:
-    """The ``index.json`` of a layout whose one entry point is ``package`` ("Image Layout")."""
-    return canonical.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [plain(package)]})
+def retagged(entry: Descriptor, tag: str) -> Descriptor:
+    """``entry`` under the name ``tag`` ("Image Layout", ``org.opencontainers.image.ref.name``)."""
+    annotations = {**(entry.annotations or {}), "org.opencontainers.image.ref.name": tag}
+    return msgspec.structs.replace(entry, annotations=annotations)
+
+
+def layout_index(entries: Iterable[Descriptor]) -> bytes:
+    """The ``index.json`` of a layout with these entry points ("Image Layout")."""
+    return canonical.encode(
+        {"schemaVersion": 2, "mediaType": INDEX, "manifests": [plain(entry) for entry in entries]}
+    )
 
 
 def read_layout_index(data: bytes) -> tuple[Descriptor, ...]:
@@ -144,8 +156,7 @@ def read_layout_index(data: bytes) -> tuple[Descriptor, ...]:
     return tuple(typed(entry, Descriptor) for entry in document["manifests"])
 
 
-def _read(data: bytes, kind: type[Any], media_type: str) -> Any:
-    document = typed(canonical.decode(data), kind)
-    if document.schema_version != 2 or document.media_type != media_type:
-        raise InputError(f"not a {media_type}", code="content-mismatch")
-    return document
+def _refuse_other(version: int, media_type: str, wanted: str) -> None:
+    """The body's own media type counts: a manifest offered as an index is refused."""
+    if version != 2 or media_type != wanted:
+        raise InputError(f"not a {wanted}", code="content-mismatch")

@@ -44,13 +44,15 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One build of one target.
 
-    ``leaves`` and ``inputs`` are the digests by name; ``hermetic`` says that every action was
+    ``images`` are the package's images by accelerator; ``leaves`` and ``inputs`` the digests by
+    name; ``hermetic`` says that every action was
     either a pure function or kept from everything undeclared by a sandbox.
     """
 
     mpbuild: str
     label: Label
     package: Digest
+    images: dict[str, Digest]
     partial: bool
     source: Source
     hermetic: bool
@@ -60,6 +62,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     finished: float
     schema: str = SCHEMA
+
+    @property
+    def digest(self) -> Digest:
+        """What names this build."""
+        return Digest.of(encode(self))
+
+    @property
+    def accelerators(self) -> tuple[str, ...]:
+        """What was built for."""
+        return tuple(self.images)
 
 
 def encode(record: Record) -> bytes:

@@ -193,21 +193,21 @@ def _name(raw: bytes, flags: int) -> str:
 
 
 def _widened(extra: bytes, values: Sequence[int], name: str) -> list[int]:
-    """Section 4.5.3: the ZIP64 field holds the values of all ones, in this order.
+    """Section 4.5.3: the ZIP64 field holds the values that are all ones, in this order.
 
-    Bazel's zipper lets it hold all values though the header has them; then they must agree.
+    Bazel's zipper repeats in it what the header has as well; then the two must agree.
     """
     field = _extra_fields(extra, name).get(_ZIP64, b"")
-    wide = [int.from_bytes(field[at : at + 8], "little") for at in range(0, len(field), 8)]
-    if len(wide) == values.count(_ALL_ONES):
-        rest = iter(wide)
-        widened = [next(rest) if value == _ALL_ONES else value for value in values]
-    else:
-        widened = [*wide, *values[len(wide) :]]
-    agree = all(value in (long, _ALL_ONES) for value, long in zip(values, widened, strict=False))
-    if len(field) % 8 or len(widened) != len(values) or not agree:
+    wide = [number for (number,) in struct.iter_unpack("<Q", field[: len(field) & ~7])]
+    if len(field) == 8 * values.count(_ALL_ONES):
+        missing = iter(wide)
+        return [next(missing) if value == _ALL_ONES else value for value in values]
+    repeated = [*wide, *values[len(wide) :]]
+    agree = all(value in (ours, _ALL_ONES) for value, ours in zip(values, repeated, strict=False))
+    unsaid = _ALL_ONES in values[len(wide) :]
+    if len(field) % 8 or len(repeated) != len(values) or unsaid or not agree:
         raise UnsafeError("its ZIP64 field and its header disagree", where=name)
-    return widened
+    return repeated
 
 
 def _extra_fields(extra: bytes, name: str) -> Mapping[int, bytes]:

@@ -137,14 +137,15 @@ def choose(
 ) -> Candidate:
     """The wheel to lock: the one already ``locked`` if it still serves, else the best by its tags.
 
-    Among equals the higher build number counts, then the name, so that the choice is one.
+    Among equals the higher build number counts, then the name, so that the choice is one. That
+    ``locked`` has not changed meanwhile is for ``refuse_changed`` to say.
     """
     fitting = []
     for wheel in package.wheels:
         said = tags.WheelName.of(wheel.filename)
         rank = tags.rank(said.tags, ranks)
         if rank is not None and wheel.sha256:
-            if locked and wheel.sha256 == locked.wheel.sha256:
+            if locked and wheel.filename == locked.wheel.filename:
                 return wheel
             number, letters = said.build or (0, "")
             fitting.append(((-rank, number, letters, wheel.filename), wheel))

@@ -44,7 +44,7 @@ def _check_bases(model: Model, bases: Mapping[str, Base], at: Place) -> None:
 
 
 def _check_base(name: str, bases: Mapping[str, Base], at: Place) -> None:
-    if name not in bases:
+    if name and name not in bases:
         at.wrong(
             f"no base {shown(name)} in mpbuild.toml",
             hint=nearest(name, bases) or f"declare it there as [bases.{name}]",
@@ -96,14 +96,14 @@ def _check_output(
 def _check_circles(steps: Iterable[Step], at: Place) -> None:
     index = {step.name: i for i, step in enumerate(steps)}
     graph = {
-        step.name: {need.step for need in step.needs if need.step in index} - {step.name}
+        step.name: [n.step for n in step.needs if n.step in index and n.step != step.name]
         for step in steps
     }
     while circle := _circle(graph):
         (at / index[circle[-1]] / "inputs").wrong(
             f"the steps go round in a circle: {' needs '.join(reversed(circle))}"
         )
-        graph = {name: needs - set(circle) for name, needs in graph.items() if name not in circle}
+        graph = {name: needs for name, needs in graph.items() if name not in circle}
 
 
 def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:

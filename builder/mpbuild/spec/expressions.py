@@ -4,9 +4,6 @@ import functools
 import re
 from typing import Any
 
-from packaging.requirements import InvalidRequirement
-from packaging.requirements import Requirement as ParsedRequirement
-
 from mpbuild.base.errors import InputError
 from mpbuild.spec.place import nearest
 
@@ -38,8 +35,10 @@ def licence(text: str) -> str:
 
 def requirement(text: str) -> str:
     """``text`` if it is a PEP 508 requirement that names a package to look up in an index."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
-        parsed = ParsedRequirement(text)
+        parsed = Requirement(text)
     except (InvalidRequirement, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from mpbuild.base.coding import plain
 from mpbuild.spec.kinds import Boolean, Choice, Number, Scalar, Schema, Text, Whole
 from mpbuild.spec.place import Place, Reading, nearest, shown
 from mpbuild.spec.tables import Alternative, Items, Table
@@ -174,8 +173,10 @@ class Key(msgspec.Struct, frozen=True):
     def schema(self) -> Schema:
         """The kind's, with the description and, where it isn't a table, the default."""
         found = self.kind.schema() | {"description": self.description}
-        if isinstance(self.default, bool | str | tuple):
-            found["default"] = plain(self.default)
+        if isinstance(self.default, tuple):
+            found["default"] = list(self.default)
+        elif isinstance(self.default, bool | str):
+            found["default"] = self.default
         return found
 
 

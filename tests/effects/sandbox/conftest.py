@@ -5,20 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from mpbuild.base.digest import Digest
-from mpbuild.base.epoch import SECONDS
 from mpbuild.base.errors import WorldError
 from mpbuild.effects.bubblewrap import find_bwrap
 from mpbuild.effects.sandbox import Bind, Cell, Sandbox
+from mpbuild.effects.store import Store
 from mpbuild.effects.supervise import Completed
-from mpbuild.engine.action import Output
 
 ENVIRONMENT = {"PATH": "/usr/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 UNNEEDED = shutil.ignore_patterns(
@@ -27,48 +23,11 @@ UNNEEDED = shutil.ignore_patterns(
 )
 
 
-class FolderStore:
-    """What executors need of the store, over plain folders."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.trees: dict[Digest, Path] = {}
-
-    def blob(self, digest: Digest) -> Path:
-        return self.folder / digest.hex
-
-    def tree(self, diff_id: Digest) -> Path:
-        return self.trees[diff_id]
-
-    def keep(self, path: Path) -> Output:
-        data = path.read_bytes()
-        path.rename(self.folder / Digest.of(data).hex)
-        return Output(Digest.of(data), len(data))
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            yield Path(folder)
-
-    def add(self, data: bytes) -> Digest:
-        path = self.blob(Digest.of(data))
-        if not path.exists():
-            path.write_bytes(data)
-            path.chmod(0o444)
-            os.utime(path, (SECONDS, SECONDS))
-        return Digest.of(data)
-
-    def add_tree(self, folder: Path) -> Digest:
-        diff_id = Digest.of(str(folder).encode())
-        self.trees[diff_id] = folder
-        return diff_id
-
-
 @pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    folder = tmp_path / "store"
-    folder.mkdir()
-    return FolderStore(folder)
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "store")
+    yield made
+    made.presence.close()
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +69,7 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 
 @pytest.fixture
-def sandbox(store: FolderStore) -> Sandbox:
+def sandbox(store: Store) -> Sandbox:
     made = Sandbox(find_bwrap(), store.scratch)
     try:
         made.probe()

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from errno import (
     EACCES,
@@ -240,6 +241,6 @@ def test_a_step_cannot(attempt, inside, host, tmp_path):
 def test_the_same_try_succeeds_outside(attempt, host, tmp_path):
     code, _ = ESCAPES[attempt]
     said = subprocess.run(
-        ["python3", "-c", HARNESS, code, host], capture_output=True, text=True, check=True
+        [sys.executable, "-c", HARNESS, code, host], capture_output=True, text=True, check=True
     )
     assert said.stdout == "escaped\n"

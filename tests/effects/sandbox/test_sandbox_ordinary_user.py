@@ -49,7 +49,15 @@ def python(environment):
 
 def test_an_ordinary_user_passes_the_same_tests(python, environment):
     environment["PATH"] = os.pathsep.join([str(Path(python).parent), environment["PATH"]])
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "not host] and not root_is"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-k",
+        "not host] and not test_root_is",
+    ]
     places = [f"--rootdir={HERE.parents[2]}", f"--basetemp={environment['HOME']}/t"]
     tests = [HERE / f"test_sandbox_{name}.py" for name in ("escapes", "run", "steps")]
     told = subprocess.run(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.errors import AnswerError, WorldError
+from mpbuild.effects import supervise
 from mpbuild.effects.bubblewrap import Bwrap, find_bwrap
 from mpbuild.effects.sandbox import Bind, Cell, Sandbox
 from mpbuild.effects.supervise import LOG_LIMIT
@@ -130,7 +131,7 @@ def test_a_layer_cannot_turn_a_mount_point_into_a_link(inside, layers, tmp_path)
 def test_more_layers_than_one_mount_takes_are_merged(inside, layers, store):
     many = []
     for number in range(150):
-        layer = store.folder / f"{number:064}"
+        layer = store.path / "trees" / f"{number:064}"
         (layer / "numbers").mkdir(parents=True)
         (layer / "numbers" / str(number)).write_text("")
         (layer / "last").write_text(str(number))
@@ -227,6 +228,12 @@ def test_an_endless_log_is_kept_to_its_end(inside):
     assert completed.log.endswith(b"399999 " + b"." * 20 + b"\n")
     assert len(completed.log) < LOG_LIMIT + 100
     assert b"bytes dropped]" in completed.log.split(b"\n")[0]
+
+
+def test_an_answer_without_end_is_cut_off(inside, monkeypatch):
+    monkeypatch.setattr(supervise, "KEPT_LIMIT", 1 << 20)
+    with pytest.raises(AnswerError, match="wrote more than 1048576 bytes"):
+        inside("while True: print('.' * 1000)", stdout="keep")
 
 
 # ---- how it ends
@@ -382,6 +389,14 @@ def test_root_is_told_that_it_cannot_enter_folders_of_others(closed, inside, lay
     assert "enters only folders that it owns" in caught.value.findings[0].hint
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_root_is_shown_files_of_others_that_everybody_may_read(inside, tmp_path):
+    (tmp_path / "file").write_text("open to all")
+    os.chown(tmp_path / "file", 65534, 65534)
+    found = inside("print(open('/file').read())", binds={"/file": Bind(tmp_path / "file")}, cwd="/")
+    assert found.log == b"open to all\n"
+
+
 @pytest.mark.parametrize("argument", ["nul\0", "x" * (1 << 20)])
 def test_what_no_process_can_be_given_is_refused(argument, inside):
     with pytest.raises(WorldError, match="cannot start"):
@@ -389,6 +404,6 @@ def test_what_no_process_can_be_given_is_refused(argument, inside):
 
 
 def test_a_bubblewrap_that_went_away_is_a_fault_of_the_world(store):
-    gone = Bwrap(store.folder / "bwrap", find_bwrap().version)
+    gone = Bwrap(store.path / "bwrap", find_bwrap().version)
     with pytest.raises(WorldError, match=r"cannot start .*No such file"):
         Sandbox(gone, store.scratch).probe()

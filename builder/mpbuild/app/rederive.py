@@ -1,0 +1,106 @@
+"""The whole index again, from leaves and inputs, by the functions that built it."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from mpbuild.app.derivation import Derivation, layer_task
+from mpbuild.app.inputs import Inputs
+from mpbuild.app.leaves import Contents, extra_findings
+from mpbuild.app.reference import Package
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.derive import image as derive_image
+from mpbuild.derive import recipe
+from mpbuild.derive.layer import Layer
+from mpbuild.derive.plan import LayerPlan, Leaf
+from mpbuild.effects.host import processors
+from mpbuild.effects.store import Store
+from mpbuild.formats import oci
+
+
+def rederive(
+    package: Package, contents: Sequence[Contents], store: Store, inputs: Inputs
+) -> list[Finding]:
+    """Where the package differs from what its leaves and inputs give.
+
+    Nothing is taken from a cache. A check that could not run is a finding, too: an input that
+    can't be had is content-missing.
+    """
+    findings: list[Finding] = []
+    images: list[derive_image.Image] = []
+    for content in contents:
+        findings += extra_findings(content)
+        lacking = inputs.bring(content.locks[content.accelerator])
+        findings += lacking
+        if not lacking:
+            try:
+                images.append(_image(content, store))
+                findings += _differences(content, images[-1])
+            except InputError as error:
+                findings += error.findings
+    if len(images) == len(package.index.manifests) and images:
+        made = derive_image.package(contents[0].model, images)
+        if made.index_bytes != package.index_bytes:
+            findings.append(_mismatch("the index", package.digest, made.descriptor.digest))
+    return findings
+
+
+def _image(content: Contents, store: Store) -> derive_image.Image:
+    """The image that spec, locks and leaves give."""
+    plans = recipe.image_layers(
+        content.model, content.accelerator, content.locks, content.sources, content.runtime
+    )
+    derivation = Derivation(store)
+    missing = [
+        f"{leaf.kind} {leaf.name}"
+        for plan in plans
+        for leaf in plan.inputs.values()
+        if isinstance(leaf, Leaf) and leaf not in content.leaves
+    ]
+    if missing:
+        raise InputError(f"the image lacks {missing[0]}", code="content-missing")
+
+    def establish(plan: LayerPlan) -> tuple[LayerPlan, Layer]:
+        action = layer_task(plan.title, plan, dict(content.leaves)).action
+        output = derivation.run(action).outputs["layer"]
+        assert output.diff_id, "a layer has one"
+        return plan, Layer(output.digest, output.size, output.diff_id)
+
+    with ThreadPoolExecutor(processors()) as pool:
+        return derive_image.image(
+            content.model, content.accelerator, list(pool.map(establish, plans))
+        )
+
+
+def _differences(content: Contents, made: derive_image.Image) -> Iterator[Finding]:
+    """Layer by layer, then the configuration and the manifest."""
+    found = content.image
+    where = f"image {content.accelerator}"
+    expected = [layer.digest for layer in made.manifest.layers]
+    actual = [layer.digest for layer in found.manifest.layers]
+    for digest in actual:
+        if digest not in expected:
+            yield Finding("content-extra", f"nothing derives the layer {digest}", where)
+    for position, (layer, other) in enumerate(zip(made.manifest.layers, actual, strict=False)):
+        if layer.digest != other:
+            title = (layer.annotations or {}).get("dev.mpbuild.layer", "")
+            yield _mismatch(f"{where}, layer {position} ({title})", other, layer.digest)
+    if len(actual) != len(expected):
+        yield Finding(
+            "derivation-mismatch",
+            f"it has {len(actual)} layers, and spec and locks give {len(expected)}",
+            where,
+        )
+    if oci.encode(found.config) != made.config_bytes:
+        config = made.manifest.config.digest
+        yield _mismatch(f"{where}, configuration", found.manifest.config.digest, config)
+    if found.descriptor.digest != made.descriptor.digest:
+        yield _mismatch(where, found.descriptor.digest, made.descriptor.digest)
+
+
+def _mismatch(where: str, actual: str, expected: str) -> Finding:
+    return Finding(
+        "derivation-mismatch",
+        f"it is {actual}, and leaves and inputs give {expected}",
+        where,
+        "somebody changed the package after it was derived, or another mpbuild made it",
+    )

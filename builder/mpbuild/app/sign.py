@@ -1,0 +1,85 @@
+"""Signing: provenance from this user's own record, attached where the package lies."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mpbuild.app.attachments import Attachments
+from mpbuild.app.reference import Package
+from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import AnswerError, Finding
+from mpbuild.derive.image import PARTIAL
+from mpbuild.effects import state
+from mpbuild.effects.signers import KeySigner
+from mpbuild.formats import bundle, dsse, record, statement
+from mpbuild.verify.keys import read_public_key
+
+PASSPHRASE = "MPBUILD_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+
+
+def open_signer(key: Path) -> KeySigner:
+    """The key in a file, opened with the passphrase in MPBUILD_KEY_PASSPHRASE if there is one."""
+    passphrase = os.environ.get(PASSPHRASE)
+    return KeySigner(key, passphrase.encode() if passphrase else None)
+
+
+def sign(
+    package: Package, attachments: Attachments, signer: KeySigner, builder_id: str | None
+) -> dict[str, Any]:
+    """Attach a provenance of ``package`` to its index and to each image.
+
+    Only what this user's own build recorded is signed: AnswerError (record-unproven) otherwise.
+    """
+    found = own_record(package.digest)
+    made = provenance(found, tuple(_subjects(package)), builder_id or LOCAL_BUILDER)
+    payload = statement.encode(made)
+    data = _bundle(payload, signer)
+    for subject in (package.descriptor, *package.index.manifests):
+        attachments.attach(subject, data, made.predicate_type)
+    return {
+        "predicateType": made.predicate_type,
+        "bundle": str(Digest.of(data)),
+        "subject": [{"name": s.name, "digest": str(s.digest)} for s in made.subject],
+    }
+
+
+def warnings(package: Package) -> Iterator[Finding]:
+    """What a signer should know before others rely on the signature."""
+    partial = package.index.annotations.get(PARTIAL)
+    if partial:
+        yield Finding(
+            "package-partial",
+            f"the package has only {partial} of the accelerators in its spec",
+            str(package.digest),
+            "policies refuse partial packages by default",
+            "warning",
+        )
+
+
+def own_record(package: Digest) -> record.Record:
+    """The record of this user's own build of ``package``."""
+    data = state.record_of(package)
+    found = record.decode(data) if data is not None else None
+    if found is None or found.package != package:
+        raise AnswerError(
+            f"this user has no record of building {package}",
+            code="record-unproven",
+            hint="build it here, or `mpbuild build --sign`: only own builds are vouched for",
+        )
+    return found
+
+
+def _subjects(package: Package) -> Iterator[statement.Subject]:
+    yield statement.Subject(package.name, package.digest)
+    for image in package.images():
+        yield statement.Subject(f"{package.name}:{image.accelerator}", image.descriptor.digest)
+
+
+def _bundle(payload: bytes, signer: KeySigner) -> bytes:
+    """A key-mode bundle as stock cosign makes and reads it."""
+    signature = signer.sign(dsse.pae(dsse.IN_TOTO, payload))
+    public = read_public_key(signer.public_pem, where="the signer's key")
+    envelope = dsse.Envelope(payload, dsse.IN_TOTO, (dsse.Signature(signature),))
+    return bundle.encode(bundle.Bundle(envelope, public.hint))

@@ -1,0 +1,1 @@
+"""From the record of a build to in-toto statements; pure."""

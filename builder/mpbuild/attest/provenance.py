@@ -1,0 +1,79 @@
+"""SLSA provenance v1 from the record of a build: who built what from which bytes.
+
+Every input and every leaf stands in ``resolvedDependencies`` with its sha256, so that a verifier
+who has the package's locks can tell that nothing was left out.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from mpbuild.base.digest import Digest
+from mpbuild.formats.provenance import BUILD_TYPE
+from mpbuild.formats.record import Record
+from mpbuild.formats.statement import PROVENANCE, Statement, Subject
+
+LOCAL_BUILDER = "urn:mpbuild:builder:local"
+
+
+def provenance(record: Record, subjects: tuple[Subject, ...], builder_id: str) -> Statement:
+    """The statement that ``builder_id`` made ``subjects`` as ``record`` says."""
+    return Statement(subjects, PROVENANCE, predicate(record, builder_id))
+
+
+def predicate(record: Record, builder_id: str) -> dict[str, Any]:
+    """The predicate alone."""
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "label": str(record.label),
+                "accelerators": list(record.accelerators),
+            },
+            "internalParameters": {"hermetic": record.hermetic},
+            "resolvedDependencies": [*_source(record), *_dependencies(record)],
+        },
+        "runDetails": {
+            "builder": {"id": builder_id, "version": {"mpbuild": record.mpbuild}},
+            "metadata": {
+                "invocationId": str(record.digest),
+                "startedOn": _time(record.started),
+                "finishedOn": _time(record.finished),
+            },
+        },
+    }
+
+
+def _source(record: Record) -> Iterator[dict[str, Any]]:
+    """The commit of the workspace, and whether the tree was as committed."""
+    if record.source.commit:
+        yield {
+            "name": "workspace",
+            "digest": {"gitCommit": record.source.commit},
+            "annotations": {"dirty": record.source.dirty},
+        }
+
+
+def _dependencies(record: Record) -> Iterator[dict[str, Any]]:
+    """Inputs, leaves, and outputs of steps, by kind and name."""
+    for name, digest in sorted(record.inputs.items()):
+        yield _resource(name, digest, "wheel" if name.endswith(".whl") else "debian")
+    for name, digest in sorted(record.leaves.items()):
+        kind, _, rest = name.partition(":")
+        yield _resource(rest, digest, kind)
+    for action in record.actions:
+        if action.rule == "step":
+            for name, digest in sorted(action.inputs.items()):
+                yield _resource(f"{action.name}/{name}", digest, "step-input")
+            for name, digest in sorted(action.outputs.items()):
+                reproducible = {"sandboxed": action.sandboxed, "result": action.result}
+                yield _resource(f"{action.name[5:]}/{name}", digest, "step", **reproducible)
+
+
+def _resource(name: str, digest: Digest, kind: str, **more: object) -> dict[str, Any]:
+    """A ResourceDescriptor; ``kind`` says where in a package its bytes are."""
+    return {"name": name, "digest": {"sha256": digest.hex}, "annotations": {"kind": kind, **more}}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

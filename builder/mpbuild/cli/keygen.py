@@ -1,0 +1,38 @@
+"""``mpbuild keygen``: a key pair for signing."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mpbuild.cli.session import Session
+
+
+@click.command("keygen")
+@click.argument("path", metavar="PATH")
+@click.pass_obj
+def command(session: Session, path: str) -> None:
+    """Make an ECDSA P-256 pair: PATH.key (private) and PATH.pub.
+
+    The private key is encrypted with MPBUILD_KEY_PASSPHRASE, or with a passphrase asked for on a
+    terminal; an empty one leaves it in the clear, readable by its owner alone.
+    """
+    from mpbuild.app.sign import PASSPHRASE
+    from mpbuild.effects.signers import make_pair
+
+    passphrase = os.environ.get(PASSPHRASE)
+    if passphrase is None and sys.stdin.isatty():
+        passphrase = click.prompt(
+            "Passphrase (empty for none)",
+            default="",
+            hide_input=True,
+            confirmation_prompt=True,
+            show_default=False,
+            err=True,
+        )
+    private, public = make_pair(
+        Path(session.directory, path), passphrase.encode() if passphrase else None
+    )
+    found = {"private": str(private), "public": str(public)}
+    session.emit(found, lambda: f"private key  {private}\npublic key   {public}")

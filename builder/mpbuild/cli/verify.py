@@ -1,0 +1,144 @@
+"""``mpbuild verify``: a verdict on who built a package and from what."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mpbuild.base.errors import InputError
+from mpbuild.cli.session import Session
+
+if TYPE_CHECKING:
+    from mpbuild.verify.keys import PublicKey
+    from mpbuild.verify.verdict import Verdict
+
+
+@click.command("verify")
+@click.argument("ref", metavar="TARGET|REF")
+@click.option("--key", metavar="FILE", help="The signer's public key.")
+@click.option("--source", metavar="DIR", help="Compare spec, sources and locks with this checkout.")
+@click.option("--offline", is_flag=True, help="Fetch nothing: inputs must be in the store.")
+@click.option(
+    "--recompute/--no-recompute",
+    default=True,
+    help="Derive every layer again from leaves and inputs (default), or believe the signer.",
+)
+@click.pass_obj
+def command(
+    session: Session,
+    ref: str,
+    key: str | None,
+    source: str | None,
+    *,
+    offline: bool,
+    recompute: bool,
+) -> int:
+    """Check who built a package and from what, and that nothing else is in it.
+
+    Demands one valid provenance by the key over the whole package that names every input and
+    every leaf, and derives the package again. Exit status 0: PASSED; 1: FAILED.
+    """
+    from mpbuild.app.inputs import Inputs
+    from mpbuild.app.verify import Question, refused, verify
+    from mpbuild.cli.refs import locate
+
+    keys = (_key(session, key),)
+    store = session.store()
+    try:
+        located = locate(session, ref, store)
+    except InputError as error:
+        verdict = refused(error)
+    else:
+        question = Question(
+            place=located.place,
+            attachments=located.attachments,
+            digest=located.digest,
+            keys=keys,
+            recompute=recompute,
+            sound=located.sound,
+            compare=_comparison(session, source),
+        )
+        verdict = verify(question, store, Inputs(store, offline=offline))
+    session.emit(
+        _json(verdict),
+        lambda: _text(session, verdict),
+        ok=verdict.passed,
+        findings=verdict.findings,
+    )
+    return 0 if verdict.passed else 1
+
+
+def _key(session: Session, key: str | None) -> "PublicKey":
+    from mpbuild.verify.keys import read_public_key
+
+    if key is None:
+        raise InputError(
+            "nothing says whom to trust",
+            hint="give the signer's public key with --key",
+            code="usage",
+        )
+    path = Path(session.directory, key)
+    try:
+        return read_public_key(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise InputError(
+            f"the key can't be read: {error.strerror}", where=str(path), code="usage"
+        ) from error
+
+
+def _comparison(session: Session, source: str | None) -> Any:
+    if source is None:
+        return None
+    from mpbuild.app.checkout import Checkout
+
+    return Checkout(Path(session.directory, source)).compare
+
+
+def _json(verdict: "Verdict") -> dict[str, Any]:
+    return {
+        "verdict": "PASSED" if verdict.passed else "FAILED",
+        "digest": verdict.digest,
+        "evidence": [
+            {
+                "predicateType": used.predicate_type,
+                "signer": used.signer,
+                "digest": str(used.digest),
+                "used": used.used,
+                "builder": used.builder,
+                "hermetic": used.hermetic,
+            }
+            for used in verdict.evidence
+        ],
+        "levels": [],
+        "leaves": [
+            {
+                "kind": leaf.kind,
+                "name": leaf.name,
+                "digest": str(leaf.digest),
+                "vouched_by": list(leaf.vouched_by),
+            }
+            for leaf in verdict.leaves
+        ],
+        "unchecked": list(verdict.unchecked),
+    }
+
+
+def _text(session: Session, verdict: "Verdict") -> str:
+    """For a person at a gate: the verdict, what it rests on, what it doesn't say."""
+    word = session.paint("PASSED", "32") if verdict.passed else session.paint("FAILED", "31")
+    lines = [f"{word}  {verdict.digest}"]
+    for used in verdict.evidence:
+        if used.used:
+            hermetic = "hermetic" if used.hermetic else "NOT hermetic"
+            lines.append(f"  built by  {used.builder}, {hermetic}, as the signer says")
+            lines.append(f"  signed by {used.signer}")
+    counts: dict[str, int] = {}
+    for leaf in verdict.leaves:
+        counts[leaf.kind] = counts.get(leaf.kind, 0) + 1
+    if counts:
+        parts = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+        strangers = sum(1 for leaf in verdict.leaves if not leaf.vouched_by)
+        by = "all named in the provenance" if not strangers else f"{strangers} NOT in a provenance"
+        lines.append(f"  leaves    {parts}: {by}")
+    lines += [f"  unchecked {remark}" for remark in verdict.unchecked]
+    return "\n".join(lines)

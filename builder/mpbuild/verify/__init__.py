@@ -1,0 +1,1 @@
+"""Evidence and joins to findings and a verdict; pure: bytes and time are arguments."""

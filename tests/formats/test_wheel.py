@@ -1,0 +1,270 @@
+"""Wheels: what they say of themselves is consistent, or they are refused."""
+
+import csv
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpbuild.base.errors import InputError
+from mpbuild.formats.wheel import EntryPoint, Recorded, read_wheel
+
+FILENAME = "demo-1.0-py3-none-any.whl"
+INFO = "demo-1.0.dist-info"
+
+
+def test_a_wheel_says_what_it_is(make):
+    wheel = read_wheel(make.wheel(), "demo-1.0-py2.py3-none-any.whl")
+    assert (wheel.name, wheel.version, wheel.dist_info) == ("demo", "1.0", INFO)
+    assert wheel.tags == ("py2-none-any", "py3-none-any")
+    assert wheel.declared_tags == ("py3-none-any",)
+    assert wheel.root_is_purelib
+    assert [entry.name for entry in wheel.entries][:2] == ["demo/__init__.py", "demo/native.so"]
+    assert wheel.record["demo/native.so"].size == "2048"
+    assert wheel.record[f"{INFO}/RECORD"] == Recorded("", "")
+    assert wheel.console_scripts == wheel.gui_scripts == ()
+
+
+def test_names_and_versions_are_normalised(make):
+    data = make.wheel(name="Zope.Demo_kit", version="1.0.0")
+    wheel = read_wheel(data, "zope_demo_kit-1.0-py3-none-any.whl")
+    assert (wheel.name, wheel.version) == ("zope-demo-kit", "1.0")
+    assert wheel.dist_info == "Zope.Demo_kit-1.0.0.dist-info"
+
+
+def test_a_local_version_is_part_of_the_version(make):
+    data = make.wheel(version="2.0+cpu")
+    assert read_wheel(data, "demo-2.0+cpu-py3-none-any.whl").version == "2.0+cpu"
+
+
+def test_scripts_come_from_the_entry_points(make):
+    scripts = """
+[console_scripts]
+demo = demo.cli:main
+Demo-2.x = demo.cli : Main.run [fancy]
+
+[gui_scripts]
+demo-gui=demo.gui:main
+[other]
+50% = demo:x
+"""
+    wheel = read_wheel(make.wheel(scripts=scripts), FILENAME)
+    assert wheel.console_scripts == (
+        EntryPoint("demo", "demo.cli", "main"),
+        EntryPoint("Demo-2.x", "demo.cli", "Main.run"),
+    )
+    assert wheel.gui_scripts == (EntryPoint("demo-gui", "demo.gui", "main"),)
+
+
+def test_signatures_need_no_row_and_directories_neither(make):
+    files = make.wheel_files()
+    members = [make.Member("demo/", mode=0o040755, method=0)]
+    members += [make.Member(path, data) for path, data in files.items()]
+    members += [make.Member(f"{INFO}/RECORD.{suffix}", b"x") for suffix in ("jws", "p7s")]
+    assert len(read_wheel(make.zip(members), FILENAME).entries) == len(members)
+
+
+def _record(m, change):
+    """The wheel with its RECORD as ``change`` makes it."""
+    files = m.wheel_files()
+    path = f"{INFO}/RECORD"
+    files[path] = change(files[path].decode()).encode()
+    return m.zip([m.Member(name, data) for name, data in files.items()])
+
+
+def _without(m, name):
+    files = m.wheel_files()
+    return m.zip([m.Member(path, data) for path, data in files.items() if path != name])
+
+
+UNSAFE = {
+    "two dist-info folders": (
+        lambda m: m.wheel({"other-1.0.dist-info/METADATA": b""}),
+        "has ['demo-1.0.dist-info', 'other-1.0.dist-info']",
+    ),
+    "no dist-info folder": (lambda m: m.zip([m.Member("demo.py")]), "has []"),
+    "no METADATA": (lambda m: _without(m, f"{INFO}/METADATA"), "has no demo-1.0.dist-info/METADATA"),
+    "no WHEEL": (lambda m: _without(m, f"{INFO}/WHEEL"), "has no demo-1.0.dist-info/WHEEL"),
+    "no RECORD": (lambda m: _without(m, f"{INFO}/RECORD"), "has no demo-1.0.dist-info/RECORD"),
+    "a file that RECORD does not list": (
+        lambda m: _record(m, lambda text: "\n".join(text.splitlines()[1:])),
+        "does not list demo/__init__.py",
+    ),
+    "a row without a hash": (
+        lambda m: _record(m, lambda text: text.replace("sha256=", "", 1)),
+        "demo/__init__.py: RECORD says",
+    ),
+    "a weak hash": (
+        lambda m: _record(m, lambda text: text.replace("sha256=", "md5=", 1)),
+        "RECORD says md5=",
+    ),
+    "a row of another size": (
+        lambda m: _record(m, lambda text: text.replace(",2048", ",2049")),
+        "demo/native.so: RECORD says",
+    ),
+    "a row twice": (lambda m: _record(m, lambda text: text + text), "demo/__init__.py twice"),
+    "a row of two cells": (lambda m: _record(m, lambda text: text + "a,b\n"), "malformed rows"),
+    "an open quote": (lambda m: _record(m, lambda text: text + '"a,b,c\n'), "malformed rows"),
+    "a RECORD of other bytes than UTF-8": (
+        lambda m: m.zip(
+            [
+                m.Member(path, b"\xff" if path.endswith("RECORD") else data)
+                for path, data in m.wheel_files().items()
+            ]
+        ),
+        "RECORD: is not UTF-8",
+    ),
+    "two names in METADATA": (
+        lambda m: m.wheel(metadata="Name: demo\nName: evil\nVersion: 1.0\n"),
+        "Name stands 2 times",
+    ),
+    "no version in METADATA": (lambda m: m.wheel(metadata="Name: demo\n"), "Version stands 0"),
+    "no version in WHEEL": (lambda m: m.wheel(wheel="Tag: a\n"), "Wheel-Version stands 0 times"),
+    "a script that leaves bin": (
+        lambda m: m.wheel(scripts="[console_scripts]\n../../etc/x = a:b\n"),
+        "no script can be made of '../../etc/x'",
+    ),
+    "a script with code for a reference": (
+        lambda m: m.wheel(scripts="[console_scripts]\nx = os:system('x')\n"),
+        "no script can be made",
+    ),
+    "a script of a module alone": (
+        lambda m: m.wheel(scripts="[gui_scripts]\nx = demo\n"),
+        "no script can be made",
+    ),
+    "a script twice": (
+        lambda m: m.wheel(scripts="[console_scripts]\nx = a:b\nx = a:c\n"),
+        "entry_points.txt: malformed",
+    ),
+    "entry points outside a group": (lambda m: m.wheel(scripts="x = a:b\n"), "malformed"),
+    "metadata that inflates to other bytes": (
+        lambda m: m.zip(
+            [
+                m.Member(path, data, local=lie, central=lie)
+                for path, data in m.wheel_files().items()
+                for lie in [{"crc": 7} if path.endswith("WHEEL") else {}]
+            ]
+        ),
+        "WHEEL: its CRC-32 is",
+    ),
+    "metadata of gigabytes": (
+        lambda m: m.zip(
+            [
+                m.Member(path, data, local=lie, central=lie)
+                for path, data in m.wheel_files().items()
+                for lie in [{"size": 1 << 31} if path.endswith("METADATA") else {}]
+            ]
+        ),
+        "2147483648 bytes of metadata",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNSAFE)
+def test_an_inconsistent_wheel_is_refused(case, make):
+    build, telling = UNSAFE[case]
+    with pytest.raises(InputError) as caught:
+        read_wheel(build(make), FILENAME)
+    assert caught.value.findings[0].code == "layer-unsafe"
+    assert telling in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "filename", "telling"),
+    [
+        ({}, "other-1.0-py3-none-any.whl", f"{INFO}: says demo 1.0, the file name says other 1.0"),
+        ({}, "demo-1.1-py3-none-any.whl", "the file name says demo 1.1"),
+        ({"metadata": "Name: evil\nVersion: 1.0\n"}, FILENAME, "METADATA: says evil 1.0"),
+        ({"metadata": "Name: demo\nVersion: x\n"}, FILENAME, "METADATA: says demo x"),
+        ({}, "demo-1.0.zip", "not a wheel's file name"),
+        ({}, "demo-1.0.whl", "not a wheel's file name"),
+        ({}, "../demo-1.0-py3-none-any.whl", "not a wheel's file name"),
+        ({}, "demo-x-py3-none-any.whl", "not a wheel's file name"),
+    ],
+)
+def test_a_wheel_that_is_not_what_its_name_says_is_refused(make, options, filename, telling):
+    with pytest.raises(InputError) as caught:
+        read_wheel(make.wheel(**options), filename)
+    assert caught.value.findings[0].code == "content-mismatch"
+    assert telling in str(caught.value)
+
+
+def test_a_later_wheel_format_is_not_supported(make):
+    declared = "Wheel-Version: 2.0\nRoot-Is-Purelib: true\n"
+    with pytest.raises(InputError, match=r"'2.0' is not 1\.x") as caught:
+        read_wheel(make.wheel(wheel=declared), FILENAME)
+    assert caught.value.findings[0].code == "not-supported-yet"
+
+
+def test_a_wheel_that_pip_makes_reads_as_pip_recorded_it(tmp_path):
+    """Differential: what another tool packs and records."""
+    project = tmp_path / "project"
+    (project / "demo").mkdir(parents=True)
+    (project / "demo/__init__.py").write_text("answer = 42\n")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "demo"\nversion = "1.0"\n[project.scripts]\ndemo = "demo:main"\n'
+    )
+    program = "import sys, hatchling.build as b; print(b.build_wheel(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"no hatchling to build a wheel with: {done.stderr[-200:]}")
+    filename = done.stdout.strip().splitlines()[-1]
+    wheel = read_wheel((tmp_path / filename).read_bytes(), filename)
+    assert wheel.console_scripts == (EntryPoint("demo", "demo", "main"),)
+    rows = {path: content for path, content, _ in _rows(wheel)}
+    assert set(rows) == {entry.name for entry in wheel.entries}
+
+
+def _rows(wheel):
+    record = next(entry for entry in wheel.entries if entry.name.endswith("/RECORD"))
+    return csv.reader(b"".join(record.inflated()).decode().splitlines())
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_a_mutated_wheel_reads_or_is_refused(make, data):
+    archive = bytearray(make.wheel(scripts="[console_scripts]\na = b:c\n"))
+    for _ in range(data.draw(st.integers(1, 3))):
+        archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        wheel = read_wheel(bytes(archive), FILENAME)
+        for entry in wheel.entries:
+            b"".join(entry.inflated())
+    except InputError as error:
+        assert error.findings[0].code in ("layer-unsafe", "content-mismatch", "not-supported-yet")
+
+
+texts = st.text(st.sampled_from("Name: demoVersn1.0\n,=[]\"' \\\0\r\tü%"), max_size=60)
+
+
+@settings(max_examples=150)
+@given(texts, texts, texts)
+def test_odd_metadata_reads_or_is_refused(make, metadata, declared, scripts):
+    files = make.wheel_files(
+        metadata=f"Name: demo\nVersion: 1.0\n{metadata}",
+        wheel=f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n{declared}",
+        scripts=f"[console_scripts]\n{scripts}",
+    )
+    members = [make.Member(path, data) for path, data in files.items()]
+    try:
+        read_wheel(make.zip(members), FILENAME)
+    except InputError as error:
+        assert error.findings[0].code in ("layer-unsafe", "content-mismatch")
+
+
+@settings(max_examples=100)
+@given(texts)
+def test_an_odd_record_reads_or_is_refused(make, rows):
+    try:
+        read_wheel(_record(make, lambda text: text + rows), FILENAME)
+    except InputError as error:
+        assert error.findings[0].code == "layer-unsafe"

@@ -1,0 +1,108 @@
+"""Whether a lock is still the spec's, offline: missing, drifted, edited, or good."""
+
+import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.formats import deblock, pylock
+from mpbuild.resolve import debian, drift, python
+
+WANTED = python.inputs(["numpy>=2", "tiny; python_version<'3'"], python="3.11", suite="bookworm")
+LOCK = pylock.PythonLock(
+    environment="cpu",
+    python="3.11",
+    resolution=WANTED.digest,
+    resolver="uv 0.13.9",
+    packages=(
+        pylock.PythonPackage(
+            name="numpy",
+            version="2.4.6",
+            wheel=pylock.Wheel(
+                filename="numpy-2.4.6-py3-none-any.whl", sha256=Digest.of(b""), size=1
+            ),
+        ),
+    ),
+)
+TEXT = pylock.write(LOCK)
+
+DEBIAN = debian.inputs("bookworm", ["libc6"])
+DEBIAN_TEXT = deblock.write(
+    deblock.DebianLock(
+        environment="cpu",
+        suite="bookworm",
+        architecture="amd64",
+        resolution=DEBIAN.digest,
+        packages=(
+            deblock.DebianPackage(
+                name="libc6",
+                version="2.36-9",
+                architecture="amd64",
+                base=True,
+                path="pool/main/g/glibc/libc6_2.36-9_amd64.deb",
+                sha256=Digest.of(b""),
+                size=1,
+            ),
+        ),
+    )
+)
+
+
+def told(text: str | None, *requirements: str) -> list[tuple[str, str]]:
+    wanted = (
+        python.inputs(requirements, python="3.11", suite="bookworm") if requirements else WANTED
+    )
+    findings = drift.check_python(text, wanted, file="pylock.cpu.toml")
+    assert all(finding.where.startswith("pylock.cpu.toml") for finding in findings)
+    assert all("mpbuild lock" in finding.hint for finding in findings)
+    return [(finding.code, finding.message) for finding in findings]
+
+
+def test_a_good_lock_has_no_findings() -> None:
+    assert told(TEXT) == []
+    assert drift.check_debian(DEBIAN_TEXT, DEBIAN, file="x") == []
+
+
+def test_no_lock_is_missing() -> None:
+    assert told(None) == [("lock-missing", "there is no lock")]
+
+
+def test_a_broken_lock_is_malformed() -> None:
+    assert told(TEXT.replace("size = 1", "size = 0"))[0][0] == "lock-malformed"
+
+
+@pytest.mark.parametrize("text", [TEXT + "\n", TEXT.replace("\n", "\n# mine\n", 1), TEXT[:-1]])
+def test_other_bytes_for_the_same_lock_are_drift(text: str) -> None:
+    ((code, message),) = told(text)
+    assert code == "lock-drift"
+    assert "edited or merged by hand" in message
+
+
+@pytest.mark.parametrize(
+    ("requirements", "said"),
+    [
+        (["numpy>=2", "scipy"], ["scipy is not in it"]),
+        (["numpy>=3"], ["the spec asks for numpy>=3, and it has 2.4.6"]),
+        (["scipy", "pandas"], ["pandas is not in it", "scipy is not in it"]),
+        (["numpy"], ["the spec has changed since it was locked"]),
+    ],
+)  # fmt: skip
+def test_drift_says_what_the_lock_lacks(requirements: list[str], said: list[str]) -> None:
+    assert told(TEXT, *requirements) == [("lock-drift", message) for message in said]
+
+
+def test_another_python_is_drift() -> None:
+    wanted = python.inputs(["numpy>=2"], python="3.13", suite="trixie")
+    (finding,) = drift.check_python(TEXT, wanted, file="x")
+    assert "it is for Python 3.11, and the spec asks for 3.13" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (debian.inputs("bookworm", ["libc6"], ["libgomp1"]), "libgomp1 is not in it"),
+        (debian.inputs("trixie", ["libc6"]), "it is for bookworm, and the base is trixie"),
+        (debian.inputs("bookworm", [], ["libc6"]), "the spec has changed since it was locked"),
+    ],
+)
+def test_drift_of_a_debian_lock_says_what_changed(wanted: debian.Inputs, said: str) -> None:
+    (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, file="x")
+    assert (finding.code, finding.message) == ("lock-drift", said)

@@ -1,0 +1,203 @@
+"""Locking wheels with a real uv: one wheel a package, few changes, no change unseen."""
+
+import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError, WorldError
+from mpbuild.effects.download import Depot, download
+from mpbuild.effects.uv import Candidate, Resolved
+from mpbuild.formats import pylock, tags
+from mpbuild.resolve import python
+
+
+def inputs(*requirements: str, **settings: object) -> python.Inputs:
+    return python.inputs(requirements, python="3.11", suite="bookworm", **settings)
+
+
+@pytest.fixture
+def lock(wheels, uv, web):
+    def lock(*requirements: str, **settings: object) -> pylock.PythonLock:
+        constraints = settings.pop("constraints", ())
+        return python.lock(
+            inputs(*requirements, constraints=constraints),
+            environment="cpu",
+            index=wheels.index,
+            uv=uv,
+            web=web,
+            **settings,
+        )
+
+    return lock
+
+
+def versions(lock: pylock.PythonLock) -> dict[str, str]:
+    return {package.name: package.version for package in lock.packages}
+
+
+def test_a_lock_holds_the_best_wheel_of_each_package(lock, wheels, uv):
+    wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: Beta_Two")
+    wheels.add("beta_two-1.0-py3-none-any.whl")
+    wheels.add("beta_two-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
+    wheels.add("beta_two-1.0-cp312-cp312-manylinux_2_28_x86_64.whl")
+    found = lock("alpha")
+    assert versions(found) == {"alpha": "1.0", "beta-two": "1.0"}
+    assert found.packages[1].wheel.filename.startswith("beta_two-1.0-cp311")
+    assert found.resolver == uv.version()
+    assert found.resolution == inputs("alpha").digest
+    assert pylock.read(pylock.write(found), file="x") == found
+
+
+def test_sizes_and_digests_are_those_of_the_files(lock, wheels):
+    path = wheels.add("alpha-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
+    wheels.add("alpha-1.0-py3-none-any.whl")
+    (package,) = lock("alpha").packages
+    assert package.wheel == pylock.Wheel(
+        filename=path.name, sha256=Digest.of(path.read_bytes()), size=path.stat().st_size
+    )
+
+
+def test_locking_again_gives_the_same_bytes(lock, wheels):
+    wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: beta")
+    wheels.add("beta-1.0-py3-none-any.whl")
+    first = lock("alpha")
+    assert pylock.write(lock("alpha")) == pylock.write(first)
+    assert pylock.write(lock("alpha", previous=first)) == pylock.write(first)
+
+
+def test_a_new_release_changes_a_lock_only_when_asked_for(lock, wheels):
+    for name in ("alpha", "beta"):
+        wheels.add(f"{name}-1.0-py3-none-any.whl")
+    first = lock("alpha", "beta")
+    for name in ("alpha", "beta"):
+        wheels.add(f"{name}-2.0-py3-none-any.whl")
+    assert lock("alpha", "beta", previous=first) == first
+    assert versions(lock("alpha", "beta", previous=first, fresh=["beta"])) == {
+        "alpha": "1.0",
+        "beta": "2.0",
+    }
+    assert versions(lock("alpha>1", "beta", previous=first)) == {"alpha": "2.0", "beta": "1.0"}
+
+
+def test_a_better_wheel_that_comes_later_does_not_change_a_lock(lock, wheels):
+    wheels.add("alpha-1.0-py3-none-any.whl")
+    first = lock("alpha")
+    wheels.add("alpha-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
+    assert lock("alpha", previous=first) == first
+    assert lock("alpha") != first
+
+
+@pytest.mark.parametrize("fresh", [(), ("alpha",)])
+def test_a_released_file_that_changed_is_an_alarm_never_a_new_lock(lock, wheels, fresh):
+    wheels.add("alpha-1.0-py3-none-any.whl")
+    first = lock("alpha")
+    wheels.add("alpha-1.0-py3-none-any.whl", content="other bytes")
+    with pytest.raises(InputError, match="other bytes") as caught:
+        lock("alpha", previous=first, fresh=fresh)
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.where) == ("content-mismatch", "alpha-1.0-py3-none-any.whl")
+
+
+def test_constraints_bind_and_are_part_of_the_inputs(lock, wheels):
+    for version in ("1.0", "2.0"):
+        wheels.add(f"alpha-{version}-py3-none-any.whl")
+    bound = lock("alpha", constraints=["alpha<2"])
+    assert versions(bound) == {"alpha": "1.0"}
+    assert bound.resolution != lock("alpha").resolution
+
+
+def test_an_environment_without_dependencies_has_an_empty_lock(lock):
+    empty = lock()
+    assert empty.packages == ()
+    assert pylock.read(pylock.write(empty), file="x") == empty
+
+
+def test_locked_wheels_are_fetched_by_what_the_lock_says(lock, wheels, uv, web, tmp_path):
+    path = wheels.add("alpha-1.0-py3-none-any.whl")
+    locked = lock("alpha")
+    kept = {}
+
+    def keep(file, digest):
+        kept[digest] = file.read_bytes()
+
+    requests = python.requests(locked, index=wheels.index, uv=uv)
+    download(requests, into=Depot(tmp_path / "partial", kept.__contains__, keep), web=web)
+    assert kept == {locked.packages[0].wheel.sha256: path.read_bytes()}
+
+
+def test_a_locked_file_that_is_gone_is_a_failed_fetch(lock, wheels, uv):
+    path = wheels.add("alpha-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
+    wheels.add("alpha-1.0-py3-none-any.whl")
+    locked = lock("alpha")
+    wheels.remove(path)
+    with pytest.raises(WorldError, match="no such file any more") as caught:
+        python.requests(locked, index=wheels.index, uv=uv)
+    assert caught.value.findings[0].where == path.name
+
+
+def test_inputs_have_one_form() -> None:
+    assert inputs("Num_Py >= 2", "b[x,a]") == inputs("b[a, x]", "num-py>=2", "b[a,x]")
+    assert inputs("numpy>=2").digest != inputs("numpy>=2.1").digest
+    assert inputs("a").digest != inputs("a", index="torch").digest
+    assert inputs("a").digest != inputs("a", constraints=["a<2"]).digest
+
+
+def test_the_digest_of_inputs_never_changes() -> None:
+    assert inputs("numpy>=2", "onnxruntime>=1.20").digest == (
+        "sha256:ab5bcf0410f5351571b4209ae6fb30aadc8a6947aa8e08c954ecfb4d5095d225"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["not a requirement", "-r other.txt", "a\n-r /etc/passwd", "./a", ""]
+)
+def test_what_is_no_requirement_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is not a requirement"):
+        inputs(text)
+
+
+def test_a_requirement_with_an_address_is_refused() -> None:
+    with pytest.raises(InputError, match="names an address"):
+        inputs("a @ https://index.example/a-1.0-py3-none-any.whl")
+
+
+def test_a_python_that_the_suite_lacks_is_refused() -> None:
+    with pytest.raises(InputError, match=r"bookworm has no Python 3\.12") as caught:
+        python.inputs(["a"], python="3.12", suite="bookworm")
+    assert "Python 3.11" in caught.value.findings[0].hint
+
+
+def test_a_suite_that_nobody_knows_is_not_supported_yet() -> None:
+    with pytest.raises(InputError) as caught:
+        python.inputs(["a"], python="3.12", suite="sid")
+    assert caught.value.findings[0].code == "not-supported-yet"
+
+
+def candidate(tag: str, build: str = "", *, hashed: bool = True) -> Candidate:
+    digest = Digest.of(b"") if hashed else None
+    return Candidate(f"a-1-{build}{tag}.whl", "https://index.example/a", digest, 1)
+
+
+def chosen(*candidates: Candidate) -> str:
+    ranks = tags.supported("3.11", (2, 36))
+    return python.choose(Resolved("a", "1", candidates), ranks).filename
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        (candidate("py3-none-any"), candidate("cp311-cp311-manylinux_2_28_x86_64")),
+        (candidate("cp310-abi3-manylinux1_x86_64"), candidate("cp310-abi3-manylinux_2_36_x86_64")),
+        (candidate("cp39-abi3-manylinux_2_28_x86_64"), candidate("cp311-cp311-manylinux1_x86_64")),
+        (candidate("py3-none-any"), candidate("py3-none-any", "2-")),
+        (candidate("py3-none-any", "2-"), candidate("py3-none-any", "10-")),
+        (candidate("cp311-cp311-manylinux_2_39_x86_64"), candidate("py3-none-any")),
+        (candidate("cp311-cp311-manylinux_2_28_x86_64", hashed=False), candidate("py3-none-any")),
+    ],
+)  # fmt: skip
+def test_the_best_wheel_is_chosen_in_any_order(worse: Candidate, better: Candidate) -> None:
+    assert chosen(worse, better) == chosen(better, worse) == better.filename
+
+
+def test_a_package_without_a_fitting_wheel_is_named() -> None:
+    with pytest.raises(InputError, match="a 1 has no wheel"):
+        chosen(candidate("cp312-cp312-manylinux1_x86_64"))
