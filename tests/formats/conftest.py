@@ -1,6 +1,7 @@
 """Builders of small archives, sound ones and lying ones, as one fixture."""
 
 import base64
+import contextlib
 import hashlib
 import lzma
 import struct
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mpbuild.base.errors import InputError
 from mpbuild.formats import gzip
 
 
@@ -207,7 +209,7 @@ def deb_bytes(data_tar=None, *, control=CONTROL, scripts=None, compression="xz",
     """A package; ``data_tar`` is the plain tar, ``parts`` replace whole members."""
     compress = {
         "xz": lzma.compress,
-        "gz": lambda plain: gzip.compress(plain),
+        "gz": gzip.compress,
         "": lambda plain: plain,
     }.get(compression, lzma.compress)
     suffix = f".{compression}" if compression else ""
@@ -316,3 +318,18 @@ def make():
         wheel_files=wheel_files,
         zip=zip_bytes,
     )
+
+
+@pytest.fixture(scope="session")
+def reads_or_refuses():
+    """A block that may do its work, or be refused with one of the codes: nothing else."""
+
+    @contextlib.contextmanager
+    def block(*codes):
+        try:
+            yield
+        except InputError as error:
+            if error.findings[0].code not in codes:
+                raise
+
+    return block

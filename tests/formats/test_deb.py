@@ -122,9 +122,7 @@ UNSAFE = {
     "a path twice": (lambda m: m.deb(m.tar_member() * 2 + END), "a stands twice"),
     "data cut off": (lambda m: m.deb(m.tar_member(b"a", b"x" * 9)[:512]), "cut off"),
     "xz cut off": (
-        lambda m: _with(
-            m, ("control.tar.gz", _with(m)), ("data.tar.gz", b"")
-        ),
+        lambda m: _with(m, ("control.tar.gz", _with(m)), ("data.tar.gz", b"")),
         "control.tar.gz: not a gzip member",
     ),
     "bytes after the xz stream": (
@@ -185,7 +183,7 @@ def test_xz_is_one_stream_with_nothing_behind_it(make):
 def test_a_package_that_inflates_beyond_measure_is_refused(make, monkeypatch):
     monkeypatch.setattr("mpbuild.formats.deb._LARGEST", 1 << 20)
     bomb = make.tar_member(b"a", bytes(2 << 20)) + END
-    with pytest.raises(InputError, match="data.tar.xz: inflates to more than 1048576 bytes") as e:
+    with pytest.raises(InputError, match=r"data\.tar\.xz: inflates to more than 1048576") as e:
         read_deb(make.deb(bomb))
     assert e.value.findings[0].code == "layer-unsafe"
 
@@ -205,21 +203,17 @@ def test_other_formats_are_not_supported(make, build, telling):
 
 @settings(max_examples=150)
 @given(st.data(), st.sampled_from(["xz", "gz", ""]))
-def test_a_mutated_package_reads_or_is_refused(make, data, compression):
+def test_a_mutated_package_reads_or_is_refused(make, reads_or_refuses, data, compression):
     package = bytearray(make.deb(scripts={"postinst": "true"}, compression=compression))
     for _ in range(data.draw(st.integers(1, 3))):
         package[data.draw(st.integers(0, len(package) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with reads_or_refuses("layer-unsafe", "not-supported-yet"):
         read_deb(bytes(package))
-    except InputError as error:
-        assert error.findings[0].code in ("layer-unsafe", "not-supported-yet")
 
 
 @settings(max_examples=100)
 @given(st.text(st.sampled_from("Package: \n\t#.ü-x1\0\r"), max_size=60))
-def test_an_odd_control_file_reads_or_is_refused(make, text):
+def test_an_odd_control_file_reads_or_is_refused(make, reads_or_refuses, text):
     control = f"Package: demo\nVersion: 1\nArchitecture: all\n{text}"
-    try:
+    with reads_or_refuses("layer-unsafe"):
         read_deb(make.deb(control=control, compression=""))
-    except InputError as error:
-        assert error.findings[0].code == "layer-unsafe"

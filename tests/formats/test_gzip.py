@@ -1,6 +1,7 @@
 """gzip members: the bytes that decide digests, and the inflater that trusts nothing."""
 
 import gzip as reference
+import io
 import random
 import struct
 import subprocess
@@ -45,7 +46,7 @@ def test_a_codec_that_gives_other_bytes_is_told_before_a_build(monkeypatch):
 
 def test_a_codec_of_another_version_is_told_before_a_build(monkeypatch):
     monkeypatch.setattr(deflate, "__version__", "0.9.1")
-    with pytest.raises(WorldError, match="deflate-0.9.1"):
+    with pytest.raises(WorldError, match=r"deflate-0\.9\.1"):
         gzip.prove()
 
 
@@ -135,11 +136,10 @@ def test_a_size_that_lies_by_exactly_4_gib_is_refused(make):
 
 
 def test_a_bomb_gives_no_more_than_it_announced(make):
-    given_bytes = 0
+    out = io.BytesIO()
     with pytest.raises(InputError, match="more than the 1000 bytes"):
-        for piece in gzip.inflate(make.deflated(bytes(20 << 20)), 1000, 0):
-            given_bytes += len(piece)
-    assert given_bytes <= 1000
+        out.writelines(gzip.inflate(make.deflated(bytes(20 << 20)), 1000, 0))
+    assert out.tell() <= 1000
 
 
 def test_a_wrong_crc_is_refused(make):
@@ -153,13 +153,11 @@ def test_a_broken_stream_is_refused():
 
 @settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=600), st.data())
-def test_a_mutated_stream_reads_as_announced_or_is_refused(data, draw):
+def test_a_mutated_stream_reads_as_announced_or_is_refused(reads_or_refuses, data, draw):
     raw = bytearray(deflate.deflate_compress(data, 6))
     raw[draw.draw(st.integers(0, len(raw) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
-    try:
+    with reads_or_refuses("layer-unsafe"):
         assert joined(gzip.inflate(raw, len(data), zlib.crc32(data))) == data
-    except InputError as error:
-        assert error.findings[0].code == "layer-unsafe"
 
 
 @settings(max_examples=60)

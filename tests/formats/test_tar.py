@@ -41,9 +41,7 @@ EXTENDED = [
 
 
 def archive(*entries: Entry) -> bytes:
-    members = [
-        tar.header(entry) + bytes(entry.size) + tar.padding(entry.size) for entry in entries
-    ]
+    members = [tar.header(entry) + bytes(entry.size) + tar.padding(entry.size) for entry in entries]
     return b"".join(members) + tar.END
 
 
@@ -116,7 +114,9 @@ def test_an_extended_record_counts_its_own_digits():
 
 
 names = st.text(
-    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\"), min_size=1, max_size=60
+    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\"),
+    min_size=1,
+    max_size=60,
 ).filter(lambda name: name not in (".", "..") and not name.startswith(".wh."))
 paths = st.lists(names, min_size=1, max_size=6).map("/".join)
 

@@ -85,7 +85,10 @@ UNSAFE = {
         "has ['demo-1.0.dist-info', 'other-1.0.dist-info']",
     ),
     "no dist-info folder": (lambda m: m.zip([m.Member("demo.py")]), "has []"),
-    "no METADATA": (lambda m: _without(m, f"{INFO}/METADATA"), "has no demo-1.0.dist-info/METADATA"),
+    "no METADATA": (
+        lambda m: _without(m, f"{INFO}/METADATA"),
+        "has no demo-1.0.dist-info/METADATA",
+    ),
     "no WHEEL": (lambda m: _without(m, f"{INFO}/WHEEL"), "has no demo-1.0.dist-info/WHEEL"),
     "no RECORD": (lambda m: _without(m, f"{INFO}/RECORD"), "has no demo-1.0.dist-info/RECORD"),
     "a file that RECORD does not list": (
@@ -231,16 +234,13 @@ def _rows(wheel):
 
 @settings(max_examples=150)
 @given(st.data())
-def test_a_mutated_wheel_reads_or_is_refused(make, data):
+def test_a_mutated_wheel_reads_or_is_refused(make, reads_or_refuses, data):
     archive = bytearray(make.wheel(scripts="[console_scripts]\na = b:c\n"))
     for _ in range(data.draw(st.integers(1, 3))):
         archive[data.draw(st.integers(0, len(archive) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        wheel = read_wheel(bytes(archive), FILENAME)
-        for entry in wheel.entries:
+    with reads_or_refuses("layer-unsafe", "content-mismatch", "not-supported-yet"):
+        for entry in read_wheel(bytes(archive), FILENAME).entries:
             b"".join(entry.inflated())
-    except InputError as error:
-        assert error.findings[0].code in ("layer-unsafe", "content-mismatch", "not-supported-yet")
 
 
 texts = st.text(st.sampled_from("Name: demoVersn1.0\n,=[]\"' \\\0\r\tü%"), max_size=60)
@@ -248,23 +248,19 @@ texts = st.text(st.sampled_from("Name: demoVersn1.0\n,=[]\"' \\\0\r\tü%"), max_
 
 @settings(max_examples=150)
 @given(texts, texts, texts)
-def test_odd_metadata_reads_or_is_refused(make, metadata, declared, scripts):
+def test_odd_metadata_reads_or_is_refused(make, reads_or_refuses, metadata, declared, scripts):
     files = make.wheel_files(
         metadata=f"Name: demo\nVersion: 1.0\n{metadata}",
         wheel=f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n{declared}",
         scripts=f"[console_scripts]\n{scripts}",
     )
     members = [make.Member(path, data) for path, data in files.items()]
-    try:
+    with reads_or_refuses("layer-unsafe", "content-mismatch"):
         read_wheel(make.zip(members), FILENAME)
-    except InputError as error:
-        assert error.findings[0].code in ("layer-unsafe", "content-mismatch")
 
 
 @settings(max_examples=100)
 @given(texts)
-def test_an_odd_record_reads_or_is_refused(make, rows):
-    try:
+def test_an_odd_record_reads_or_is_refused(make, reads_or_refuses, rows):
+    with reads_or_refuses("layer-unsafe"):
         read_wheel(_record(make, lambda text: text + rows), FILENAME)
-    except InputError as error:
-        assert error.findings[0].code == "layer-unsafe"

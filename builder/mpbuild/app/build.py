@@ -25,11 +25,10 @@ from mpbuild.derive.elf_needs import read_needs, unmet
 from mpbuild.derive.layer import Layer
 from mpbuild.effects import git, state
 from mpbuild.effects.clock import SystemClock
-from mpbuild.effects.layout import Layout
 from mpbuild.effects.store import Store
 from mpbuild.engine.protocols import Executor, Observer
 from mpbuild.engine.scheduler import Done, Engine
-from mpbuild.formats import gzip, oci
+from mpbuild.formats import gzip
 from mpbuild.formats.record import ActionRecord, Record, encode
 
 
@@ -87,31 +86,6 @@ def build(
         result,
     )
     return result
-
-
-def write_layout(store: Store, index: Digest, folder: Path) -> None:
-    """Write the complete OCI layout of a package, its derived blobs streamed from their inputs."""
-    layout, derivation = Layout(folder), Derivation(store)
-    layout.begin()
-    data = store.read(index)
-    document = oci.read_index(data)
-    for child in document.manifests:
-        manifest = oci.read_manifest(store.read(child.digest))
-        for descriptor in (manifest.config, *manifest.layers):
-            layout.add(descriptor.digest, derivation.blob(descriptor.digest))
-        layout.add(child.digest, [store.read(child.digest)])
-    layout.add(index, [data])
-    version = document.annotations.get("org.opencontainers.image.version", "latest")
-    layout.finish(
-        oci.descriptor(
-            oci.INDEX,
-            data,
-            annotations={
-                "kind": "dev.cosignproject.cosign/image",
-                "org.opencontainers.image.ref.name": version,
-            },
-        )
-    )
 
 
 def _accelerators(target: Target, options: Options) -> list[Accelerator]:

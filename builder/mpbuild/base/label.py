@@ -8,7 +8,7 @@ from mpbuild.base.errors import InputError
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PATH = rf"{_SEGMENT}(?:/{_SEGMENT})*"
 _LABEL = re.compile(rf"//(?:{_PATH})?")
-_PATTERN = re.compile(rf"//(?:(?:{_PATH}/)?\.\.\.)")
+_PATTERN = re.compile(rf"//(?:{_PATH}/)?\.\.\.")
 
 
 class Label(str):

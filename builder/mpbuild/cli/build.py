@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.base.units import human_size
 from mpbuild.cli.session import Session
+
+if TYPE_CHECKING:
+    from mpbuild.cli.signing import Signing
 
 
 @click.command("build")
@@ -41,6 +44,13 @@ from mpbuild.cli.session import Session
     show_default=True,
     help="none: steps run as plain processes, and the record says not hermetic.",
 )
+@click.option("--sign", is_flag=True, help="Attach a signed provenance; needs --key.")
+@click.option("--key", metavar="FILE", help="With --sign: the private key.")
+@click.option(
+    "--builder-id",
+    metavar="ID",
+    help="With --sign: who builds; default: urn:mpbuild:builder:local.",
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -48,11 +58,15 @@ def command(
     names: tuple[str, ...],
     output: str | None,
     jobs: int | None,
+    key: str | None,
+    builder_id: str | None,
     *,
     offline: bool,
     sandbox: str,
+    sign: bool,
 ) -> None:
     """Build the package of each TARGET; default: of all in the workspace."""
+    signing = _signing(session, key, builder_id, sign=sign)
     accelerators = [Accelerator(name) for name in names]
     conditions = {"accelerators": sorted(accelerators), "sandbox": sandbox}
     root = session.root
@@ -67,12 +81,29 @@ def command(
     for label in found:
         started = time.monotonic()
         slot = memo.Slot(session.store_path, root, label, conditions)
-        result = memo.find(slot) or _build(session, label, accelerators, jobs, offline, sandbox)
+        result = memo.find(slot)
+        if result is None or (signing and not signing.proven(result)):
+            result = _build(session, label, accelerators, jobs, offline, sandbox)
         result["seconds"] = round(time.monotonic() - started, 3)
+        result["statements"] = [signing.sign(result)] if signing else []
         if output:
             _write(session, result, output)
         results.append(result)
     session.emit({"targets": results}, lambda: "\n".join(map(_text, results)))
+
+
+def _signing(
+    session: Session, key: str | None, builder_id: str | None, *, sign: bool
+) -> "Signing | None":
+    if not sign:
+        if key or builder_id:
+            raise InputError("--key and --builder-id go with --sign", code="usage")
+        return None
+    if key is None:
+        raise InputError("--sign needs --key", hint="`mpbuild keygen` makes one", code="usage")
+    from mpbuild.cli.signing import Signing
+
+    return Signing(session, key, builder_id)
 
 
 def _build(
@@ -94,7 +125,7 @@ def _build(
 
 
 def _write(session: Session, result: dict[str, Any], output: str) -> None:
-    from mpbuild.app.build import write_layout
+    from mpbuild.app.layout import write_layout
 
     folder = Path(session.directory, output)
     write_layout(session.store(), Digest(result["package"]["digest"]), folder)
@@ -117,6 +148,8 @@ def _text(result: dict[str, Any]) -> str:
         f"  actions  {actions['total']}: {actions['run']} run, {actions['cached']} cached"
         f"  ({result['seconds']:.1f} s)"
     )
+    for statement in result["statements"]:
+        lines.append(f"  signed   {statement['predicateType']}  {statement['bundle']}")
     if "output" in result:
         lines.append(f"  layout   {result['output']}")
     return "\n".join(lines)

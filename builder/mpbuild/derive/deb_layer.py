@@ -6,7 +6,8 @@ scripts of a base would have made (users, the CA bundle, the /usr links) is made
 layer of the base alone. A package whose scripts need alternatives or diversions is refused.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
@@ -16,7 +17,7 @@ from mpbuild.derive.tree import Nodes
 from mpbuild.formats.deb import Deb, DebEntry, read_deb
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_NEEDS_TABLE = ("update-alternatives --install", "dpkg-divert")
+_NEEDS_TABLE = re.compile(r"update-alternatives\b(?=(?:\\\n|[^\n;&|])*\s--install\b)|dpkg-divert\b")
 _AUTHORITIES = "usr/share/ca-certificates/"
 
 _PASSWD = f"""root:x:0:0:root:/root:/usr/sbin/nologin
@@ -65,18 +66,39 @@ def deb_nodes(debs: Mapping[str, Buffer], python: str, *, base: bool) -> tuple[N
 
 def _unpack(deb: Deb, nodes: Nodes) -> None:
     for script, text in deb.scripts.items():
-        for need in _NEEDS_TABLE:
-            if need in text:
-                raise InputError(
-                    f"its {script} script runs {need.split()[0]}, and scripts are not run",
-                    code="not-supported-yet",
-                    hint="a link table for such packages is not supported yet",
-                )
-    entries = [entry._replace(path=_merged(entry.path)) for entry in deb.entries if entry.path]
+        need = _NEEDS_TABLE.search(text)
+        if need:
+            raise InputError(
+                f"its {script} script runs {need[0]}, and scripts are not run",
+                code="not-supported-yet",
+                hint="a link table for such packages is not supported yet",
+            )
+    entries = _with_merged_usr(deb.entries)
     for group in _same_files(entries):
         _place(group, nodes)
     fields = "".join(f"{key}: {value}\n" for key, value in deb.control.items())
     nodes.text(f"var/lib/dpkg/status.d/{deb.name}", fields)
+
+
+def _with_merged_usr(entries: Iterable[DebEntry]) -> list[DebEntry]:
+    found: dict[str, DebEntry] = {}
+    for entry in entries:
+        if _is_merging_link(entry):
+            continue
+        path = _merged(entry.path)
+        known = found.get(path)
+        if known and (known.kind, entry.kind) != ("directory", "directory"):
+            raise InputError(
+                f"two entries would stand at {path} with merged /usr", code="layer-unsafe"
+            )
+        found[path] = entry._replace(path=path)
+    return list(found.values())
+
+
+def _is_merging_link(entry: DebEntry) -> bool:
+    """A link that merges /usr, as base-files has them: the layer of the base makes its own."""
+    target = entry.target.removeprefix("/")
+    return entry.kind == "symlink" and entry.path in _MERGED and target == f"usr/{entry.path}"
 
 
 def _merged(path: str) -> str:

@@ -58,37 +58,34 @@ class ElfScan:
         self._files: dict[str, ElfFile] = {}
         self._links: dict[str, str] = {}
         self._node: Node | None = None
+        self._start = b""
         self._held: list[Buffer] = []
-        self._seen = 0
 
     def begin(self, node: Node) -> None:
         """The next node; the one before is complete."""
         self._complete()
-        self._node, self._seen = node, 0
+        self._node, self._start, self._held = node, b"", []
         if node.entry.kind in ("symlink", "hardlink") and ".so" in node.entry.path:
             self._links[node.entry.path] = _target(node)
 
     def write(self, data: Buffer, /) -> None:
         """Content of the node begun last; only what may be an ELF file is held."""
         assert self._node is not None, "begun before"
-        if self._held or (not self._seen and bytes(data[:4]) == _MAGIC):
+        self._start += bytes(data[: len(_MAGIC) - len(self._start)])
+        if self._node.entry.size <= _WHOLE and _MAGIC.startswith(self._start):
             self._held.append(data)
-            if self._node.entry.size > _WHOLE:
-                del self._held[1:]
-        self._seen += len(data)
 
     def needs(self) -> Needs:
         """What was found, after the last file."""
         self._complete()
-        self._node = None
+        self._node, self._held = None, []
         return Needs(self._files, self._links)
 
     def _complete(self) -> None:
-        if not self._node or not self._held:
+        if not self._node or self._start != _MAGIC:
             return
         path = self._node.entry.path
         read = _Window(self._node).read if self._node.entry.size > _WHOLE else _whole(self._held)
-        self._held = []
         try:
             elf = read_elf(read, self._node.entry.size)
         except InputError as error:

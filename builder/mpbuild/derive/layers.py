@@ -58,11 +58,11 @@ def _nodes(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
 
 
 def _wheels(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
-    return wheel_nodes(inputs, str(plan.parameters["python"]))
+    return wheel_nodes(inputs, _python(plan))
 
 
 def _debs(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
-    return deb_nodes(inputs, str(plan.parameters["python"]), base=bool(plan.parameters["base"]))
+    return deb_nodes(inputs, _python(plan), base=plan.parameters.get("base") is True)
 
 
 def _files(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
@@ -71,6 +71,10 @@ def _files(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
 
 def _stored(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
     return file_nodes(inputs, plan.executable, stored=True)
+
+
+def _python(plan: LayerPlan) -> str:
+    return str(plan.parameters.get("python", ""))
 
 
 _FUNCTIONS: dict[tuple[str, int], Callable[[LayerPlan, Inputs], tuple[Node, ...]]] = {

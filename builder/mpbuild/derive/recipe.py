@@ -11,6 +11,7 @@ import msgspec
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
 from mpbuild.derive import places
 from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
 from mpbuild.formats.deblock import DebianLock, DebianPackage, filename
@@ -136,10 +137,18 @@ def _runtime(files: Iterable[str]) -> LayerPlan:
 
 
 def _code(sources: Sequence[SourceFile]) -> LayerPlan:
+    inputs: dict[str, Digest | Leaf] = {}
+    for source in sorted(sources):
+        leaf, place = Leaf("source", source.path), source_destination(source)
+        if inputs.setdefault(place, leaf) != leaf:
+            raise InputError(
+                f"{source.path} and another file of core.sources would both stand at /{place}",
+                hint="what stands before a pattern's first wildcard is left out: rename one",
+            )
     return LayerPlan(
         rule=FILES,
         title="code",
-        inputs={source_destination(s): Leaf("source", s.path) for s in sorted(sources)},
+        inputs=inputs,
         executable=tuple(source_destination(s) for s in sorted(sources) if s.executable),
     )
 

@@ -13,11 +13,10 @@ from mpbuild.effects.store import disk_error
 from mpbuild.formats import oci
 
 REFERRERS = "sha256-"
-_NAME = "org.opencontainers.image.ref.name"
 
 
 def _tag(entry: oci.Descriptor) -> str:
-    return (entry.annotations or {}).get(_NAME, "")
+    return (entry.annotations or {}).get(oci.REF_NAME, "")
 
 
 class Layout:

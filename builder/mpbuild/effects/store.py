@@ -21,6 +21,7 @@ import mmap
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with disk_errors(path):
             for name in (
                 "blobs/sha256",
                 "derived",
@@ -52,10 +53,9 @@ class Store:
             ):
                 (path / name).mkdir(parents=True, exist_ok=True)
             # Held while this process lives: only who has the store alone may delete from it.
-            self.presence = (path / "lock").open("w")
+            self.presence = os.open(path / "lock", os.O_RDONLY | os.O_CREAT, 0o666)
+            weakref.finalize(self, os.close, self.presence)
             fcntl.flock(self.presence, fcntl.LOCK_SH)
-        except OSError as error:
-            raise disk_error(error, path) from error
 
     # ---- blobs
 
@@ -82,13 +82,16 @@ class Store:
 
     @contextlib.contextmanager
     def mapped(self, digest: Digest) -> Iterator[memoryview]:
-        """The bytes of a blob, mapped; the view must not outlive the block."""
+        """The bytes of a blob; the view must not outlive the block."""
+        yield memoryview(self._bytes(digest))
+
+    def _bytes(self, digest: Digest) -> bytes | mmap.mmap:
+        """Mapped only where large: a mapping holds a descriptor, and a layer has many inputs."""
         try:
             with self.blob(digest).open("rb") as file:
-                if os.fstat(file.fileno()).st_size == 0:
-                    yield memoryview(b"")
-                    return
-                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if os.fstat(file.fileno()).st_size <= _CHUNK:
+                    return file.read()
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError as error:
             raise InputError(
                 f"the blob {digest} is not in the store",
@@ -96,24 +99,25 @@ class Store:
                 hint="run `mpbuild fetch`",
                 code="content-mismatch",
             ) from error
-        yield memoryview(mapping)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
 
     def put(self, chunks: Iterable[Buffer]) -> Output:
         """Keep a stream of bytes."""
         hasher = Hasher()
-        try:
-            with tempfile.NamedTemporaryFile(dir=self.path / "scratch", delete=False) as file:
-                try:
-                    for chunk in chunks:
-                        hasher.write(chunk)
-                        file.write(chunk)
-                    file.flush()
-                    self._seal(file.fileno())
-                    Path(file.name).replace(self.blob(hasher.digest))
-                finally:
-                    Path(file.name).unlink(missing_ok=True)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
+        with (
+            disk_errors(self.path),
+            tempfile.NamedTemporaryFile(dir=self.path / "scratch", delete=False) as file,
+        ):
+            try:
+                for chunk in chunks:
+                    hasher.write(chunk)
+                    file.write(chunk)
+                file.flush()
+                self._seal(file.fileno())
+                Path(file.name).replace(self.blob(hasher.digest))
+            finally:
+                Path(file.name).unlink(missing_ok=True)
         return Output(hasher.digest, hasher.size)
 
     def put_bytes(self, data: bytes) -> Digest:
@@ -126,23 +130,23 @@ class Store:
     def keep(self, path: Path) -> Output:
         """Move a file of this filesystem into the store, hashing it."""
         hasher = Hasher()
-        with path.open("rb") as file:
+        with disk_errors(path), path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 hasher.write(chunk)
             self._seal(file.fileno())
-        path.replace(self.blob(hasher.digest))
+            path.replace(self.blob(hasher.digest))
         return Output(hasher.digest, hasher.size)
 
     def adopt(self, path: Path, digest: Digest) -> None:
         """Move a file whose digest was checked while it was written."""
-        with path.open("rb") as file:
+        with disk_errors(path), path.open("rb") as file:
             self._seal(file.fileno())
-        path.replace(self.blob(digest))
+            path.replace(self.blob(digest))
 
     # ---- results and derivations
 
     def find(self, key: Digest) -> Result | None:
-        """The result under ``key``, unless a blob it needs is gone or its file is damaged."""
+        """The result under ``key``, unless its file is damaged or what it names can't be had."""
         data = self._load("results", key)
         if data is None:
             return None
@@ -150,8 +154,13 @@ class Store:
             result = typed(canonical.decode(data), Result)
         except InputError:
             return None
-        needed = (o.digest for o in result.outputs.values() if o.diff_id is None)
-        return result if all(self.has(digest) for digest in needed) else None
+        return result if all(map(self._obtainable, result.outputs.values())) else None
+
+    def _obtainable(self, output: Output) -> bool:
+        """Of a layer it is enough to know how to derive it, by either of its digests."""
+        if output.diff_id is None:
+            return self.has(output.digest)
+        return all(self.derivation(digest) for digest in (output.digest, output.diff_id))
 
     def remember(self, action: Action, result: Result) -> None:
         """Keep a result under the action's key and, of layers, how to derive them again."""
@@ -197,37 +206,36 @@ class Store:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A fresh private folder on this filesystem, removed afterwards."""
-        try:
+        with disk_errors(self.path):
             folder = Path(tempfile.mkdtemp(dir=self.path / "scratch"))
             try:
                 yield folder
             finally:
                 remove_tree(folder)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
 
     @contextlib.contextmanager
     def lock(self, digest: Digest) -> Iterator[None]:
         """Hold a name against other processes; the file stays, empty."""
         path = self.path / "scratch" / f"{digest.hex}.lock"
-        with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            with disk_errors(path):
+                file = stack.enter_context(path.open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     # ---- files
 
     def _load(self, kind: str, name: Digest) -> bytes | None:
+        """What can't be read counts as not there: it can be made again."""
         try:
             return (self.path / kind / name.hex).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
 
     def _save(self, kind: str, name: Digest, data: bytes) -> None:
         final = self.path / kind / name.hex
-        try:
+        with disk_errors(final):
             write_new(self.path / "scratch", final, data)
-        except OSError as error:
-            raise disk_error(error, final) from error
 
     @staticmethod
     def _seal(descriptor: int) -> None:
@@ -241,11 +249,23 @@ class Store:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder, also where subfolders lack the write bit."""
-    for folder, _, _ in os.walk(path):
-        with contextlib.suppress(OSError):
-            Path(folder).chmod(0o700)
+    """Remove a folder, also where subfolders may be neither read nor written."""
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            inner = Path(folder, name)
+            with contextlib.suppress(OSError):
+                # Before the walk goes on into it; a link's target is not ours.
+                inner.is_symlink() or inner.chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Let an OSError from inside be a WorldError."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path) from error
 
 
 def disk_error(error: OSError, path: Path) -> WorldError:

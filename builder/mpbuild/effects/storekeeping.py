@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.store import Store, disk_error, remove_tree
+from mpbuild.effects.store import Store, disk_errors
 
 _CHUNK = 1 << 20
 # What else there is can be made again; within a kind the longest unused goes first.
-_DISPENSABLE = ("partial", "trees", "derived", "results", "last")
+# What leads to another thing goes before it: a memo to results, a result to derivations.
+_DISPENSABLE = ("partial", "trees", "last", "results", "derived")
+_NAME = re.compile("[0-9a-f]{64}")
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -61,14 +64,21 @@ def stats(store: Store) -> Stats:
 def verify(store: Store) -> list[Digest]:
     """Hash every blob; remove those whose bytes are not what their name says, and name them."""
     damaged = []
-    for thing in _things(store, "blobs/sha256"):
-        digest = Digest.from_hex(thing.path.name)
-        with thing.path.open("rb") as file:
-            if Digest.of_chunks(iter(lambda: file.read(_CHUNK), b"")) != digest:
-                damaged.append(digest)
-        if damaged and damaged[-1] == digest:
-            thing.path.unlink()
+    with disk_errors(store.path):
+        for thing in _things(store, "blobs/sha256"):
+            if _NAME.fullmatch(thing.path.name) and _is_damaged(thing.path):
+                thing.path.unlink(missing_ok=True)
+                damaged.append(Digest.from_hex(thing.path.name))
     return damaged
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            found = Digest.of_chunks(iter(lambda: file.read(_CHUNK), b""))
+    except FileNotFoundError:
+        return False
+    return found.hex != path.name
 
 
 def collect(store: Store, maximum: int | None) -> Removed:
@@ -80,6 +90,8 @@ def collect(store: Store, maximum: int | None) -> Removed:
     try:
         fcntl.flock(store.presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        # A lock that can't be changed is lost (flock(2)).
+        fcntl.flock(store.presence, fcntl.LOCK_SH)
         raise WorldError(
             "another process uses the store",
             where=str(store.path),
@@ -87,9 +99,8 @@ def collect(store: Store, maximum: int | None) -> Removed:
             code="store-in-use",
         ) from error
     try:
-        return _collect(store, maximum)
-    except OSError as error:
-        raise disk_error(error, store.path) from error
+        with disk_errors(store.path):
+            return _collect(store, maximum)
     finally:
         fcntl.flock(store.presence, fcntl.LOCK_SH)
 
@@ -97,7 +108,7 @@ def collect(store: Store, maximum: int | None) -> Removed:
 def _collect(store: Store, maximum: int | None) -> Removed:
     removed = Removed()
     for thing in _things(store, "scratch"):
-        _remove(thing, removed)
+        _remove(store, thing, removed)
     if maximum is None:
         return removed
     kinds = [list(_things(store, kind)) for kind in (*_DISPENSABLE, "blobs/sha256")]
@@ -106,7 +117,7 @@ def _collect(store: Store, maximum: int | None) -> Removed:
         for thing in sorted(things, key=lambda thing: thing.used):
             if total <= maximum:
                 return removed
-            _remove(thing, removed)
+            _remove(store, thing, removed)
             total -= thing.size
     return removed
 
@@ -115,9 +126,13 @@ def _things(store: Store, kind: str) -> Iterator[_Thing]:
     with os.scandir(store.path / kind) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             path = Path(entry.path)
-            seen = entry.stat(follow_symlinks=False)
+            try:
+                seen = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
             size = _tree_size(path) if entry.is_dir(follow_symlinks=False) else seen.st_size
-            yield _Thing(kind.partition("/")[0], path, size, max(seen.st_atime, seen.st_mtime))
+            # Contents are dated 1980: when a thing was put here, its inode's own time says.
+            yield _Thing(kind.partition("/")[0], path, size, max(seen.st_atime, seen.st_ctime))
 
 
 def _tree_size(path: Path) -> int:
@@ -126,9 +141,11 @@ def _tree_size(path: Path) -> int:
     )
 
 
-def _remove(thing: _Thing, removed: Removed) -> None:
+def _remove(store: Store, thing: _Thing, removed: Removed) -> None:
     if thing.path.is_dir() and not thing.path.is_symlink():
-        remove_tree(thing.path)
+        # Out of its place first, so that whoever is killed here leaves no half of a tree.
+        with store.scratch() as scratch:
+            thing.path.rename(scratch / thing.path.name)
     else:
         thing.path.unlink(missing_ok=True)
     removed.add(thing.kind, thing.size)

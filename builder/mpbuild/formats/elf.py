@@ -71,7 +71,8 @@ def read_elf(read: Read, size: int) -> Elf | None:
     """The ELF file of ``size`` bytes that ``read(offset, count)`` gives; None where it is none.
 
     Raise InputError (elf-unmet) where it is malformed: then nobody can say what it needs. Reads
-    go forward through the file but for few exceptions, so a stream can serve them.
+    lie close together but for one step to the dynamic section and back, so that a few passes of
+    a stream can serve them.
     """
     if bytes(read(0, len(_MAGIC))) != _MAGIC:
         return None

@@ -17,6 +17,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT_FILE = canonical.encode({"imageLayoutVersion": "1.0.0"})
 
 
@@ -137,7 +138,7 @@ def read_config(data: bytes) -> ImageConfig:
 
 def retagged(entry: Descriptor, tag: str) -> Descriptor:
     """``entry`` under the name ``tag`` ("Image Layout", ``org.opencontainers.image.ref.name``)."""
-    annotations = {**(entry.annotations or {}), "org.opencontainers.image.ref.name": tag}
+    annotations = {**(entry.annotations or {}), REF_NAME: tag}
     return msgspec.structs.replace(entry, annotations=annotations)
 
 
