@@ -5,7 +5,9 @@ SHELL := bash
 
 # The interpreter .venv is made from; empty takes the first of 3.11, 3.12 and 3.13 that is found.
 PYTHON ?=
-CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+# Tools that `make interop` builds, each into .tools/NAME@VERSION.
+TOOLS := github.com/google/go-containerregistry/cmd/crane@v0.22.1 \
+	github.com/sigstore/cosign/v3/cmd/cosign@v3.1.2
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -19,19 +21,27 @@ venv: ## make .venv from lockfiles/dev/requirements.txt
 	@.ci/venv "$(PYTHON)"
 
 .PHONY: demo
-demo: venv ## lock, fetch, build, run and inspect the example model
+demo: venv ## lock, fetch, build, sign, verify, run and inspect the example model
 	@target=//examples/digits
+	export MPBUILD_KEY_PASSPHRASE=
 	say() { printf '\n== %s\n' "$$1"; }
 	mpbuild() { echo "\$$ mpbuild $$*"; .venv/bin/mpbuild -C . "$$@"; }
+	rm -rf dist/digits dist/demo.key dist/demo.pub
+	mkdir -p dist
 	say "The locks pin every wheel and Debian package by sha256. Do they still fit the spec?"
 	mpbuild lock --check "$$target"
 	say "Everything the locks name comes into the store; what follows needs no network."
 	mpbuild fetch "$$target"
-	say "Build: the training step runs in a sandbox, all other bytes are derived from locked inputs."
-	rm -rf dist/digits
-	mpbuild build "$$target" --output dist/digits
+	say "Build: a sandboxed step trains the model; all other bytes are derived from locked inputs."
+	mpbuild build "$$target" --offline --output dist/digits
+	say "A key pair for this demo, without a passphrase; real keys are kept elsewhere."
+	mpbuild keygen dist/demo
+	say "Sign: a provenance says who built the package and from which bytes."
+	mpbuild sign dist/digits --key dist/demo.key
+	say "Verify, with the public key alone: the provenance is good, and the package is derived again from what it names."
+	mpbuild verify dist/digits --key dist/demo.pub --offline
 	say "Predict, inside the image that was built: three pictures, how probable each of ten digits is."
-	mpbuild run "$$target" --input examples/digits/request.json
+	mpbuild run dist/digits --input examples/digits/request.json
 	say "What is in the package. Its digest is its identity: build again anywhere, it is the same."
 	mpbuild inspect dist/digits
 	say "dist/digits is an OCI layout, which other tools read too, such as:"
@@ -59,11 +69,16 @@ interop: venv ## build other tools with Go and test against them
 		echo "interop: skipped, Go is not installed (the tools are built by go install)"
 		exit 0
 	fi
-	if [[ ! -x .tools/$(notdir $(CRANE))/crane ]]; then
-		echo "building $(CRANE)"
-		GOBIN="$$PWD/.tools/$(notdir $(CRANE))" go install $(CRANE)
-	fi
-	PATH="$$PWD/.tools/$(notdir $(CRANE)):$$PATH" .venv/bin/python -m pytest -m interop || [[ $$? == 5 ]]
+	for tool in $(TOOLS); do
+		folder="$$PWD/.tools/$${tool##*/}"
+		name="$${tool##*/}"
+		if [[ ! -x "$$folder/$${name%@*}" ]]; then
+			echo "building $$tool"
+			GOBIN="$$folder" CGO_ENABLED=0 GOFLAGS=-trimpath go install "$$tool"
+		fi
+		PATH="$$folder:$$PATH"
+	done
+	PATH="$$PATH" .venv/bin/python -m pytest -m interop || [[ $$? == 5 ]]
 
 .PHONY: soak
 soak: venv ## run the long kill, fault and fuzz tests

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +86,10 @@ def runtime_requirements(checkout):
 
 @pytest.fixture(scope="module")
 def installed(checkout, tmp_path_factory):
-    """``installed(version)``: an interpreter of that version with mpbuild installed from a wheel."""
+    """``installed(version)``: an interpreter of that version that has mpbuild.
+
+    It is the one that runs the tests, or has a wheel of mpbuild and what the lock pins installed.
+    """
     folder = tmp_path_factory.mktemp("installed")
 
     def pip(*words):
@@ -94,6 +98,8 @@ def installed(checkout, tmp_path_factory):
         assert done.returncode == 0, done.stderr
 
     def install(version):
+        if version == "{}.{}".format(*sys.version_info):
+            return sys.executable
         base = find_python(version)
         python = folder / version / "bin/python"
         subprocess.run([base, "-m", "venv", "--without-pip", folder / version], check=True)
@@ -143,16 +149,15 @@ def test_the_same_digest_whatever_is_around(digits, fresh, copied, installed, tm
 
 
 @pytest.fixture
-def home_of_nobody(digits, tmp_path_factory):
+def home_of_nobody(digits):
     """A folder that an ordinary user owns and can reach, where the tests run as root."""
     if os.geteuid() != 0:
         pytest.skip("the tests run as an ordinary user anyway")
     if shutil.which("setpriv") is None:
         pytest.skip("no setpriv")
-    home = tmp_path_factory.getbasetemp().parent.parent / f"mpbuild-e2e-nobody-{os.getpid()}"
-    home.mkdir()
-    yield home
-    shutil.rmtree(home)
+    with tempfile.TemporaryDirectory(prefix="mpbuild-nobody-") as folder:
+        home = Path(folder)
+        yield home
 
 
 def test_an_ordinary_user_builds_and_runs_the_same_package(digits, filled, home_of_nobody):

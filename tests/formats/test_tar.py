@@ -1,6 +1,7 @@
 """Tar headers as written, paths that are safe, and trees that are the same everywhere."""
 
 import io
+import re
 import subprocess
 import tarfile
 
@@ -144,6 +145,22 @@ def refused(call, *arguments, **options) -> str:
 def test_a_plain_path_is_safe_and_stays_what_it_is(path):
     assert tar.safe_path(path) == path
     assert tar.safe_path(f"././{path}") == path
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from("..//.wha~ \\\n\x7fü"), max_size=12))
+def test_a_path_is_safe_exactly_when_every_name_in_it_is(path):
+    names = re.sub(r"^(\./)+", "", path).split("/")
+    safe = all(
+        name not in ("", ".", "..")
+        and not name.startswith(".wh.")
+        and not set(name) & set("\\\n\x7f")
+        for name in names
+    )
+    if safe:
+        assert tar.safe_path(path) == "/".join(names)
+    else:
+        refused(tar.safe_path, path)
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,10 @@ class Derivation:
         action = self._action(diff_id)
         with self._store.scratch() as scratch, self._inputs(action) as inputs:
             root = scratch / "tree"
-            root.mkdir()
-            unpacker = Unpacker(root)
-            visitor: Visitor = unpacker
-            for _ in _checked(layers.unpack(_plan(action), inputs, visitor), diff_id):
-                pass
-            unpacker.close()
+            with Unpacker(root) as unpacker:
+                visitor: Visitor = unpacker
+                for _ in _checked(layers.unpack(_plan(action), inputs, visitor), diff_id):
+                    pass
             root.rename(self._store.tree(diff_id))
 
     def _action(self, digest: Digest) -> Action:

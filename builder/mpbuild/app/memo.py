@@ -5,6 +5,7 @@ pattern it expanded is as it was, under the same options and the same mpbuild; t
 is the same, and nothing is parsed, loaded or run. The module imports little for that reason.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -22,14 +23,18 @@ from mpbuild.effects.atomic import write_new
 
 SCHEMA = "mpbuild.memo/1"
 
+# What reading something else as a memo of ours may raise.
+_GARBAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
 
 class Scan(NamedTuple):
     """Files a build reads: what each pattern matched, and every file with its looks and digest.
 
-    Patterns are ``folder:pattern``; paths are from the workspace's root. Files outside of it
-    (the runtime's) have absolute paths.
+    Patterns are ``folder:pattern``; paths are from the workspace's root. ``at`` is the time
+    (ns) before the first look: what was touched shortly before may be touched again unseen.
     """
 
+    at: int
     patterns: dict[str, list[str]]
     files: dict[str, tuple[sources.Seen, Digest]]
 
@@ -55,9 +60,11 @@ class Slot(NamedTuple):
 
 def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str]) -> Scan:
     """Expand ``patterns`` (written in ``folder``) and look at what they match and at ``files``."""
+    at = time.time_ns()
     matched = {p: sources.match(root, folder, p) for p in sorted(set(patterns))}
     paths = {path for found in matched.values() for path in found} | set(files)
     return Scan(
+        at,
         {f"{folder}:{pattern}": found for pattern, found in matched.items()},
         {p: (sources.look(root, p), sources.digest(root, p)) for p in sorted(paths)},
     )
@@ -65,35 +72,35 @@ def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str])
 
 def find(slot: Slot) -> dict[str, Any] | None:
     """The result of the last build if it would be the result of one now."""
-    conditions = slot.conditions
-    try:
+    with contextlib.suppress(*_GARBAGE, OSError, MpbuildError):
         memo = json.loads(slot.path.read_bytes())
-        good = (
-            all(memo[key] == value for key, value in conditions.items())
-            and all(_unchanged_pattern(slot.root, *item) for item in memo["patterns"].items())
-            and all(_unchanged(slot.root, p, f, memo["at"]) for p, f in memo["files"].items())
-            and all((slot.store / "blobs/sha256" / hex_).is_file() for hex_ in memo["blobs"])
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, MpbuildError):
-        # Whatever stands there is not a memo of ours: build.
-        return None
-    if not good:
-        return None
-    result: dict[str, Any] = memo["result"]
-    actions = result["actions"]
-    return result | {"actions": {**actions, "run": 0, "cached": actions["total"]}}
+        if _holds(slot, memo):
+            result: dict[str, Any] = memo["result"]
+            actions = result["actions"]
+            return {**result, "actions": {**actions, "run": 0, "cached": actions["total"]}}
+    return None
 
 
 def keep(slot: Slot, scan: Scan, blobs: Iterable[Digest], result: Mapping[str, Any]) -> None:
-    """Remember a build."""
+    """Remember a build; where that can't be written, the next one does its work again."""
     document = slot.conditions | {
-        "at": time.time_ns(),
+        "at": scan.at,
         "patterns": scan.patterns,
         "files": {p: [*seen, digest] for p, (seen, digest) in scan.files.items()},
         "blobs": sorted(digest.hex for digest in blobs),
         "result": dict(result),
     }
-    write_new(slot.store / "scratch", slot.path, json.dumps(document, sort_keys=True).encode())
+    with contextlib.suppress(OSError):
+        write_new(slot.store / "scratch", slot.path, json.dumps(document, sort_keys=True).encode())
+
+
+def _holds(slot: Slot, memo: dict[str, Any]) -> bool:
+    return (
+        all(memo[key] == value for key, value in slot.conditions.items())
+        and all(_unchanged_pattern(slot.root, *item) for item in memo["patterns"].items())
+        and all(_unchanged(slot.root, p, f, memo["at"]) for p, f in memo["files"].items())
+        and all((slot.store / "blobs/sha256" / hex_).is_file() for hex_ in memo["blobs"])
+    )
 
 
 def _unchanged_pattern(root: Path, pattern: str, found: list[str]) -> bool:
@@ -116,16 +123,16 @@ def _installation() -> str:
         spec = importlib.util.find_spec(module)
         assert spec is not None, "installed together"
         for folder in spec.submodule_search_locations or ():
-            for entry in _python_files(folder):
+            for entry in _files(folder):
                 seen = entry.stat()
                 looks.append(f"{module} {entry.name} {seen.st_size} {seen.st_mtime_ns}")
     return f"{mpbuild.__version__} {Digest.of(chr(10).join(sorted(looks)).encode())}"
 
 
-def _python_files(folder: str) -> Iterable[os.DirEntry[str]]:
+def _files(folder: str) -> Iterable[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
-                yield from _python_files(entry.path)
-            elif entry.name.endswith(".py"):
+            if entry.is_dir() and entry.name != "__pycache__":
+                yield from _files(entry.path)
+            elif entry.is_file():
                 yield entry

@@ -1,5 +1,6 @@
 """REF: a package or an image, wherever it lies, read and checked the same way."""
 
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from mpbuild.effects.layout import Layout
 from mpbuild.effects.store import Store
 from mpbuild.effects.trees import Unpacker
 from mpbuild.formats import gzip, oci, tar, untar
+from mpbuild.formats.unsafe import UnsafeError
 
 
 class Place(Protocol):
@@ -66,8 +68,10 @@ class Package:
     def images(self) -> Iterator[Image]:
         """The images, cpu first."""
         for descriptor in self.index.manifests:
-            manifest = oci.read_manifest(self._sized(descriptor))
-            config = oci.read_config(self._sized(manifest.config))
+            manifest = oci.read_manifest(self._sized(descriptor, oci.MANIFEST))
+            config = oci.read_config(self._sized(manifest.config, oci.CONFIG))
+            for layer in manifest.layers:
+                _check_media_type(layer, oci.LAYER_GZIP)
             if len(config.rootfs.diff_ids) != len(manifest.layers):
                 raise InputError(
                     f"{descriptor.digest} has other layers than its configuration says",
@@ -91,7 +95,8 @@ class Package:
         pairs = zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True)
         return tuple(self.place.tree(layer, diff_id) for layer, diff_id in pairs)
 
-    def _sized(self, descriptor: oci.Descriptor) -> bytes:
+    def _sized(self, descriptor: oci.Descriptor, media_type: str) -> bytes:
+        _check_media_type(descriptor, media_type)
         data = self.place.document(descriptor.digest)
         if len(data) != descriptor.size:
             raise InputError(
@@ -99,6 +104,15 @@ class Package:
                 code="content-mismatch",
             )
         return data
+
+
+def _check_media_type(descriptor: oci.Descriptor, media_type: str) -> None:
+    """Whoever believes a descriptor must see what we see."""
+    if descriptor.media_type != media_type:
+        raise InputError(
+            f"{descriptor.digest} is called {descriptor.media_type[:80]}, not {media_type}",
+            code="content-mismatch",
+        )
 
 
 class InStore:
@@ -144,15 +158,11 @@ class InLayout:
         if not final.is_dir():
             with self._store.lock(diff_id), self._store.scratch() as scratch:
                 if not final.is_dir():
-                    tar.check_tree(self._entries(layer, diff_id), absolute_links=True)
-                    root = scratch / "tree"
-                    root.mkdir()
-                    _unpack(self._plain(layer, diff_id), root)
-                    root.rename(final)
+                    _exhaust(self.layer(layer))
+                    _check([entry for entry, _ in untar.read(self._plain(layer, diff_id))])
+                    _unpack(self._plain(layer, diff_id), scratch / "tree")
+                    (scratch / "tree").rename(final)
         return final
-
-    def _entries(self, layer: oci.Descriptor, diff_id: Digest) -> list[tar.Entry]:
-        return [entry for entry, _ in untar.read(self._plain(layer, diff_id))]
 
     def _plain(self, layer: oci.Descriptor, diff_id: Digest) -> Iterator[Buffer]:
         yield from compared(gzip.decompress(self.layer(layer)), diff_id)
@@ -168,13 +178,28 @@ def compared(chunks: Iterator[bytes], digest: Digest, size: int | None = None) -
         raise InputError(f"{digest} has other bytes than its name says", code="content-mismatch")
 
 
+def _exhaust(chunks: Iterator[Buffer]) -> None:
+    """Nothing is read into what is not what it should be."""
+    for _ in chunks:
+        pass
+
+
+def _check(entries: Sequence[tar.Entry]) -> None:
+    tar.check_tree(entries, absolute_links=True)
+    folders = {""}
+    for entry in entries:
+        if posixpath.dirname(entry.path) not in folders:
+            raise UnsafeError(f"{entry.path} has no folder before it")
+        if entry.kind == "directory":
+            folders.add(entry.path)
+
+
 def _unpack(chunks: Iterator[Buffer], root: Path) -> None:
-    unpacker = Unpacker(root)
-    for entry, content in untar.read(chunks):
-        unpacker.begin(_Entry(entry))
-        for chunk in content:
-            unpacker.write(chunk)
-    unpacker.close()
+    with Unpacker(root) as unpacker:
+        for entry, content in untar.read(chunks):
+            unpacker.begin(_Entry(entry))
+            for chunk in content:
+                unpacker.write(chunk)
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -208,7 +233,8 @@ def in_layout(text: str, store: Store) -> Located:
     The digest of an image stands for the index that contains it; raise InputError
     (subject-mismatch) where none does.
     """
-    folder, _, wanted = text.partition("@")
+    folder, at, digits = text.rpartition("@sha256:")
+    folder, wanted = (folder, f"sha256:{digits}") if at else (text, "")
     layout = Layout(Path(folder))
     place, beside = InLayout(layout, store), attachments.InLayout(layout)
     found = [entry for entry in layout.packages() if entry.media_type == oci.INDEX]

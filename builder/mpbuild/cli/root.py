@@ -17,6 +17,7 @@ from mpbuild.cli.session import Session, wants_color
 COMMANDS = (
     "build",
     "fetch",
+    "init",
     "inspect",
     "keygen",
     "lock",

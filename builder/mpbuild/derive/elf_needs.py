@@ -7,7 +7,9 @@ must be among those that the file found defines.
 """
 
 import posixpath
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 import msgspec
 
@@ -20,7 +22,7 @@ from mpbuild.derive.layer import Node
 from mpbuild.formats.elf import read_elf
 
 _MACHINE = 62  # EM_X86_64
-_WHOLE = 16 << 20
+_WHOLE = 64 << 20
 _MAGIC = b"\x7fELF"
 
 
@@ -174,9 +176,21 @@ def _target(node: Node) -> str:
     return posixpath.normpath(posixpath.join("/", folder, node.entry.target))[1:]
 
 
-def _whole(chunks: Sequence[Buffer]) -> Callable[[int, int], bytes]:
-    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return lambda offset, count: bytes(data[offset : offset + count])
+def _whole(pieces: Sequence[Buffer]) -> Callable[[int, int], bytes]:
+    """Random access to a content that is held in pieces, without joining them."""
+    ends = list(accumulate(map(len, pieces)))
+
+    def read(offset: int, count: int) -> bytes:
+        found = b""
+        index = bisect_right(ends, offset)
+        while count > 0 and index < len(pieces):
+            start = offset - (ends[index] - len(pieces[index]))
+            part = bytes(pieces[index][start : start + count])
+            found += part
+            offset, count, index = offset + len(part), count - len(part), index + 1
+        return found
+
+    return read
 
 
 class _Window:

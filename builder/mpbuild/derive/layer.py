@@ -8,7 +8,7 @@ member of stored blocks. Everything between these (headers, padding, loose conte
 is compressed by the pinned codec, a member for every 4 MiB begun.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -101,10 +101,38 @@ class Layer(msgspec.Struct, frozen=True):
 
 def blob(nodes: Iterable[Node]) -> Iterator[Buffer]:
     """The compressed stream. It copies a wheel's bytes unread: only ``plain`` checks them."""
+    return _blob(map(_headed, nodes))
+
+
+def plain(nodes: Iterable[Node], visitor: Visitor) -> Iterator[Buffer]:
+    """The plain tar, with every content checked; ``visitor`` sees the files as they pass."""
+    return _plain(map(_headed, nodes), visitor)
+
+
+def establish(nodes: Iterable[Node], visitor: Visitor) -> Layer:
+    """Hash both streams; ``visitor`` sees the files."""
+    headed = list(map(_headed, nodes))
+    tar_hasher, blob_hasher = Hasher(), Hasher()
+    for chunk in _plain(headed, visitor):
+        tar_hasher.write(chunk)
+    for chunk in _blob(headed):
+        blob_hasher.write(chunk)
+    return Layer(blob_hasher.digest, blob_hasher.size, tar_hasher.digest)
+
+
+_Headed = tuple[Node, bytes]
+
+
+def _headed(node: Node) -> _Headed:
+    """A node with its tar header, which both streams need and which is slow to make."""
+    return node, tar.header(node.entry)
+
+
+def _blob(nodes: Iterable[_Headed]) -> Iterator[Buffer]:
     loose = _Loose()
-    for node in nodes:
+    for node, header in nodes:
         content = node.content
-        yield from loose.add(tar.header(node.entry))
+        yield from loose.add(header)
         if isinstance(content, Loose):
             yield from loose.add(content.data)
         elif isinstance(content, Reused):
@@ -113,32 +141,23 @@ def blob(nodes: Iterable[Node]) -> Iterator[Buffer]:
         elif content is not None:
             yield from loose.flush()
             yield from gzip.stored(content.data)
-        yield from loose.add(tar.padding(node.entry.size))
+        if content is not None:
+            yield from loose.add(tar.padding(node.entry.size))
     yield from loose.add(tar.END)
     yield from loose.flush()
 
 
-def plain(nodes: Iterable[Node], visitor: Visitor) -> Iterator[Buffer]:
-    """The plain tar, with every content checked; ``visitor`` sees the files as they pass."""
-    for node in nodes:
-        yield tar.header(node.entry)
+def _plain(nodes: Iterable[_Headed], visitor: Visitor) -> Iterator[Buffer]:
+    for node, header in nodes:
+        yield header
         visitor.begin(node)
         if node.content is not None:
             for chunk in node.content.inflated():
                 visitor.write(chunk)
                 yield chunk
-        yield tar.padding(node.entry.size)
+            if node.entry.size % tar.BLOCK:
+                yield tar.padding(node.entry.size)
     yield tar.END
-
-
-def establish(nodes: Sequence[Node], visitor: Visitor) -> Layer:
-    """Hash both streams; ``visitor`` sees the files."""
-    tar_hasher, blob_hasher = Hasher(), Hasher()
-    for chunk in plain(nodes, visitor):
-        tar_hasher.write(chunk)
-    for chunk in blob(nodes):
-        blob_hasher.write(chunk)
-    return Layer(blob_hasher.digest, blob_hasher.size, tar_hasher.digest)
 
 
 class _Loose:

@@ -22,7 +22,8 @@ def _git(root: Path, *words: str) -> str | None:
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *words],
+            # A repository's own configuration may name a program to run: not this one.
+            ["git", "-c", "core.fsmonitor=false", "-C", str(root), *words],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

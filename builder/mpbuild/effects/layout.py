@@ -13,6 +13,7 @@ from mpbuild.effects.store import disk_error
 from mpbuild.formats import oci
 
 REFERRERS = "sha256-"
+_NEW = ".new-"
 
 
 def _tag(entry: oci.Descriptor) -> str:
@@ -38,12 +39,15 @@ class Layout:
         """Make the folder; refuse one that holds something else."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not self.exists and any(self.path.iterdir()):
-                raise InputError(
-                    "is neither empty nor an OCI layout",
-                    where=str(self.path),
-                    hint="name a new folder with --output",
-                )
+            if not self.exists:
+                if any(not path.name.startswith(_NEW) for path in self.path.iterdir()):
+                    raise InputError(
+                        "is neither empty nor an OCI layout",
+                        where=str(self.path),
+                        hint="name a new folder with --output",
+                    )
+                # First, so that an interrupted build finds its own folder again.
+                self._write(self.path / "oci-layout", [oci.LAYOUT_FILE])
             (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, self.path) from error
@@ -58,7 +62,6 @@ class Layout:
 
         The package stands first; what was tagged before (referrers) stays behind it.
         """
-        self._write(self.path / "oci-layout", [oci.LAYOUT_FILE])
         with self.locked():
             tagged = [e for e in self.entries() if _tag(e).startswith(REFERRERS)]
             self._write(self.path / "index.json", [oci.layout_index([package, *tagged])])
@@ -134,7 +137,7 @@ class Layout:
 
     def _write(self, path: Path, chunks: Iterable[Buffer]) -> None:
         try:
-            with tempfile.NamedTemporaryFile(dir=self.path, prefix=".new-", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=self.path, prefix=_NEW, delete=False) as file:
                 try:
                     for chunk in chunks:
                         file.write(chunk)

@@ -48,18 +48,19 @@ def match(root: Path, folder: str, pattern: str) -> list[str]:
     base = posixpath.normpath(posixpath.join(folder, _fixed(pattern)))
     relative = posixpath.relpath(base, folder or ".")
     prefix = "" if relative == "." else relative + "/"
-    found = []
-    depth = None if "**" in pattern else pattern.count("/") - _fixed(pattern).count("/")
-    for path in _walk(root / base, depth):
-        name = posixpath.relpath(path, root / base)
-        if _expression(pattern).fullmatch(prefix + name):
-            found.append(posixpath.normpath(posixpath.join(base, name)))
+    found = [
+        posixpath.normpath(posixpath.join(base, name))
+        for name in _walk(root / base, pattern)
+        if _expression(pattern).fullmatch(prefix + name)
+    ]
     return sorted(found, key=os.fsencode)
 
 
 def look(root: Path, path: str) -> Seen:
     """Stat a source file, refusing what is none: a folder, a device, a link out of ``root``."""
     full = root / path
+    if not path.isprintable():
+        raise InputError("has a name that is not plain text", where=ascii(path))
     try:
         seen = full.stat()
         if full.is_symlink() or full.parent.resolve() != full.parent:
@@ -101,14 +102,27 @@ def _fixed(pattern: str) -> str:
     return "/".join(parts[:wild]) or "."
 
 
-def _walk(base: Path, depth: int | None) -> Iterator[str]:
-    """Files below ``base``, at most ``depth`` folders down."""
-    for folder, names, files in os.walk(base):
-        level = posixpath.relpath(folder, base).count("/") + (folder != str(base))
-        deep = depth is not None and level >= depth
-        names[:] = [] if deep else [name for name in names if name not in _NEVER]
-        for name in files:
-            yield posixpath.join(folder, name)
+def _walk(base: Path, pattern: str) -> Iterator[str]:
+    """Files below ``base``, relative to it, in folders that ``pattern`` can mean."""
+    fixed = _fixed(pattern)
+    parts = pattern.split("/")[0 if fixed == "." else fixed.count("/") + 1 :]
+    deepest = None if "**" in parts else len(parts) - 1
+    hidden = any(part.startswith(".") for part in parts)
+    for folder, names, files in os.walk(base, onerror=_unreadable):
+        inner = posixpath.relpath(folder, base)
+        at = "" if inner == "." else f"{inner}/"
+        names[:] = (
+            [name for name in names if name not in _NEVER and (hidden or name[0] != ".")]
+            if deepest is None or at.count("/") < deepest
+            else []
+        )
+        yield from (at + name for name in files)
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that isn't there matches nothing; one that can't be read might have."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise InputError(f"can't be read: {error.strerror}", where=str(error.filename)) from error
 
 
 @lru_cache(maxsize=256)

@@ -253,9 +253,10 @@ def remove_tree(path: Path) -> None:
     for folder, names, _ in os.walk(path):
         for name in names:
             inner = Path(folder, name)
-            with contextlib.suppress(OSError):
-                # Before the walk goes on into it; a link's target is not ours.
-                inner.is_symlink() or inner.chmod(0o700)
+            # Before the walk goes on into it; a link's target is not ours.
+            if not inner.is_symlink():
+                with contextlib.suppress(OSError):
+                    inner.chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -50,12 +50,15 @@ class _Thing(msgspec.Struct, frozen=True):
 
 def stats(store: Store) -> Stats:
     """What the store holds."""
-    blobs = list(_things(store, "blobs/sha256"))
-    trees = list(_things(store, "trees"))
+    with disk_errors(store.path):
+        blobs = list(_things(store, "blobs/sha256"))
+        trees = list(_things(store, "trees"))
+        # One action stands under both digests of its layer.
+        actions = {Digest.of(thing.path.read_bytes()) for thing in _things(store, "derived")}
     return Stats(
         blobs=len(blobs),
         bytes=sum(thing.size for thing in blobs),
-        derived=sum(1 for _ in (store.path / "derived").iterdir()),
+        derived=len(actions),
         trees=len(trees),
         tree_bytes=sum(thing.size for thing in trees),
     )

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 from mpbuild.base import epoch
 from mpbuild.base.digest import Buffer
@@ -20,16 +20,31 @@ class HasEntry(Protocol):
 
 
 class Unpacker:
-    """A visitor that writes files below ``root``, a folder that must be fresh and ours.
+    """A visitor that writes files below ``root``, which it makes, inside of its ``with`` block.
 
     Entries have been checked as a set (``tar.check_tree``): no path leads through a link, so
-    plain joins stay inside. Owner is whoever runs this; every time is the epoch.
+    plain joins stay inside. Owner is whoever runs this, so no set-user-id bit is taken over;
+    every time is the epoch.
     """
 
     def __init__(self, root: Path) -> None:
+        root.mkdir()
         self._root = root
         self._file: IO[bytes] | None = None
-        self._modes: list[tuple[Path, int]] = []
+        self._modes: list[tuple[Path, int]] = [(root, 0o755)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After the last entry: directories get their modes, deepest first."""
+        if kind is None:
+            self._close()
+            for path, mode in reversed(self._modes):
+                path.chmod(mode)
+                os.utime(path, _TIMES)
+        elif self._file:
+            self._file.close()
 
     def begin(self, node: HasEntry) -> None:
         """The next entry; the file before is complete."""
@@ -38,7 +53,7 @@ class Unpacker:
         path = self._root / entry.path
         if entry.kind == "directory":
             path.mkdir(mode=0o755, exist_ok=True)
-            self._modes.append((path, entry.mode))
+            self._modes.append((path, entry.mode & 0o1777))
         elif entry.kind == "symlink":
             path.symlink_to(entry.target)
             os.utime(path, _TIMES, follow_symlinks=False)
@@ -46,19 +61,12 @@ class Unpacker:
             os.link(self._root / entry.target, path, follow_symlinks=False)
         else:
             self._file = path.open("xb")
-            os.fchmod(self._file.fileno(), entry.mode)
+            os.fchmod(self._file.fileno(), entry.mode & 0o777)
 
     def write(self, data: Buffer, /) -> None:
         """Content of the file begun last."""
         assert self._file is not None, "only files have content"
         self._file.write(data)
-
-    def close(self) -> None:
-        """After the last entry: directories get their modes, deepest first."""
-        self._close()
-        for path, mode in reversed(self._modes):
-            path.chmod(mode)
-            os.utime(path, _TIMES)
 
     def _close(self) -> None:
         if self._file:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 import deflate
-from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor
+from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor, IsalError
 
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import WorldError
@@ -59,17 +59,43 @@ def inflate(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
 
     ``raw`` must be exactly one stream, which ends with its last byte, and the content must have
     exactly ``size`` bytes and the CRC-32 ``crc``; else UnsafeError, at the latest after the last
-    piece. No more than ``size`` bytes are ever given.
+    piece. No more than ``size`` bytes are ever given. isal takes some incomplete Huffman codes that
+    zlib refuses: such a stream never gives other bytes, but an engine may refuse the layer.
     """
+    if size < PIECE:
+        yield _inflate_small(raw, size, crc)
+        return
     source = Source((raw,))
     found_size = found_crc = 0
-    for piece in expand(_decompressor(), source, min(size + 1, PIECE)):
+    for piece in expand(_decompressor(), source, PIECE):
         found_size += len(piece)
         if found_size > size:
             raise UnsafeError(f"inflates to more than the {size} bytes announced")
         found_crc = deflate.crc32(piece, found_crc)
         yield piece
-    if not source.ended:
+    _check_content(found_size, found_crc, size, crc, ended=source.ended)
+
+
+def _inflate_small(raw: Buffer, size: int, crc: int) -> bytes:
+    """``inflate`` in one call: most files are small, and calls are what they cost."""
+    decompressor = _decompressor()
+    try:
+        content = decompressor.decompress(raw, size + 1)
+    except IsalError as error:
+        raise UnsafeError(f"the compressed stream is broken: {error}") from error
+    if len(content) > size:
+        raise UnsafeError(f"inflates to more than the {size} bytes announced")
+    if not decompressor.eof:
+        raise UnsafeError("the compressed stream is cut off")
+    ended = not decompressor.unused_data
+    _check_content(len(content), deflate.crc32(content), size, crc, ended=ended)
+    return content
+
+
+def _check_content(
+    found_size: int, found_crc: int, size: int, crc: int, *, ended: bool
+) -> None:
+    if not ended:
         raise UnsafeError("bytes follow the end of the compressed stream")
     if found_size != size:
         raise UnsafeError(f"inflates to {found_size} bytes instead of the {size} announced")

@@ -4,6 +4,8 @@ A Sigstore bundle is attached as cosign attaches it: ``artifactType`` and the on
 bundle's media type, the configuration is the empty one, annotations tell the predicate's type.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from mpbuild.base import canonical, epoch
@@ -70,30 +72,48 @@ def tag(subject: Digest) -> str:
     return f"sha256-{subject.hex}"
 
 
-def listing(referrers: dict[Digest, Referrer], sizes: dict[Digest, int]) -> bytes:
-    """The index under the fallback tag: it repeats each one's type and annotations."""
+class Listed(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What a listing says of one referrer; properties that don't matter here are let pass."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    artifact_type: str = ""
+    annotations: dict[str, str] = {}
+
+
+def listed(referrer: Referrer) -> Listed:
+    """The entry for a referrer: it repeats the type and the annotations."""
+    data = encode(referrer)
+    return Listed(
+        media_type=referrer.media_type,
+        digest=Digest.of(data),
+        size=len(data),
+        artifact_type=referrer.artifact_type,
+        annotations=referrer.annotations,
+    )
+
+
+def listing(entries: Iterable[Listed]) -> bytes:
+    """The index under the fallback tag, whatever the order of ``entries``; each stands once."""
+    distinct = {entry.digest: entry for entry in entries}
     return canonical.encode(
         {
             "schemaVersion": 2,
             "mediaType": oci.INDEX,
-            "manifests": [
-                {
-                    "mediaType": referrer.media_type,
-                    "digest": str(digest),
-                    "size": sizes[digest],
-                    "artifactType": referrer.artifact_type,
-                    "annotations": referrer.annotations,
-                }
-                for digest, referrer in sorted(referrers.items())
-            ],
+            "manifests": [plain(distinct[digest]) for digest in sorted(distinct)],
         }
     )
 
 
-def read_listing(data: bytes) -> list[Digest]:
-    """The manifests that a listing names; raise InputError (bundle-malformed) otherwise."""
-    document = canonical.decode(data)
+def read_listing(data: bytes) -> tuple[Listed, ...]:
+    """The referrers that a listing names; raise InputError (bundle-malformed) otherwise."""
     try:
-        return [Digest(entry["digest"]) for entry in document["manifests"]]
-    except (KeyError, TypeError, InputError) as error:
-        raise InputError("not a listing of referrers", code="bundle-malformed") from error
+        document = canonical.decode(data)
+        if not isinstance(document, dict):
+            raise InputError("not an object")
+        return typed(document.get("manifests"), tuple[Listed, ...])
+    except InputError as error:
+        raise InputError(
+            f"not a listing of referrers: {error.findings[0].message}", code="bundle-malformed"
+        ) from error

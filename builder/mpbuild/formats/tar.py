@@ -28,6 +28,8 @@ _EXTENDED_NAME = b"././@PaxHeader"
 
 _LONGEST_PATH, _LONGEST_NAME = 4096, 255
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+# Paths with nothing to refuse, found at once: nearly all are such.
+_ORDINARY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z)|\.wh\.)[ -.0-\[\]-~]{1,255}(?:/(?!\Z)|\Z))+")
 
 
 Kind = Literal["file", "directory", "symlink", "hardlink"]
@@ -79,7 +81,8 @@ def safe_path(path: str) -> str:
     relative = path
     while relative.startswith("./"):
         relative = relative[2:]
-    problem = next(_problems(relative), "")
+    ordinary = len(relative) <= _LONGEST_PATH and _ORDINARY.fullmatch(relative)
+    problem = "" if ordinary else next(_problems(relative), "")
     if problem:
         raise UnsafeError(f"the path {path[:200]!r} {problem}")
     return relative
@@ -198,9 +201,13 @@ def _parents(path: str) -> Iterator[str]:
 
 def _check_parents(tree: dict[str, Entry]) -> None:
     spelled: dict[str, str] = {}
+    seen: set[str] = set()
     for path in tree:
         _check_spelling(path, spelled)
         for parent in _parents(path):
+            if parent in seen:  # and with it all above it
+                break
+            seen.add(parent)
             if parent in tree and tree[parent].kind != "directory":
                 raise UnsafeError(f"{path} lies under {parent}, which is no directory")
             _check_spelling(parent, spelled)

@@ -197,6 +197,8 @@ def _widened(extra: bytes, values: Sequence[int], name: str) -> list[int]:
 
     Bazel's zipper repeats in it what the header has as well; then the two must agree.
     """
+    if not extra and _ALL_ONES not in values:
+        return list(values)
     field = _extra_fields(extra, name).get(_ZIP64, b"")
     wide = [number for (number,) in struct.iter_unpack("<Q", field[: len(field) & ~7])]
     if len(field) == 8 * values.count(_ALL_ONES):

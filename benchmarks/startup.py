@@ -1,0 +1,32 @@
+"""Start-up: commands that have next to nothing to do, against a bare interpreter."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from figures import Figure, medians
+
+ROUNDS = 20
+
+
+def startup_figures(
+    root: Path, target: str, public_key: Path, environ: dict[str, str]
+) -> list[Figure]:
+    mpbuild = str(Path(sys.executable).with_name("mpbuild"))
+    commands = [
+        [sys.executable, "-c", "pass"],
+        [mpbuild, "--version"],
+        [mpbuild, "build", target],
+        [mpbuild, "verify", target, "--key", str(public_key), "--no-recompute"],
+    ]
+
+    def run(command: list[str]) -> None:
+        subprocess.run(command, cwd=root, env=environ, check=True, capture_output=True)
+
+    bare, *others = medians([lambda c=c: run(c) for c in commands], ROUNDS)
+    names = ("--version", "build with nothing to do", "verify --key --no-recompute")
+    limits = (3, 8, 8)
+    return [
+        Figure(f"{name}, against a bare interpreter", seconds / bare, "times", limit)
+        for name, seconds, limit in zip(names, others, limits, strict=True)
+    ]
