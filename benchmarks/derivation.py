@@ -5,6 +5,7 @@ import sys
 import threading
 import tomllib
 from pathlib import Path
+from typing import Self
 
 from figures import Figure, medians
 
@@ -80,7 +81,7 @@ def _measure(root: Path, target: str) -> None:
 class _AnonymousMemory:
     """The highest RssAnon (proc(5)) above the start's: mapped files don't count."""
 
-    def __enter__(self) -> "_AnonymousMemory":
+    def __enter__(self) -> Self:
         self._start = self._now()
         self._peak = self._start
         self._stop = threading.Event()
@@ -102,7 +103,7 @@ class _AnonymousMemory:
 
     @staticmethod
     def _now() -> int:
-        with open("/proc/self/status") as file:
+        with Path("/proc/self/status").open() as file:
             return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
 
 

@@ -56,7 +56,7 @@ def _write(figures: list[Figure]) -> None:
 
 
 def _processor() -> str:
-    with open("/proc/cpuinfo") as file:
+    with Path("/proc/cpuinfo").open() as file:
         names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     return names[0] if names else platform.machine()
 

@@ -44,7 +44,7 @@ VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-SAFE, SAFE)
-    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-SAFE, SAFE)
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: (
         st.lists(inner, max_size=4)
@@ -75,9 +75,9 @@ def test_the_example_of_the_rfc_comes_out_as_there():
 
 def test_keys_stand_in_the_order_of_their_utf16():
     """RFC 8785, section 3.2.3: code units, not code points."""
-    keys = ["€", "\r", "דּ", "1", "😀", "\u0080", "ö"]
+    keys = ["€", "\r", "\ufb33", "1", "😀", "\u0080", "ö"]
     text = canonical.encode(dict.fromkeys(keys, 0))
-    assert list(json.loads(text)) == ["\r", "1", "\u0080", "ö", "€", "😀", "דּ"]
+    assert list(json.loads(text)) == ["\r", "1", "\u0080", "ö", "€", "😀", "\ufb33"]
 
 
 @given(VALUES)

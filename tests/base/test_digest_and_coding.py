@@ -77,10 +77,10 @@ def test_data_goes_to_plain_values_and_back():
         "digest": str(digest),
         "label": "//a/b",
         "version": "1.2.3",
-        "parts": [str(digest)],
+        "parts": (str(digest),),
         "names": {"n": str(digest)},
     }
-    assert [type(value) for value in values.values()] == [str, str, str, list, dict]
+    assert [type(value) for value in values.values()] == [str, str, str, tuple, dict]
     back = typed(values, Thing)
     assert back == thing
     assert (type(back.digest), type(back.label), type(back.version)) == (Digest, Label, Version)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,16 @@ def blobs(layout):
 
 
 @pytest.fixture
-def podman(tmp_path):
-    """podman with a storage of its own."""
+def podman():
+    """podman with a storage of its own, at a path that is short enough for it."""
     need("podman", "runc")
-    settings = tmp_path / "containers.conf"
-    settings.write_text(CONTAINERS)
-    places = ("--root", tmp_path / "root", "--runroot", tmp_path / "runroot")
-    environment = os.environ | {"CONTAINERS_CONF": str(settings)}
-    yield lambda *words, **options: run("podman", *places, *words, env=environment, **options)
-    # Layers hold folders that not even their owner may write to.
-    subprocess.run(["podman", *places, "rmi", "--all", "--force"], env=environment, check=False)
+    with tempfile.TemporaryDirectory(prefix="mpbuild-") as folder:
+        settings = Path(folder, "containers.conf")
+        settings.write_text(CONTAINERS)
+        places = ("--root", f"{folder}/root", "--runroot", f"{folder}/run")
+        environment = os.environ | {"CONTAINERS_CONF": str(settings)}
+        yield lambda *words, **options: run("podman", *places, *words, env=environment, **options)
+        run("podman", *places, "rmi", "--all", "--force", env=environment)
 
 
 def test_podman_predicts_what_mpbuild_predicts(digits, podman):

@@ -1,22 +1,24 @@
 """Bundles beside a package: listing what is attached, attaching more, never replacing any."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.layout import Layout
 from mpbuild.effects.store import Store
-from mpbuild.formats import bundle, oci, referrer
+from mpbuild.formats import bundle, dsse, oci, referrer, statement
+
+Found = tuple[str, bytes | InputError]
 
 
 class Attachments(Protocol):
     """Where the referrers of a package are."""
 
-    def bundles(self, subject: Digest) -> Iterator[tuple[str, bytes | InputError]]:
-        """What is attached to ``subject`` as a bundle: where it was found, and its bytes.
+    def bundles(self, subject: Digest) -> Iterator[Found]:
+        """What is attached to ``subject``: where it was found, and the bytes of the bundle.
 
-        In place of bytes that can't be had stands the reason.
+        In place of bytes that can't be had stands the reason. Nothing here raises.
         """
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
@@ -29,10 +31,14 @@ class InStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def bundles(self, subject: Digest) -> Iterator[tuple[str, bytes | InputError]]:
+    def bundles(self, subject: Digest) -> Iterator[Found]:
         """In the order of the manifests' digests."""
-        for digest in self._store.referrers(subject):
-            yield from _bundle(digest, subject, self._store.read)
+        try:
+            digests = self._store.referrers(subject)
+        except InputError as error:
+            yield "the store's referrers", error
+            return
+        yield from _bundles(digests, subject, self._read)
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
         """Blobs first, then the note that makes them referrers."""
@@ -43,6 +49,12 @@ class InStore:
         self._store.refer(subject.digest, digest)
         return digest
 
+    def _read(self, digest: Digest) -> bytes:
+        path = self._store.blob(digest)
+        if path.is_file() and path.stat().st_size > bundle.LARGEST:
+            raise _too_large(digest)
+        return self._store.read(digest)
+
 
 class InLayout:
     """Referrers in a layout, listed under the fallback tag of the distribution specification."""
@@ -50,64 +62,37 @@ class InLayout:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def bundles(self, subject: Digest) -> Iterator[tuple[str, bytes | InputError]]:
+    def bundles(self, subject: Digest) -> Iterator[Found]:
         """In the order of the listing."""
         try:
-            listed = self._listed(subject)
+            listing = self._listing(subject)
+            listed = referrer.read_listing(listing) if listing is not None else ()
         except InputError as error:
             yield "the listing of referrers", error
             return
-        for digest in listed:
-            yield from _bundle(digest, subject, self._layout.read)
+        yield from _bundles([entry.digest for entry in listed], subject, self._read)
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
         """Others may attach at the same time: the listing is read and written under a lock."""
-        manifest = referrer.encode(referrer.attach(subject, data, predicate_type))
+        attached = referrer.attach(subject, data, predicate_type)
+        manifest = referrer.encode(attached)
         for blob in (referrer.EMPTY, data, manifest):
             self._layout.add(Digest.of(blob), [blob])
-        digest = Digest.of(manifest)
         with self._layout.locked():
-            listed = {*self._listed(subject.digest), digest}
-            documents = {one: self._layout.read(one) for one in listed}
-            listing = referrer.listing(
-                {one: referrer.read(document) for one, document in documents.items()},
-                {one: len(document) for one, document in documents.items()},
-            )
+            listing = referrer.listing(attached, self._listing(subject.digest))
             self._layout.add(Digest.of(listing), [listing])
             self._layout.point(referrer.tag(subject.digest), oci.descriptor(oci.INDEX, listing))
-        return digest
+        return Digest.of(manifest)
 
-    def _listed(self, subject: Digest) -> list[Digest]:
+    def _listing(self, subject: Digest) -> bytes | None:
         entry = self._layout.tagged(referrer.tag(subject))
-        return referrer.read_listing(self._layout.read(entry.digest)) if entry else []
+        return self._read(entry.digest) if entry else None
 
-
-def copy(source: Attachments, target: Attachments, subject: oci.Descriptor) -> None:
-    """Bring the bundles of ``subject`` along."""
-    from mpbuild.formats import dsse, statement
-
-    for _, data in source.bundles(subject.digest):
-        if isinstance(data, InputError):
-            raise data
-        envelope = bundle.read(data).envelope
-        kind = ""
-        if envelope.payload_type == dsse.IN_TOTO:
-            kind = statement.read(envelope.payload).predicate_type
-        target.attach(subject, data, kind)
-
-
-def _bundle(
-    digest: Digest, subject: Digest, read: "Reader"
-) -> Iterator[tuple[str, bytes | InputError]]:
-    where = f"referrer {digest}"
-    try:
-        manifest = referrer.read(read(digest))
-        if manifest.artifact_type != bundle.MEDIA_TYPE or manifest.subject.digest != subject:
-            return
-        for layer in manifest.layers:
-            yield where, read(layer.digest)
-    except InputError as error:
-        yield where, error
+    def _read(self, digest: Digest) -> bytes:
+        path = self._layout.blob(digest)
+        if path.is_file() and path.stat().st_size > bundle.LARGEST:
+            raise _too_large(digest)
+        return self._layout.read(digest)
 
 
 class Reader(Protocol):
@@ -115,3 +100,50 @@ class Reader(Protocol):
 
     def __call__(self, digest: Digest, /) -> bytes:
         """The bytes."""
+
+
+def copy(source: Attachments, target: Attachments, subject: oci.Descriptor) -> None:
+    """Bring the bundles of ``subject`` along; what is no bundle stays where it is."""
+    for _, data in source.bundles(subject.digest):
+        if not isinstance(data, InputError):
+            target.attach(subject, data, _predicate_type(data))
+
+
+def _predicate_type(data: bytes) -> str:
+    """What an annotation may say of a bundle; nobody relies on it."""
+    try:
+        envelope = bundle.read(data).envelope
+        if envelope.payload_type == dsse.IN_TOTO:
+            return statement.read(envelope.payload).predicate_type
+    except InputError:
+        pass
+    return ""
+
+
+def _bundles(digests: Iterable[Digest], subject: Digest, read: Reader) -> Iterator[Found]:
+    for digest in digests:
+        where = f"referrer {digest}"
+        try:
+            yield where, _bundle(referrer.read(read(digest)), subject, read)
+        except InputError as error:
+            yield where, error
+
+
+def _bundle(manifest: referrer.Referrer, subject: Digest, read: Reader) -> bytes:
+    if manifest.artifact_type != bundle.MEDIA_TYPE:
+        raise InputError(f"it is a {manifest.artifact_type!r:.80}", code="bundle-malformed")
+    if manifest.subject.digest != subject:
+        raise InputError(f"it is about {manifest.subject.digest}", code="subject-mismatch")
+    data = read(manifest.bundle.digest)
+    if len(data) != manifest.bundle.size:
+        raise InputError(
+            f"its bundle has {len(data)} bytes, not {manifest.bundle.size}", code="content-mismatch"
+        )
+    return data
+
+
+def _too_large(digest: Digest) -> InputError:
+    return InputError(
+        f"{digest} is larger than {bundle.LARGEST} bytes, which no bundle is",
+        code="bundle-malformed",
+    )

@@ -9,7 +9,7 @@ from mpbuild.app.attachments import Attachments
 from mpbuild.app.reference import Package
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, Finding
+from mpbuild.base.errors import AnswerError, Finding, InputError
 from mpbuild.derive.image import PARTIAL
 from mpbuild.effects import state
 from mpbuild.effects.signers import KeySigner
@@ -21,8 +21,12 @@ PASSPHRASE = "MPBUILD_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 
 def open_signer(key: Path) -> KeySigner:
     """The key in a file, opened with the passphrase in MPBUILD_KEY_PASSPHRASE if there is one."""
-    passphrase = os.environ.get(PASSPHRASE)
-    return KeySigner(key, passphrase.encode() if passphrase else None)
+    return KeySigner(key, passphrase() or None)
+
+
+def passphrase() -> bytes | None:
+    """What MPBUILD_KEY_PASSPHRASE says, in whatever encoding; None where it isn't set."""
+    return os.environb.get(os.fsencode(PASSPHRASE))
 
 
 def sign(
@@ -61,14 +65,24 @@ def warnings(package: Package) -> Iterator[Finding]:
 def own_record(package: Digest) -> record.Record:
     """The record of this user's own build of ``package``."""
     data = state.record_of(package)
-    found = record.decode(data) if data is not None else None
-    if found is None or found.package != package:
-        raise AnswerError(
-            f"this user has no record of building {package}",
-            code="record-unproven",
-            hint="build it here, or `mpbuild build --sign`: only own builds are vouched for",
-        )
+    if data is None:
+        raise _unproven(f"this user has no record of building {package}")
+    try:
+        found = record.decode(data)
+    except InputError as error:
+        problem = error.findings[0].message
+        raise _unproven(f"the record of building {package} is damaged: {problem}") from error
+    if found.package != package:
+        raise _unproven(f"the record kept for {package} is that of building {found.package}")
     return found
+
+
+def _unproven(message: str) -> AnswerError:
+    return AnswerError(
+        message,
+        code="record-unproven",
+        hint="build it here, or `mpbuild build --sign`: only own builds are vouched for",
+    )
 
 
 def _subjects(package: Package) -> Iterator[statement.Subject]:

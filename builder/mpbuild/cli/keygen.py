@@ -18,12 +18,12 @@ def command(session: Session, path: str) -> None:
     The private key is encrypted with MPBUILD_KEY_PASSPHRASE, or with a passphrase asked for on a
     terminal; an empty one leaves it in the clear, readable by its owner alone.
     """
-    from mpbuild.app.sign import PASSPHRASE
+    from mpbuild.app.sign import passphrase
     from mpbuild.effects.signers import make_pair
 
-    passphrase = os.environ.get(PASSPHRASE)
-    if passphrase is None and sys.stdin.isatty():
-        passphrase = click.prompt(
+    secret = passphrase()
+    if secret is None and sys.stdin.isatty():
+        typed: str = click.prompt(
             "Passphrase (empty for none)",
             default="",
             hide_input=True,
@@ -31,8 +31,7 @@ def command(session: Session, path: str) -> None:
             show_default=False,
             err=True,
         )
-    private, public = make_pair(
-        Path(session.directory, path), passphrase.encode() if passphrase else None
-    )
+        secret = os.fsencode(typed)
+    private, public = make_pair(Path(session.directory, path), secret or None)
     found = {"private": str(private), "public": str(public)}
     session.emit(found, lambda: f"private key  {private}\npublic key   {public}")

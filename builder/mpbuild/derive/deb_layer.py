@@ -17,7 +17,12 @@ from mpbuild.derive.tree import Nodes
 from mpbuild.formats.deb import Deb, DebEntry, read_deb
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_NEEDS_TABLE = re.compile(r"update-alternatives\b(?=(?:\\\n|[^\n;&|])*\s--install\b)|dpkg-divert\b")
+_REST_OF_COMMAND = r"(?:\\\n|[^\n;&|])*"
+# Diversions to .usr-is-merged only guard the move to merged /usr, which this layer has made.
+_NEEDS_TABLE = re.compile(
+    rf"update-alternatives\b(?={_REST_OF_COMMAND}\s--install\b)"
+    rf"|dpkg-divert\b(?!{_REST_OF_COMMAND}\.usr-is-merged\b)"
+)
 _AUTHORITIES = "usr/share/ca-certificates/"
 
 _PASSWD = f"""root:x:0:0:root:/root:/usr/sbin/nologin

@@ -49,25 +49,33 @@ class KeySigner:
 
 def make_pair(path: Path, passphrase: bytes | None) -> tuple[Path, Path]:
     """Write PATH.key (0600, encrypted if there is a passphrase) and PATH.pub, over nothing."""
+    if not path.name:
+        raise InputError("not a file's name", where=str(path), code="usage")
     key = ec.generate_private_key(ec.SECP256R1())
+    private_path = path.with_name(f"{path.name}.key")
+    public_path = path.with_name(f"{path.name}.pub")
+    private = _private_pem(key, passphrase)
+    _create(private_path, private, 0o600)
+    try:
+        _create(public_path, _public_pem(key), 0o644)
+    except BaseException:
+        private_path.unlink()
+        raise
+    return private_path, public_path
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None) -> bytes:
     encryption = (
         serialization.BestAvailableEncryption(passphrase)
         if passphrase
         else serialization.NoEncryption()
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
-    )
-    private_path = path.with_name(f"{path.name}.key")
-    public_path = path.with_name(f"{path.name}.pub")
-    for existing in (private_path, public_path):
-        if existing.exists():
-            raise InputError(
-                "exists already", where=str(existing), hint="choose another name", code="usage"
-            )
-    _create(private_path, private, 0o600)
-    _create(public_path, _public_pem(key), 0o644)
-    return private_path, public_path
+    try:
+        return key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
+    except ValueError as error:
+        raise InputError(f"the passphrase can't be used: {error}", code="usage") from error
 
 
 def _public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -77,10 +85,21 @@ def _public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:
+    """Write a new file, whole or not at all; what stands there already stays, links included."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError as error:
+        raise InputError(
+            "exists already", where=str(path), hint="choose another name", code="usage"
+        ) from error
+    except OSError as error:
+        raise disk_error(error, path) from error
+    try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
+        path.unlink(missing_ok=True)
         raise disk_error(error, path) from error

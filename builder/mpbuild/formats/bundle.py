@@ -15,7 +15,8 @@ from mpbuild.base.errors import InputError
 from mpbuild.formats.dsse import Envelope, Signature, strict_base64
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-LARGEST = 32 << 20
+LARGEST = 16 << 20
+"""In bytes: a provenance has some 200 for each of the files that a package is made of."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -54,11 +55,11 @@ def read(data: bytes) -> Bundle:
     try:
         document = canonical.decode(data)
     except InputError as error:
-        raise _malformed(error.findings[0].message) from error
+        raise _malformed(error.findings[0].message[:200]) from error
     fields = _object(document, "the bundle")
     _keys(fields, "the bundle", {"mediaType", "verificationMaterial", "dsseEnvelope"})
     if fields["mediaType"] != MEDIA_TYPE:
-        raise _malformed(f"its media type is {fields['mediaType']!r}, not {MEDIA_TYPE}")
+        raise _malformed(f"its media type is {fields['mediaType']!r:.80}, not {MEDIA_TYPE}")
     hint, certificate = _material(fields["verificationMaterial"])
     return Bundle(_envelope(fields["dsseEnvelope"]), hint, certificate)
 
@@ -68,9 +69,11 @@ def _material(value: Any) -> tuple[str, bool]:
     ways = material.keys() & {"publicKey", "certificate", "x509CertificateChain"}
     unknown = material.keys() - ways - {"tlogEntries", "timestampVerificationData"}
     if unknown:
-        raise _malformed(f"verificationMaterial has an unknown {min(unknown)}")
+        raise _malformed(f"verificationMaterial has an unknown {min(unknown)!r:.80}")
     if len(ways) != 1:
         raise _malformed("verificationMaterial needs one of publicKey and certificate")
+    if not isinstance(material.get("tlogEntries", []), list):
+        raise _malformed("tlogEntries is not a list")
     if "publicKey" not in ways:
         return "", True
     key = _object(material["publicKey"], "publicKey")
@@ -126,7 +129,7 @@ def _keys(
     if missing:
         raise _malformed(f"{where} has no {min(missing)}")
     if unknown:
-        raise _malformed(f"{where} has an unknown {min(unknown)}")
+        raise _malformed(f"{where} has an unknown {min(unknown)!r:.80}")
 
 
 def _malformed(problem: str) -> InputError:

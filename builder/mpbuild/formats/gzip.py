@@ -81,7 +81,7 @@ def _inflate_small(raw: Buffer, size: int, crc: int) -> bytes:
     decompressor = _decompressor()
     try:
         content = decompressor.decompress(raw, size + 1)
-    except IsalError as error:
+    except IsalError as error:  # type: ignore[misc]  # isal's stub
         raise UnsafeError(f"the compressed stream is broken: {error}") from error
     if len(content) > size:
         raise UnsafeError(f"inflates to more than the {size} bytes announced")
@@ -92,9 +92,7 @@ def _inflate_small(raw: Buffer, size: int, crc: int) -> bytes:
     return content
 
 
-def _check_content(
-    found_size: int, found_crc: int, size: int, crc: int, *, ended: bool
-) -> None:
+def _check_content(found_size: int, found_crc: int, size: int, crc: int, *, ended: bool) -> None:
     if not ended:
         raise UnsafeError("bytes follow the end of the compressed stream")
     if found_size != size:

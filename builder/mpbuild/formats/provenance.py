@@ -1,6 +1,6 @@
 """SLSA provenance v1 (slsa.dev/spec/v1.0/provenance), the part that mpbuild writes and reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +10,6 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 
 BUILD_TYPE = "urn:mpbuild:build:1"
-PARAMETERS = frozenset({"label", "accelerators"})
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -19,6 +18,16 @@ class Resource(msgspec.Struct, frozen=True):
     name: str = ""
     digest: dict[str, str] = {}
     annotations: dict[str, Any] = {}
+
+
+class External(msgspec.Struct, frozen=True):
+    """``externalParameters``, those that are known: what was asked for."""
+
+    label: str
+    accelerators: tuple[str, ...]
+
+
+PARAMETERS = frozenset(External.__struct_fields__)
 
 
 class Definition(
@@ -68,28 +77,32 @@ class Provenance(
         return self.build_definition.internal_parameters.get("hermetic") is True
 
     @property
-    def digests(self) -> dict[Digest, Resource]:
-        """What was resolved, by sha256."""
-        return {
-            Digest.from_hex(resource.digest["sha256"]): resource
-            for resource in self.build_definition.resolved_dependencies
-            if "sha256" in resource.digest
-        }
+    def external(self) -> External:
+        """What was asked for; raise InputError where it isn't told."""
+        return typed(self.build_definition.external_parameters, External)
+
+    @property
+    def resolved(self) -> frozenset[tuple[str, Digest]]:
+        """What the package was made from: our annotation of its kind, and its sha256."""
+        return frozenset((kind, digest) for kind, _, digest in self._resources())
 
     def of_kind(self, kind: str) -> dict[str, Digest]:
-        """Leaves of a kind (``lock``, ``step``, …) by name."""
-        return {
-            resource.name: digest
-            for digest, resource in self.digests.items()
-            if resource.annotations.get("kind") == kind
-        }
+        """What was resolved of a kind (``lock``, ``step``, …), by name."""
+        return {name: digest for found, name, digest in self._resources() if found == kind}
+
+    def _resources(self) -> Iterator[tuple[str, str, Digest]]:
+        for resource in self.build_definition.resolved_dependencies:
+            if "sha256" in resource.digest:
+                kind = str(resource.annotations.get("kind", ""))
+                yield kind, resource.name, Digest.from_hex(resource.digest["sha256"])
 
 
 def read_provenance(predicate: Mapping[str, Any]) -> Provenance:
     """The predicate; raise InputError (predicate-malformed) where it breaks its schema."""
     try:
         found = typed(predicate, Provenance)
-        _ = found.digests
+        _ = found.resolved
+        _ = found.external
     except InputError as error:
-        raise InputError(error.findings[0].message, code="predicate-malformed") from error
+        raise InputError(error.findings[0].message[:200], code="predicate-malformed") from error
     return found

@@ -4,7 +4,7 @@ A Sigstore bundle is attached as cosign attaches it: ``artifactType`` and the on
 bundle's media type, the configuration is the empty one, annotations tell the predicate's type.
 """
 
-from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -32,6 +32,25 @@ class Referrer(
     layers: tuple[oci.Descriptor, ...]
     subject: oci.Descriptor
     annotations: dict[str, str] = {}
+
+    @property
+    def bundle(self) -> oci.Descriptor:
+        """The bundle that it attaches; raise InputError (bundle-malformed) where that is unclear.
+
+        A size beyond that of any bundle is refused here, before anything is read.
+        """
+        if len(self.layers) != 1 or self.layers[0].media_type != bundle.MEDIA_TYPE:
+            raise InputError(
+                f"it has {len(self.layers)} layers, and must have one {bundle.MEDIA_TYPE}",
+                code="bundle-malformed",
+            )
+        if not 0 <= self.layers[0].size <= bundle.LARGEST:
+            raise InputError(
+                f"its bundle is said to have {self.layers[0].size} bytes; {bundle.LARGEST} are"
+                " allowed",
+                code="bundle-malformed",
+            )
+        return self.layers[0]
 
 
 def attach(subject: oci.Descriptor, data: bytes, predicate_type: str) -> Referrer:
@@ -62,6 +81,7 @@ def read(data: bytes) -> Referrer:
         referrer = typed(canonical.decode(data), Referrer)
     except InputError as error:
         raise InputError(error.findings[0].message, code="bundle-malformed") from error
+    # The body's own media type counts: an index offered as a manifest is refused.
     if referrer.schema_version != 2 or referrer.media_type != oci.MANIFEST:
         raise InputError(f"not a {oci.MANIFEST}", code="bundle-malformed")
     return referrer
@@ -72,48 +92,64 @@ def tag(subject: Digest) -> str:
     return f"sha256-{subject.hex}"
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What a listing says of one referrer; properties that don't matter here are let pass."""
+class Listed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a listing says of one referrer, as far as it matters here."""
 
-    media_type: str
     digest: Digest
     size: int
-    artifact_type: str = ""
-    annotations: dict[str, str] = {}
 
 
-def listed(referrer: Referrer) -> Listed:
-    """The entry for a referrer: it repeats the type and the annotations."""
+def read_listing(data: bytes) -> tuple[Listed, ...]:
+    """The referrers that a listing names, each once; raise InputError (bundle-malformed)."""
+    found = _listed(_manifests(data))
+    return tuple({entry.digest: entry for entry in found}.values())
+
+
+def listing(referrer: Referrer, known: bytes | None) -> bytes:
+    """The index under the fallback tag: what ``known`` lists, and ``referrer``.
+
+    The entry repeats the type and the annotations ("Referrers Tag Schema"); those of others stay
+    as they are. Raise InputError (bundle-malformed) where ``known`` is no listing.
+    """
     data = encode(referrer)
-    return Listed(
-        media_type=referrer.media_type,
-        digest=Digest.of(data),
-        size=len(data),
-        artifact_type=referrer.artifact_type,
-        annotations=referrer.annotations,
-    )
-
-
-def listing(entries: Iterable[Listed]) -> bytes:
-    """The index under the fallback tag, whatever the order of ``entries``; each stands once."""
-    distinct = {entry.digest: entry for entry in entries}
+    entry = {
+        "mediaType": referrer.media_type,
+        "digest": str(Digest.of(data)),
+        "size": len(data),
+        "artifactType": referrer.artifact_type,
+        "annotations": referrer.annotations,
+    }
+    others = _manifests(known) if known is not None else []
+    entries = {str(one.digest): other for one, other in zip(_listed(others), others, strict=True)}
+    entries[entry["digest"]] = entry
     return canonical.encode(
         {
             "schemaVersion": 2,
             "mediaType": oci.INDEX,
-            "manifests": [plain(distinct[digest]) for digest in sorted(distinct)],
+            "manifests": [entries[digest] for digest in sorted(entries)],
         }
     )
 
 
-def read_listing(data: bytes) -> tuple[Listed, ...]:
-    """The referrers that a listing names; raise InputError (bundle-malformed) otherwise."""
+def _manifests(data: bytes) -> list[Any]:
     try:
         document = canonical.decode(data)
-        if not isinstance(document, dict):
-            raise InputError("not an object")
-        return typed(document.get("manifests"), tuple[Listed, ...])
     except InputError as error:
-        raise InputError(
-            f"not a listing of referrers: {error.findings[0].message}", code="bundle-malformed"
-        ) from error
+        raise _no_listing(error) from error
+    if not isinstance(document, dict) or not isinstance(document.get("manifests"), list):
+        raise InputError("a listing of referrers has no manifests", code="bundle-malformed")
+    manifests: list[Any] = document["manifests"]
+    return manifests
+
+
+def _listed(manifests: list[Any]) -> tuple[Listed, ...]:
+    try:
+        return typed(manifests, tuple[Listed, ...])
+    except InputError as error:
+        raise _no_listing(error) from error
+
+
+def _no_listing(error: InputError) -> InputError:
+    return InputError(
+        f"not a listing of referrers: {error.findings[0].message}", code="bundle-malformed"
+    )

@@ -56,7 +56,7 @@ def read(data: bytes) -> Statement:
     try:
         document = canonical.decode(data)
     except InputError as error:
-        raise _malformed(error.findings[0].message) from error
+        raise _malformed(error.findings[0].message[:200]) from error
     if not isinstance(document, dict):
         raise _malformed("it is not an object")
     if document.get("_type") != TYPE:
@@ -65,7 +65,7 @@ def read(data: bytes) -> Statement:
         )
     unknown = document.keys() - {"_type", "subject", "predicateType", "predicate"}
     if unknown:
-        raise _malformed(f"it has an unknown {min(unknown)}")
+        raise _malformed(f"it has an unknown {min(unknown)!r:.80}")
     predicate_type, predicate = document.get("predicateType"), document.get("predicate")
     if not isinstance(predicate_type, str) or not predicate_type:
         raise _malformed("predicateType is not text")

@@ -1,6 +1,7 @@
 """Verifying with a key and no policy: one valid provenance by that key over the whole index."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -10,14 +11,35 @@ from mpbuild.formats.provenance import Provenance, read_provenance
 from mpbuild.formats.statement import PROVENANCE
 from mpbuild.verify.evidence import Evidence, examine
 from mpbuild.verify.keys import PublicKey
-from mpbuild.verify.provenance import judge
+from mpbuild.verify.provenance import Part, judge, judge_completeness
 from mpbuild.verify.verdict import Used
 
 MOST_BUNDLES = 256
 
+Found = tuple[str, bytes | InputError]
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A sound provenance of the index by one of the keys."""
+
+    evidence: Evidence
+    provenance: Provenance
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """What came of the bundles: all good statements, those that may count, and what is wrong.
+
+    ``faults`` speak of single bundles, ``findings`` of all of them together.
+    """
+
+    good: tuple[Evidence, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    faults: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
 
 class Accepted(msgspec.Struct, frozen=True):
-    """What came of the bundles: the provenance that counts, all good statements, findings."""
+    """The provenance that counts, what it rests on, and findings."""
 
     provenance: Provenance | None
     signer: str
@@ -25,63 +47,81 @@ class Accepted(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def accept(
-    bundles: Iterable[tuple[str, bytes | InputError]], keys: Sequence[PublicKey], index: Digest
-) -> Accepted:
-    """Look for a provenance of ``index`` among ``bundles``: places, with bytes or why not.
+def examine_all(bundles: Iterable[Found], keys: Sequence[PublicKey], index: Digest) -> Examined:
+    """Look for provenances of ``index`` among ``bundles``: places, with bytes or why not.
 
-    Where one is good, others that are not are notes: anyone can attach something to a package.
+    Too many are refused unread: which of them are seen must not depend on their order.
     """
-    candidates: list[tuple[Evidence, Provenance]] = []
+    found = list(islice(bundles, MOST_BUNDLES + 1))
+    if len(found) > MOST_BUNDLES:
+        message = f"more than {MOST_BUNDLES} things are attached to the package"
+        return Examined(findings=(Finding("bundle-malformed", message),))
     good: list[Evidence] = []
+    candidates: list[Candidate] = []
     faults: list[Finding] = []
-    bundles = list(bundles)
-    if len(bundles) > MOST_BUNDLES:
-        faults.append(
-            Finding("bundle-malformed", f"{len(bundles)} bundles; {MOST_BUNDLES} are looked at")
-        )
-    for where, data in bundles[:MOST_BUNDLES]:
+    for where, data in found:
         try:
-            if isinstance(data, InputError):
-                raise data
-            evidence = examine(data, keys)
+            evidence = _evidence(data, keys)
             good.append(evidence)
-            found = _provenance_of(evidence, index)
-            problems = [finding._replace(where=where) for finding in judge(found)]
-            if problems:
-                faults += problems
-            else:
-                candidates.append((evidence, found))
+            candidates.append(Candidate(evidence, _provenance_of(evidence, index)))
         except InputError as error:
             faults += error.within(where).findings
-    if candidates:
-        # Which of several counts must not depend on the order in which a registry lists them.
-        chosen, provenance = min(candidates, key=lambda c: (not c[1].hermetic, c[0].digest))
+    return Examined(tuple(good), tuple(candidates), tuple(faults), tuple(_missing(found, good)))
+
+
+def accept(examined: Examined, needed: Sequence[Part]) -> Accepted:
+    """Choose the provenance that names all of ``needed``; what nobody needs is only noted.
+
+    Where several do, which one counts must not depend on the order in which a registry lists
+    them: hermetic ones go first.
+    """
+    ranked = sorted(examined.candidates, key=_rank)
+    judged = [(one, tuple(judge_completeness(one.provenance, needed))) for one in ranked]
+    complete = [(one, findings) for one, findings in judged if not findings]
+    for chosen, findings in (*complete, *judged)[:1]:
         return Accepted(
-            provenance,
-            chosen.signer.fingerprint,
-            tuple(_used(evidence, chosen, provenance) for evidence in good),
-            tuple(_foreign(fault) for fault in faults),
+            chosen.provenance,
+            chosen.evidence.signer.fingerprint,
+            tuple(_used(evidence, chosen) for evidence in examined.good),
+            (*examined.findings, *findings, *_notes(examined.faults)),
         )
-    findings = [*faults, *_missing(bundles, good)]
-    return Accepted(None, "", tuple(_used(e, None, None) for e in good), tuple(findings))
+    return Accepted(
+        None,
+        "",
+        tuple(_used(evidence, None) for evidence in examined.good),
+        (*examined.faults, *examined.findings),
+    )
+
+
+def _rank(candidate: Candidate) -> tuple[bool, Digest]:
+    return not candidate.provenance.hermetic, candidate.evidence.digest
+
+
+def _evidence(data: bytes | InputError, keys: Sequence[PublicKey]) -> Evidence:
+    if isinstance(data, InputError):
+        raise data
+    return examine(data, keys)
 
 
 def _provenance_of(evidence: Evidence, index: Digest) -> Provenance:
     statement = evidence.statement
     if statement.predicate_type != PROVENANCE:
         raise InputError(
-            f"it is a {statement.predicate_type[:80]}, no provenance", code="predicate-type"
+            f"it is a {statement.predicate_type!r:.80}, no provenance", code="predicate-type"
         )
     if index not in [subject.digest for subject in statement.subject]:
         raise InputError(
             f"it speaks of {statement.subject[0].digest}, not of {index}", code="subject-mismatch"
         )
-    return read_provenance(statement.predicate)
+    provenance = read_provenance(statement.predicate)
+    if problems := list(judge(provenance)):
+        raise InputError.collect(problems)
+    return provenance
 
 
-def _missing(bundles: Sequence[object], good: Sequence[Evidence]) -> Iterable[Finding]:
-    if not bundles:
+def _missing(found: Sequence[Found], good: Sequence[Evidence]) -> Iterator[Finding]:
+    """Told where there is no provenance at all; one of another package is told as that."""
+    if not found:
         yield Finding(
             "signature-missing",
             "nothing signed is attached to the package",
@@ -91,20 +131,22 @@ def _missing(bundles: Sequence[object], good: Sequence[Evidence]) -> Iterable[Fi
         yield Finding("provenance-missing", "no provenance by the given key")
 
 
-def _foreign(fault: Finding) -> Finding:
-    """A fault of what isn't needed: told, but no reason to refuse."""
-    return Finding(
-        "referrer-foreign", f"{fault.message} ({fault.code})", fault.where, severity="note"
-    )
+def _notes(faults: Iterable[Finding]) -> Iterator[Finding]:
+    """Faults of what isn't needed: told, but no reason to refuse. Other statements are none."""
+    for fault in faults:
+        if fault.code != "predicate-type":
+            yield Finding(
+                "referrer-foreign", f"{fault.message} ({fault.code})", fault.where, severity="note"
+            )
 
 
-def _used(evidence: Evidence, chosen: Evidence | None, provenance: Provenance | None) -> Used:
-    used = evidence is chosen
+def _used(evidence: Evidence, chosen: Candidate | None) -> Used:
+    provenance = chosen.provenance if chosen and evidence is chosen.evidence else None
     return Used(
         predicate_type=evidence.statement.predicate_type,
         signer=evidence.signer.fingerprint,
         digest=evidence.digest,
-        used=used,
-        builder=provenance.run_details.builder.id if used and provenance else "",
-        hermetic=provenance.hermetic if used and provenance else None,
+        used=provenance is not None,
+        builder=provenance.run_details.builder.id if provenance else "",
+        hermetic=provenance.hermetic if provenance else None,
     )

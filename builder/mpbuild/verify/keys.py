@@ -39,6 +39,13 @@ class PublicKey(msgspec.Struct, frozen=True):
 
 def read_public_key(pem: bytes, *, where: str) -> PublicKey:
     """A PEM public key; raise InputError where it is none, or not of the one accepted kind."""
+    if b"PRIVATE KEY-----" in pem:
+        raise InputError(
+            "a private key, which nobody but its owner may have",
+            where=where,
+            hint="--key of `verify` takes the public key beside it, PATH.pub",
+            code="usage",
+        )
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:

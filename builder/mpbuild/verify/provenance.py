@@ -1,42 +1,54 @@
 """Whether a provenance is sound, and whether it names all that a package is made of."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding
 from mpbuild.formats.provenance import BUILD_TYPE, PARAMETERS, Provenance
 
 
+class Part(NamedTuple):
+    """A leaf or an input of a package: what it is, what it is called, and its bytes."""
+
+    kind: str
+    name: str
+    digest: Digest
+
+
 def judge(found: Provenance) -> Iterator[Finding]:
     """What is wrong with a provenance whatever the package."""
     definition = found.build_definition
     if definition.build_type != BUILD_TYPE:
-        yield Finding(
-            "predicate-malformed", f"its buildType is {definition.build_type!r}, not {BUILD_TYPE}"
-        )
+        message = f"its buildType is {definition.build_type!r:.80}, not {BUILD_TYPE}"
+        yield Finding("predicate-malformed", message)
     for name in sorted(definition.external_parameters.keys() - PARAMETERS):
-        yield Finding("parameter-unknown", f"nothing is known of the external parameter {name!r}")
+        message = f"nothing is known of the external parameter {name!r:.80}"
+        yield Finding("parameter-unknown", message)
     if not found.run_details.builder.id:
         yield Finding("builder-not-allowed", "its builder has no id")
     for resource in definition.resolved_dependencies:
         if not resource.digest:
-            yield Finding("dependencies-incomplete", f"{resource.name} has no digest")
+            yield Finding("dependencies-incomplete", f"{resource.name!r:.80} has no digest")
 
 
-def judge_completeness(
-    found: Provenance, needed: Iterable[tuple[str, str, Digest]]
-) -> Iterator[Finding]:
-    """Whether all of ``needed`` (kind, name, digest) stand in the provenance.
+def judge_completeness(found: Provenance, needed: Iterable[Part]) -> Iterator[Finding]:
+    """Whether all of ``needed`` stand in the provenance as what they are.
 
-    A lock that stands there with another digest is a lock-mismatch.
+    Names don't count, since paths in a workspace and in an image differ; but a lock that stands
+    there with another digest is a lock-mismatch.
     """
-    digests, locks = found.digests, found.of_kind("lock")
-    for kind, name, digest in needed:
-        if digest in digests:
+    resolved, locks = found.resolved, found.of_kind("lock")
+    for part in needed:
+        if (part.kind, part.digest) in resolved:
             continue
-        if kind == "lock" and name in locks:
+        if part.kind == "lock" and part.name in locks:
             yield Finding(
-                "lock-mismatch", f"the provenance has {locks[name]}, the package {digest}", name
+                "lock-mismatch",
+                f"the provenance has {locks[part.name]}, the package {part.digest}",
+                part.name,
             )
         else:
-            yield Finding("dependencies-incomplete", f"{kind} {digest} is not in it", name)
+            yield Finding(
+                "dependencies-incomplete", f"{part.kind} {part.digest} is not in it", part.name
+            )

@@ -1,9 +1,17 @@
 """The verdict: what was found, on what evidence, and what nobody checked."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding
+
+MOST_FINDINGS = 1000
+_LONGEST = 500
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+# What the readers of formats and spec call it, and what it means for a package.
+_CODES = {"spec-invalid": "derivation-mismatch", "not-supported-yet": "derivation-mismatch"}
 
 
 class Used(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,3 +47,32 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def passed(self) -> bool:
         """Whether every check ran and none failed."""
         return not any(finding.severity == "error" for finding in self.findings)
+
+
+def told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each finding once, errors first, fit for a terminal, and no more than anyone reads.
+
+    What is quoted in them comes from whoever made the package.
+    """
+    distinct = dict.fromkeys(_clean(finding) for finding in findings)
+    ordered = sorted(distinct, key=lambda finding: _ORDER[finding.severity])
+    more = len(ordered) - MOST_FINDINGS
+    if more <= 0:
+        return tuple(ordered)
+    last = ordered[MOST_FINDINGS]
+    return (*ordered[:MOST_FINDINGS], last._replace(message=f"and {more} findings more", where=""))
+
+
+def printable(text: str) -> str:
+    """``text`` without what a terminal would act upon, and not too long."""
+    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return "".join(c if c.isprintable() else "?" for c in shown)
+
+
+def _clean(finding: Finding) -> Finding:
+    return finding._replace(
+        code=_CODES.get(finding.code, finding.code),
+        message=printable(finding.message),
+        where=printable(finding.where),
+        hint=printable(finding.hint),
+    )

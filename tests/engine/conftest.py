@@ -1,0 +1,113 @@
+"""An engine over memory: executors, results and a clock that honour the protocols."""
+
+import threading
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.graph import Graph, Ref, Task
+from mpbuild.engine.scheduler import Engine
+
+
+class MemoryResults:
+    """Results by key, as long as this object lives."""
+
+    def __init__(self):
+        self.kept = {}
+        self._lock = threading.Lock()
+
+    def find(self, key):
+        with self._lock:
+            return self.kept.get(key)
+
+    def remember(self, action, result):
+        with self._lock:
+            self.kept[action.key] = result
+
+
+class PureExecutor:
+    """Outputs are digests of the action's key and their names; ``faults`` maps a rule to an error.
+
+    ``before`` is called with each action, from the engine's own thread.
+    """
+
+    def __init__(self, *, sandboxed=True, faults=None, before=None):
+        self.sandboxed = sandboxed
+        self.ran = Counter()
+        self._faults = faults or {}
+        self._before = before
+        self._lock = threading.Lock()
+
+    def run(self, action, timeout_ms):
+        with self._lock:
+            self.ran[action.key] += 1
+        if self._before:
+            self._before(action)
+        if action.rule in self._faults:
+            raise self._faults[action.rule]
+        outputs = {}
+        for name in action.outputs:
+            data = f"{action.key} {name}".encode()
+            diff_id = Digest.of(b"plain " + data) if name == "layer" else None
+            outputs[name] = Output(Digest.of(data), len(data), diff_id)
+        return Result(outputs, self.sandboxed)
+
+
+class Ticks:
+    """A clock that goes on by one with every look."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._now = 0
+
+    def now(self):
+        with self._lock:
+            self._now += 1
+            return float(self._now)
+
+
+class Watch:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.started_names = []
+        self.finished_names = {}
+
+    def started(self, name):
+        self.started_names.append(name)
+
+    def finished(self, name, *, cached):
+        self.finished_names[name] = cached
+
+
+def task(name, needs=(), *, executor="derive", outputs=("out",), salt="", root=()):
+    """A task whose inputs are the outputs of ``needs``; its rule is its name unless salted."""
+    return Task(
+        name=name,
+        action=Action(rule=salt or name, version=1, executor=executor, outputs=outputs),
+        inputs={f"from-{need}": Ref(need, "out") for need in needs},
+        root=tuple(Ref(need, "layer") for need in root),
+    )
+
+
+def engine(executor, results=None, *, jobs=2, watch=None, **others):
+    """An engine that runs everything by ``executor``, but what ``others`` name."""
+    executors = {"derive": executor, "sandbox": executor, **others}
+    results = MemoryResults() if results is None else results
+    return Engine(executors, results, Ticks(), watch or Watch(), jobs)
+
+
+@pytest.fixture
+def lab():
+    """What an experiment with the engine needs."""
+    return SimpleNamespace(
+        Graph=Graph,
+        PureExecutor=PureExecutor,
+        Results=MemoryResults,
+        Watch=Watch,
+        engine=engine,
+        task=task,
+    )
