@@ -1,11 +1,25 @@
 """What tests of every room share."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--renew-golden",
+        action="store_true",
+        help="write golden files anew instead of comparing; then look at what git diff says",
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--renew-golden") and os.environ.get("CI"):
+        raise pytest.UsageError("--renew-golden: in CI golden files are compared, never renewed")
 
 
 @pytest.fixture(scope="session")

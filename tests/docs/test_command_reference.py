@@ -55,13 +55,13 @@ def test_every_command_has_a_section_and_every_section_a_command(reference):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_documented_with_it(reference, name):
     command = cli.get_command(click.Context(cli), name)
-    shown = set(re.findall(r"--?[A-Za-z]+", section(reference, name)))
+    shown = set(re.findall(r"--?[A-Za-z][A-Za-z-]*", section(reference, name)))
     assert options(command) - shown == set()
 
 
 def test_every_global_option_is_documented(reference):
     own = {option for p in cli.params for option in p.opts if len(option) == 2 or not p.is_flag}
-    shown = set(re.findall(r"--?[A-Za-z]+", reference.partition("\n## ")[0]))
+    shown = set(re.findall(r"--?[A-Za-z][A-Za-z-]*", reference.partition("\n## ")[0]))
     assert own - shown == set()
 
 

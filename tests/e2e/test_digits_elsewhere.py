@@ -1,4 +1,4 @@
-"""The same package wherever it is built: interpreter, folder, locale, umask, user, jobs, network."""
+"""The same package wherever it is built: interpreter, folder, locale, umask, user, network."""
 
 import contextlib
 import os

@@ -131,9 +131,9 @@ def _bundles(digests: Iterable[Digest], subject: Digest, read: Reader) -> Iterat
 
 def _bundle(manifest: referrer.Referrer, subject: Digest, read: Reader) -> bytes:
     if manifest.artifact_type != bundle.MEDIA_TYPE:
-        raise InputError(f"it is a {manifest.artifact_type!r:.80}", code="bundle-malformed")
+        raise InputError(f"it is a {manifest.artifact_type!r:.80}", code="referrer-foreign")
     if manifest.subject.digest != subject:
-        raise InputError(f"it is about {manifest.subject.digest}", code="subject-mismatch")
+        raise InputError(f"it is about {manifest.subject.digest}", code="referrer-foreign")
     data = read(manifest.bundle.digest)
     if len(data) != manifest.bundle.size:
         raise InputError(

@@ -1,18 +1,18 @@
-"""Comparing a package with a checkout: spec, sources and locks."""
+"""Comparing a package with a checkout: spec, sources, weights and locks."""
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mpbuild.app.leaves import Contents
 from mpbuild.app.locks import environments
-from mpbuild.app.plan import declared_patterns
-from mpbuild.app.targets import find_root, labels
+from mpbuild.app.targets import MODEL_FILE, find_root, labels
 from mpbuild.app.workspace import OpenWorkspace, Target
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive import recipe
+from mpbuild.base.label import Label
+from mpbuild.derive import places, recipe
 from mpbuild.effects import sources
 
 
@@ -23,30 +23,40 @@ class Checkout:
         self._folder = folder
         self._workspace = OpenWorkspace(find_root(folder))
 
-    def compare(self, contents: Contents) -> list[Finding]:
-        """What differs: lock-mismatch for locks, content-mismatch for spec and sources."""
+    def compare(self, contents: Sequence[Contents]) -> list[Finding]:
+        """What differs: lock-mismatch for locks, content-mismatch for all else."""
         try:
-            target = self._target(contents.model.package.name)
+            target = self._target(contents[0].model.package.name)
+            found = [
+                *_spec(target, contents[0]),
+                *_files(target, contents[0]),
+                *_locks(target, contents),
+            ]
         except InputError as error:
-            return list(error.findings)
-        found = [*_spec(target, contents), *_sources(target, contents), *_locks(target, contents)]
+            return [finding._replace(code="content-mismatch") for finding in error.findings]
         return sorted(found, key=lambda finding: finding.where)
 
     def _target(self, name: str) -> Target:
         """The target with the package's name: in the folder itself, or in the workspace."""
         root = self._workspace.root
-        here = (self._folder / "model.toml").is_file()
+        here = (self._folder / MODEL_FILE).is_file()
         names = [str(self._folder.resolve())] if here else []
-        targets = [self._workspace.target(label) for label in labels(root, names, root)]
-        matching = [target for target in targets if target.model.package.name == name]
+        matching = [label for label in labels(root, names, root) if self._name(label) == name]
         if len(matching) != 1:
             raise InputError(
                 f"the checkout has {len(matching)} targets whose package is {name!r}",
                 where=str(self._folder),
                 hint="name the target's own folder with --source",
-                code="content-mismatch",
             )
-        return matching[0]
+        return self._workspace.target(matching[0])
+
+    def _name(self, label: Label) -> str:
+        """The package's name, whatever else is wrong with a spec: most are not asked for."""
+        try:
+            package = self._workspace.target(label).document.get("package")
+        except InputError:
+            return ""
+        return str(package.get("name")) if isinstance(package, dict) else ""
 
 
 def _spec(target: Target, contents: Contents) -> Iterator[Finding]:
@@ -54,35 +64,69 @@ def _spec(target: Target, contents: Contents) -> Iterator[Finding]:
         yield Finding("content-mismatch", "the package was built from another spec", target.file)
 
 
-def _sources(target: Target, contents: Contents) -> Iterator[Finding]:
-    root, folder = target.workspace.root, target.label.path
+def _files(target: Target, contents: Contents) -> Iterator[Finding]:
+    """Code and weights: by the paths in an image that the checkout's spec gives them."""
+    root = target.workspace.root
+    folders = (f"{places.SOURCES}/", f"{places.WEIGHTS}/")
+    steps = {f"{places.WEIGHTS}/{w.name}" for w in target.model.core.weights if w.step}
     packed = {
-        leaf.name: digest for leaf, digest in contents.leaves.items() if leaf.kind == "source"
+        path: found
+        for path, found in contents.files.items()
+        if path.startswith(folders) and path not in steps
     }
-    expected: dict[str, str] = {}
-    for pattern in declared_patterns(target.model):
-        if pattern not in target.model.core.sources:
-            continue
+    expected = {**_sources(target), **_weights(target)}
+    for place, path in expected.items():
+        if place not in packed:
+            yield Finding("content-mismatch", "the checkout's file is not in the package", path)
+        elif packed[place].digest != sources.digest(root, path):
+            yield Finding("content-mismatch", "the checkout's file has other bytes there", path)
+        elif place.startswith(folders[0]) and (
+            packed[place].executable != sources.look(root, path).executable
+        ):
+            yield Finding("content-mismatch", "only one of the two is executable", path)
+    for place in sorted(packed.keys() - expected.keys()):
+        yield Finding("content-mismatch", "the checkout has nothing for this file", f"/{place}")
+
+
+def _sources(target: Target) -> dict[str, str]:
+    """Files of the checkout by their paths in an image."""
+    root, folder = target.workspace.root, target.label.path
+    found = {}
+    for pattern in target.model.core.sources:
         for path in sources.match(root, folder, pattern):
-            relative = posixpath.relpath(path, folder or ".")
-            destination = recipe.source_destination(recipe.SourceFile(relative, pattern))
-            expected[destination.removeprefix("opt/model/src/")] = path
-    weights = {str(weight.path) for weight in target.model.core.weights if weight.path}
-    for name, path in expected.items():
-        if packed.get(name) != sources.digest(root, path):
-            state = "is not in the package" if name not in packed else "has other bytes there"
-            yield Finding("content-mismatch", f"the checkout's file {state}", path)
-    for name in sorted(packed.keys() - expected.keys() - weights):
-        yield Finding("content-mismatch", "the package has a source the checkout lacks", name)
+            source = recipe.SourceFile(posixpath.relpath(path, folder or "."), pattern)
+            found[recipe.source_destination(source)] = path
+    return found
 
 
-def _locks(target: Target, contents: Contents) -> Iterator[Finding]:
-    packed = {leaf.name: digest for leaf, digest in contents.leaves.items() if leaf.kind == "lock"}
+def _weights(target: Target) -> dict[str, str]:
+    root, folder = target.workspace.root, target.label.path
+    return {
+        f"{places.WEIGHTS}/{weight.name}": path
+        for weight in target.model.core.weights
+        if weight.path
+        for path in sources.match(root, folder, weight.path)
+    }
+
+
+def _locks(target: Target, contents: Sequence[Contents]) -> Iterator[Finding]:
+    """The locks that any of the images carries, by name."""
+    folder = f"{places.LOCKS}/"
+    packed = {
+        path.removeprefix(folder): found.digest
+        for content in contents
+        for path, found in content.files.items()
+        if path.startswith(folder)
+    }
     for environment in environments(target):
         for path in (environment.python_file, environment.debian_file):
-            if path.name not in packed:
-                continue
-            if not path.is_file() or Digest.of(path.read_bytes()) != packed[path.name]:
-                yield Finding(
-                    "lock-mismatch", "the package has another lock than the checkout", path.name
-                )
+            if path.name in packed and _digest(path) != packed[path.name]:
+                message = "the package has another lock than the checkout"
+                yield Finding("lock-mismatch", message, path.name)
+
+
+def _digest(path: Path) -> Digest | None:
+    try:
+        return Digest.of(path.read_bytes())
+    except OSError:
+        return None

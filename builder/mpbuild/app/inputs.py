@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterator
 
+import msgspec
+
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, WorldError
+from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.apt import mirrors
 from mpbuild.effects.download import Depot, Request, download
@@ -40,12 +42,13 @@ class Inputs:
     def _fetch(self, lock: Locks, missing: set[Digest]) -> str:
         """Get what can be got; why the rest could not."""
         depot = Depot(self._store.path / "partial", self._store.has, self._store.adopt)
-        try:
-            wanted = [request for request in _requests(lock) if request.digest in missing]
-            download(wanted, into=depot, web=Web(os.environ))
-        except WorldError as error:
-            return error.findings[0].message
-        return ""
+        reasons = []
+        for requests in (_wheels, _debs):
+            try:
+                download(tuple(requests(lock, missing)), into=depot, web=Web(os.environ))
+            except (InputError, WorldError) as error:
+                reasons.append(error.findings[0].message)
+        return "; ".join(reasons)
 
 
 def _named(lock: Locks) -> Iterator[tuple[str, Digest]]:
@@ -55,7 +58,16 @@ def _named(lock: Locks) -> Iterator[tuple[str, Digest]]:
         yield deb.path.rsplit("/", 1)[-1], deb.sha256
 
 
-def _requests(lock: Locks) -> Iterator[Request]:
-    index = find_index(os.environ)
-    yield from python.requests(lock.python, index=index, uv=Uv.find(os.environ))
-    yield from debian.requests(lock.debian, mirrors((), os.environ))
+def _wheels(lock: Locks, missing: set[Digest]) -> Iterator[Request]:
+    packages = tuple(p for p in lock.python.packages if p.wheel.sha256 in missing)
+    if packages:
+        part = msgspec.structs.replace(lock.python, packages=packages)
+        index = find_index(os.environ)
+        yield from python.requests(part, index=index, uv=Uv.find(os.environ))
+
+
+def _debs(lock: Locks, missing: set[Digest]) -> Iterator[Request]:
+    packages = tuple(p for p in lock.debian.packages if p.sha256 in missing)
+    if packages:
+        part = msgspec.structs.replace(lock.debian, packages=packages)
+        yield from debian.requests(part, mirrors((), os.environ))

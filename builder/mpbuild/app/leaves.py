@@ -4,7 +4,7 @@ Where a leaf lies says what it is. Layers of wheels and Debian packages are not 
 they hold none, and are compared as wholes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -16,9 +16,11 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import places, recipe
 from mpbuild.derive.plan import Leaf
 from mpbuild.effects.store import Store
-from mpbuild.formats import deblock, gzip, oci, pylock, tar, untar
-from mpbuild.spec.model import Model
+from mpbuild.formats import deblock, gzip, pylock, tar, untar
+from mpbuild.formats.unsafe import UnsafeError
+from mpbuild.spec.model import Model, Weight
 from mpbuild.spec.read import model_from_document
+from mpbuild.verify.provenance import Part
 
 _PLACES = {
     "runtime": places.RUNTIME,
@@ -26,8 +28,18 @@ _PLACES = {
     "weights": places.WEIGHTS,
     "lock": places.LOCKS,
 }
-_LARGEST_LOCK = 64 << 20
-_MODEL_FOLDERS = (places.MODEL, places.RUNTIME)
+_ENTRY_POINT = Leaf("runtime", "mpbuild_runtime/mpbuild-run")
+_MODEL_FOLDERS = tuple(f"{folder}/" for folder in (places.MODEL, places.RUNTIME))
+
+# What nobody vouches for yet is read with bounds: documents, entries of an image's layers, and
+# how far these inflate beyond their own size.
+_LARGEST_DOCUMENT = 4 << 20
+_LONGEST_LINE = 4096
+_MOST_ENTRIES = 1 << 17
+_MOST_INFLATED = 1 << 30
+_SMALL = 1 << 20
+
+_Member = tuple[tar.Entry, Iterator[memoryview]]
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -38,93 +50,112 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What an image says that it is made of; ``extra`` are files at no known place."""
+    """What an image says that it is made of; ``files`` are its leaves by their paths.
+
+    ``findings`` tell of what is at no place of a leaf.
+    """
 
     image: Image
     accelerator: Accelerator
     document: dict[str, object]
     model: Model
     locks: dict[str, recipe.Locks]
-    sources: tuple[recipe.SourceFile, ...]
-    runtime: tuple[str, ...]
-    leaves: dict[Leaf, Digest]
-    extra: tuple[str, ...]
+    files: dict[str, Found]
+    findings: tuple[Finding, ...]
 
-    def everything(self) -> Iterator[tuple[str, str, Digest]]:
-        """Every leaf, and every input that the image's locks name: kind, name, digest."""
-        for leaf, digest in self.leaves.items():
-            yield leaf.kind, leaf.name, digest
+    @property
+    def sources(self) -> tuple[recipe.SourceFile, ...]:
+        """The code, by its paths below the sources' place."""
+        return tuple(
+            recipe.SourceFile(path.removeprefix(f"{places.SOURCES}/"), "", found.executable)
+            for path, found in self.files.items()
+            if path.startswith(f"{places.SOURCES}/")
+        )
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        """The files of mpbuild_runtime, as the recipe names them."""
+        return tuple(
+            path.removeprefix(f"{places.RUNTIME}/")
+            for path in self.files
+            if path.startswith(f"{places.RUNTIME}/") and path != places.ENTRY_POINT
+        )
+
+    @property
+    def leaves(self) -> Iterator[Part]:
+        """Every leaf."""
+        weights = {weight.name: weight for weight in self.model.core.weights}
+        for path, found in self.files.items():
+            leaf = _leaf(path, weights)
+            if leaf:
+                yield Part(leaf.kind, leaf.name, found.digest)
+
+    @property
+    def everything(self) -> Iterator[Part]:
+        """Every leaf, and every input that the image's locks name."""
+        yield from self.leaves
         for lock in self.locks.values():
             for package in lock.python.packages:
-                yield "wheel", package.wheel.filename, package.wheel.sha256
+                yield Part("wheel", package.wheel.filename, package.wheel.sha256)
             for deb in lock.debian.packages:
-                yield "debian", deb.path.rsplit("/", 1)[-1], deb.sha256
+                yield Part("debian", deb.path.rsplit("/", 1)[-1], deb.sha256)
 
 
 def read_contents(image: Image, place: Place, store: Store) -> Contents:
     """Read every layer that may hold leaves; raise InputError where the image is none of ours."""
-    files: dict[str, Found] = {}
-    pairs = zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True)
-    for layer, diff_id in pairs:
-        files.update(_files(layer, diff_id, place, store))
-    if places.SPEC not in files:
-        raise InputError(
-            f"the image has no /{places.SPEC}",
-            where=str(image.descriptor.digest),
-            code="derivation-mismatch",
-        )
-    return _contents(image, files, store)
-
-
-def _contents(image: Image, files: dict[str, Found], store: Store) -> Contents:
-    document = canonical.decode(_small(files[places.SPEC], store))
-    model = model_from_document(document, where=f"/{places.SPEC}", workspace=None)
     if image.accelerator not in list(Accelerator):
-        raise InputError(f"no accelerator {image.accelerator!r}", code="derivation-mismatch")
+        raise _mismatch(image, f"its accelerator is {image.accelerator!r:.80}")
     accelerator = Accelerator(image.accelerator)
-    sources = [
-        recipe.SourceFile(path.removeprefix(f"{places.SOURCES}/"), "", found.executable)
-        for path, found in files.items()
-        if path.startswith(f"{places.SOURCES}/")
-    ]
-    runtime = [
-        path.removeprefix(f"{places.RUNTIME}/")
-        for path in files
-        if path.startswith(f"{places.RUNTIME}/") and path != places.ENTRY_POINT
-    ]
-    leaves, extra = _named(files, model)
+    files = _all_files(image, place, store)
+    if places.SPEC not in files:
+        raise _mismatch(image, f"it has no /{places.SPEC}")
+    document = canonical.decode(_document(files[places.SPEC], store))
+    model = model_from_document(document, where=f"/{places.SPEC}", workspace=None)
+    if accelerator not in model.accelerators:
+        raise _mismatch(image, f"its spec has no accelerator {accelerator}")
+    weights = {weight.name: weight for weight in model.core.weights}
+    known = {path: found for path, found in files.items() if _leaf(path, weights)}
     return Contents(
         image=image,
         accelerator=accelerator,
         document=document,
         model=model,
         locks=_locks(files, model, accelerator, store),
-        sources=tuple(sources),
-        runtime=tuple(runtime),
-        leaves=leaves,
-        extra=tuple(extra),
+        files=known,
+        findings=tuple(
+            Finding("content-extra", "nothing accounts for this file", f"/{path}")
+            for path in files
+            if path not in known
+        ),
     )
 
 
-def _named(files: dict[str, Found], model: Model) -> tuple[dict[Leaf, Digest], list[str]]:
-    """Leaves by the names that the recipe has for them, and files that it has none for."""
-    leaves: dict[Leaf, Digest] = {}
-    extra: list[str] = []
-    weights = {weight.name: weight for weight in model.core.weights}
-    for path, found in files.items():
-        kind = next((k for k, place in _PLACES.items() if path.startswith(f"{place}/")), "")
-        name = path.removeprefix(f"{_PLACES[kind]}/") if kind else path
-        if path == places.SPEC:
-            leaves[Leaf("spec", "spec.json")] = found.digest
-        elif path == places.ENTRY_POINT:
-            leaves[Leaf("runtime", "mpbuild_runtime/mpbuild-run")] = found.digest
-        elif kind == "weights" and name in weights:
-            leaves[recipe.weight_leaf(weights[name])] = found.digest
-        elif kind and kind != "weights":
-            leaves[Leaf(kind, name)] = found.digest
-        else:
-            extra.append(path)
-    return leaves, extra
+def disagreements(contents: Sequence[Contents]) -> Iterator[Finding]:
+    """Where images of one package hold different leaves: all but locks are the same in each."""
+    for other in contents[1:]:
+        first, second = contents[0].files, other.files
+        for path in sorted(first.keys() | second.keys()):
+            lock = path.startswith(f"{places.LOCKS}/")
+            if lock and not (path in first and path in second):
+                continue
+            if first.get(path) != second.get(path):
+                message = f"{contents[0].accelerator} and {other.accelerator} differ in it"
+                yield Finding("derivation-mismatch", message, f"/{path}")
+
+
+def _leaf(path: str, weights: dict[str, Weight]) -> Leaf | None:
+    """The leaf at a path of an image, by the name that the recipe has for it."""
+    if path == places.SPEC:
+        return Leaf("spec", "spec.json")
+    if path == places.ENTRY_POINT:
+        return _ENTRY_POINT
+    for kind, folder in _PLACES.items():
+        if path.startswith(f"{folder}/"):
+            name = path.removeprefix(f"{folder}/")
+            if kind != "weights":
+                return Leaf(kind, name)
+            return recipe.weight_leaf(weights[name]) if name in weights else None
+    return None
 
 
 def _locks(
@@ -133,10 +164,16 @@ def _locks(
     locks = {}
     for environment in recipe.lock_environments(model, accelerator):
         python_file, debian_file = f"pylock.{environment}.toml", f"debian.{environment}.toml"
-        locks[environment] = recipe.Locks(
-            pylock.read(_lock(files, python_file, store), file=python_file),
-            deblock.read(_lock(files, debian_file, store), file=debian_file),
+        python_text = _lock(files, python_file, store)
+        debian_text = _lock(files, debian_file, store)
+        found = recipe.Locks(
+            pylock.read(python_text, file=python_file), deblock.read(debian_text, file=debian_file)
         )
+        if (pylock.write(found.python), deblock.write(found.debian)) != (python_text, debian_text):
+            raise _malformed(environment, "its text is not the one that mpbuild writes")
+        if {found.python.environment, found.debian.environment} != {environment}:
+            raise _malformed(environment, "it is that of another environment")
+        locks[environment] = found
     return locks
 
 
@@ -144,37 +181,93 @@ def _lock(files: dict[str, Found], name: str, store: Store) -> str:
     found = files.get(f"{places.LOCKS}/{name}")
     if found is None:
         raise InputError(f"the image has no lock {name}", code="content-missing")
+    data = _document(found, store)
+    # Long lines can hold what takes a reader of TOML for ever.
+    if max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
+        raise _malformed(name, f"a line is longer than {_LONGEST_LINE} bytes")
     try:
-        return _small(found, store).decode()
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8", code="lock-malformed") from error
+        raise _malformed(name, "it is not UTF-8") from error
 
 
-def _small(found: Found, store: Store) -> bytes:
-    if store.blob(found.digest).stat().st_size > _LARGEST_LOCK:
+def _document(found: Found, store: Store) -> bytes:
+    if store.blob(found.digest).stat().st_size > _LARGEST_DOCUMENT:
         raise InputError(f"{found.digest} is too large for a document", code="content-mismatch")
     return store.read(found.digest)
 
 
-def _files(
-    layer: oci.Descriptor, diff_id: Digest, place: Place, store: Store
-) -> Iterator[tuple[str, Found]]:
+def _all_files(image: Image, place: Place, store: Store) -> dict[str, Found]:
+    files: dict[str, Found] = {}
+    layers = image.manifest.layers
+    bounds = _Bounds(sum(layer.size for layer in layers) + _MOST_INFLATED)
+    for layer, diff_id in zip(layers, image.config.rootfs.diff_ids, strict=True):
+        plain = bounds.bytes(compared(gzip.decompress(place.layer(layer)), diff_id))
+        for entry, content in _leaf_entries(bounds.entries(untar.read(plain))):
+            if entry.path in files:
+                raise _extra(entry, "it stands there twice")
+            digest = _keep(entry, content, store)
+            files[entry.path] = Found(digest, bool(entry.mode & 0o100))
+    return files
+
+
+def _leaf_entries(entries: Iterable[_Member]) -> Iterator[_Member]:
     """The files of a layer if it holds leaves: then its first file lies in a model's folder."""
-    entries: list[tar.Entry] = []
-    for entry, content in untar.read(compared(gzip.decompress(place.layer(layer)), diff_id)):
+    first = True
+    for entry, content in entries:
         if entry.kind == "directory":
             continue
-        if not entry.path.startswith(tuple(f"{folder}/" for folder in _MODEL_FOLDERS)):
+        if first and not entry.path.startswith(_MODEL_FOLDERS):
             return
-        entries.append(entry)
-        if entry.kind != "file":
-            raise InputError(
-                f"/{entry.path} is a {entry.kind}, and leaves are files", code="content-extra"
-            )
-        yield entry.path, Found(store.put(content).digest, bool(entry.mode & 0o100))
+        first = False
+        if entry.kind != "file" or not entry.path.startswith(_MODEL_FOLDERS):
+            raise _extra(entry, f"a {entry.kind} here is no leaf")
+        yield entry, content
 
 
-def extra_findings(contents: Contents) -> Iterator[Finding]:
-    """Files that nothing in spec or locks accounts for."""
-    for path in contents.extra:
-        yield Finding("content-extra", "nothing accounts for this file", f"/{path}")
+class _Bounds:
+    """Counts what the layers of an image hold, so that reading them ends."""
+
+    def __init__(self, most: int) -> None:
+        self._bytes = most
+        self._entries = _MOST_ENTRIES
+
+    def bytes(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """``chunks``, unless they are too many bytes."""
+        for chunk in chunks:
+            self._bytes -= len(chunk)
+            if self._bytes < 0:
+                raise UnsafeError("the layers inflate far beyond their size")
+            yield chunk
+
+    def entries(self, members: Iterator[_Member]) -> Iterator[_Member]:
+        """``members``, unless they are too many."""
+        for member in members:
+            self._entries -= 1
+            if self._entries < 0:
+                raise UnsafeError(f"the image holds more than {_MOST_ENTRIES} leaves and folders")
+            yield member
+
+
+def _extra(entry: tar.Entry, message: str) -> InputError:
+    return InputError(message, where=f"/{entry.path}", code="content-extra")
+
+
+def _keep(entry: tar.Entry, content: Iterator[memoryview], store: Store) -> Digest:
+    """Most leaves are small, and in the store already."""
+    if entry.size <= _SMALL:
+        return store.put_bytes(b"".join(content))
+    return store.put(content).digest
+
+
+def _mismatch(image: Image, message: str) -> InputError:
+    return InputError(
+        message,
+        where=f"image {image.descriptor.digest}",
+        hint="it was not made by this mpbuild, or somebody changed it",
+        code="derivation-mismatch",
+    )
+
+
+def _malformed(where: str, message: str) -> InputError:
+    return InputError(message, where=where, code="lock-malformed")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from mpbuild.app.workspace import Target
+from mpbuild.app.workspace import Target, read_text
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
@@ -21,6 +21,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     base: Base
     python: python.Inputs
     debian: debian.Inputs
+    root: Path
     folder: Path
 
     @property
@@ -32,6 +33,10 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     def debian_file(self) -> Path:
         """The Debian lock."""
         return self.folder / f"debian.{self.name}.toml"
+
+    def where(self, file: Path) -> str:
+        """A lock as messages name it: by its path in the workspace."""
+        return file.relative_to(self.root).as_posix()
 
 
 class LockSet(msgspec.Struct, frozen=True):
@@ -48,20 +53,14 @@ def environments(target: Target) -> list[Environment]:
 
 def check(target: Target) -> list[Finding]:
     """How the locks have drifted, offline: nothing found means they answer to the spec."""
-    root = target.workspace.root
     findings: list[Finding] = []
     for environment in environments(target):
-        python_file, debian_file = environment.python_file, environment.debian_file
-        findings += drift.check_python(
-            _text(python_file),
-            environment.python,
-            file=python_file.relative_to(root).as_posix(),
-        )
-        findings += drift.check_debian(
-            _text(debian_file),
-            environment.debian,
-            file=debian_file.relative_to(root).as_posix(),
-        )
+        where = environment.where(environment.python_file)
+        text = _text(environment.python_file, where)
+        findings += drift.check_python(text, environment.python, file=where)
+        where = environment.where(environment.debian_file)
+        text = _text(environment.debian_file, where)
+        findings += drift.check_debian(text, environment.debian, file=where)
     return findings
 
 
@@ -84,14 +83,16 @@ def read_locks(target: Target) -> LockSet:
 
 def read_python(environment: Environment) -> pylock.PythonLock | None:
     """The environment's Python lock, None where there is none yet."""
-    text = _text(environment.python_file)
-    return None if text is None else pylock.read(text, file=environment.python_file.name)
+    where = environment.where(environment.python_file)
+    text = _text(environment.python_file, where)
+    return None if text is None else pylock.read(text, file=where)
 
 
 def read_debian(environment: Environment) -> deblock.DebianLock | None:
     """The environment's Debian lock, None where there is none yet."""
-    text = _text(environment.debian_file)
-    return None if text is None else deblock.read(text, file=environment.debian_file.name)
+    where = environment.where(environment.debian_file)
+    text = _text(environment.debian_file, where)
+    return None if text is None else deblock.read(text, file=where)
 
 
 def _environments(target: Target) -> Iterator[Environment]:
@@ -120,16 +121,15 @@ def _environment(
         base=base,
         python=python.inputs(requirements, python=version, suite=base.suite),
         debian=debian.inputs(base.suite, base.packages, system),
+        root=target.workspace.root,
         folder=target.workspace.lock_folder(target.label),
     )
 
 
-def _text(path: Path) -> str | None:
+def _text(path: Path, where: str) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"can't be read: {error}", where=path.name, code="lock-malformed"
-        ) from error
+        return read_text(path, where, code="lock-malformed")
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise

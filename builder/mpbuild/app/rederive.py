@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from mpbuild.app.derivation import Derivation, layer_task
 from mpbuild.app.inputs import Inputs
-from mpbuild.app.leaves import Contents, extra_findings
+from mpbuild.app.leaves import Contents
 from mpbuild.app.reference import Package
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import image as derive_image
 from mpbuild.derive import recipe
@@ -26,21 +29,24 @@ def rederive(
     can't be had is content-missing.
     """
     findings: list[Finding] = []
-    images: list[derive_image.Image] = []
+    images: dict[Accelerator, derive_image.Image] = {}
     for content in contents:
-        findings += extra_findings(content)
         lacking = inputs.bring(content.locks[content.accelerator])
         findings += lacking
         if not lacking:
             try:
-                images.append(_image(content, store))
-                findings += _differences(content, images[-1])
+                made = images[content.accelerator] = _image(content, store)
+                findings += _differences(content, made)
             except InputError as error:
-                findings += error.findings
+                findings += error.within(f"image {content.accelerator}").findings
     if len(images) == len(package.index.manifests) and images:
-        made = derive_image.package(contents[0].model, images)
-        if made.index_bytes != package.index_bytes:
-            findings.append(_mismatch("the index", package.digest, made.descriptor.digest))
+        made_index = derive_image.package(contents[0].model, list(images.values()))
+        if made_index.index_bytes != package.index_bytes:
+            digest = made_index.descriptor.digest
+            findings.append(_mismatch("the index", package.digest, digest))
+    elif not findings:
+        message = f"of its {len(package.index.manifests)} images {len(images)} were derived again"
+        findings.append(Finding("derivation-mismatch", message, "the index"))
     return findings
 
 
@@ -50,25 +56,36 @@ def _image(content: Contents, store: Store) -> derive_image.Image:
         content.model, content.accelerator, content.locks, content.sources, content.runtime
     )
     derivation = Derivation(store)
-    missing = [
-        f"{leaf.kind} {leaf.name}"
-        for plan in plans
-        for leaf in plan.inputs.values()
-        if isinstance(leaf, Leaf) and leaf not in content.leaves
-    ]
-    if missing:
-        raise InputError(f"the image lacks {missing[0]}", code="content-missing")
+    bound = [_bound(plan, content) for plan in plans]
 
     def establish(plan: LayerPlan) -> tuple[LayerPlan, Layer]:
-        action = layer_task(plan.title, plan, dict(content.leaves)).action
+        action = layer_task(plan.title, plan, {}).action
         output = derivation.run(action).outputs["layer"]
         assert output.diff_id, "a layer has one"
         return plan, Layer(output.digest, output.size, output.diff_id)
 
     with ThreadPoolExecutor(processors()) as pool:
         return derive_image.image(
-            content.model, content.accelerator, list(pool.map(establish, plans))
+            content.model, content.accelerator, list(pool.map(establish, bound))
         )
+
+
+def _bound(plan: LayerPlan, content: Contents) -> LayerPlan:
+    """The plan with each leaf replaced by what the image has at its path."""
+    missing = [
+        path
+        for path, source in plan.inputs.items()
+        if isinstance(source, Leaf) and path not in content.files
+    ]
+    if missing:
+        raise InputError(
+            "the image lacks this file", where=f"/{missing[0]}", code="content-missing"
+        )
+    inputs = {
+        path: content.files[path].digest if isinstance(source, Leaf) else source
+        for path, source in plan.inputs.items()
+    }
+    return msgspec.structs.replace(plan, inputs=inputs)
 
 
 def _differences(content: Contents, made: derive_image.Image) -> Iterator[Finding]:

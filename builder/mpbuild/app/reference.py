@@ -1,5 +1,6 @@
 """REF: a package or an image, wherever it lies, read and checked the same way."""
 
+import contextlib
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,15 +10,20 @@ import msgspec
 
 from mpbuild.app import attachments
 from mpbuild.app.derivation import Derivation
+from mpbuild.app.foreign import LARGEST_DOCUMENT, ForeignLayout, faults
+from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.image import ACCELERATOR
-from mpbuild.effects.layout import Layout
 from mpbuild.effects.store import Store
 from mpbuild.effects.trees import Unpacker
-from mpbuild.formats import gzip, oci, tar, untar
+from mpbuild.formats import bundle, gzip, oci, statement, tar, untar
 from mpbuild.formats.unsafe import UnsafeError
+
+MOST_CHILDREN = 64
+MOST_LAYERS = 127
+"""What overlay filesystems stack, and container engines run."""
 
 
 class Place(Protocol):
@@ -67,9 +73,17 @@ class Package:
 
     def images(self) -> Iterator[Image]:
         """The images, cpu first."""
+        if len(self.index.manifests) > MOST_CHILDREN:
+            raise InputError(
+                f"the package has {len(self.index.manifests)} parts", code="content-extra"
+            )
         for descriptor in self.index.manifests:
             manifest = oci.read_manifest(self._sized(descriptor, oci.MANIFEST))
             config = oci.read_config(self._sized(manifest.config, oci.CONFIG))
+            if len(manifest.layers) > MOST_LAYERS:
+                raise InputError(
+                    f"{descriptor.digest} has {len(manifest.layers)} layers", code="content-extra"
+                )
             for layer in manifest.layers:
                 _check_media_type(layer, oci.LAYER_GZIP)
             if len(config.rootfs.diff_ids) != len(manifest.layers):
@@ -124,6 +138,16 @@ class InStore:
 
     def document(self, digest: Digest) -> bytes:
         """From the store."""
+        path = self._store.blob(digest)
+        if not path.is_file():
+            raise InputError(
+                f"the store lacks the blob {digest}",
+                where=str(self._store.path),
+                hint="build the target again",
+                code="content-missing",
+            )
+        if path.stat().st_size > LARGEST_DOCUMENT:
+            raise InputError(f"{digest} is too large for a document", code="content-mismatch")
         return self._store.read(digest)
 
     def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
@@ -140,7 +164,7 @@ class InStore:
 class InLayout:
     """A package in an OCI layout, from whoever: every byte is checked on its way."""
 
-    def __init__(self, layout: Layout, store: Store) -> None:
+    def __init__(self, layout: ForeignLayout, store: Store) -> None:
         self._layout = layout
         self._store = store
 
@@ -149,7 +173,9 @@ class InLayout:
         return self._layout.read(digest)
 
     def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
-        """From the layout."""
+        """From the layout; its size is checked before anything is believed that it bounds."""
+        if self._layout.size(layer.digest) != layer.size:
+            raise InputError(f"{layer.digest} is not {layer.size} bytes", code="content-mismatch")
         return compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
 
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
@@ -223,8 +249,16 @@ class Located(msgspec.Struct, frozen=True):
 
 
 def in_store(store: Store, digest: Digest) -> Located:
-    """A package of the store; blobs there are checked as they are read."""
-    return Located(InStore(store), attachments.InStore(store), digest, list)
+    """A package of the store; blobs there are checked as they are read.
+
+    The digest of an image stands for an index that contains it, which what is attached to the
+    image tells; raise InputError (subject-mismatch) where none does.
+    """
+    place, beside = InStore(store), attachments.InStore(store)
+    if not _is_index(place, digest):
+        known = sorted({*_mentioned(beside, digest)} - {digest})
+        digest = _containing(place, known, digest, str(store.path))
+    return Located(place, beside, digest, list)
 
 
 def in_layout(text: str, store: Store) -> Located:
@@ -235,40 +269,57 @@ def in_layout(text: str, store: Store) -> Located:
     """
     folder, at, digits = text.rpartition("@sha256:")
     folder, wanted = (folder, f"sha256:{digits}") if at else (text, "")
-    layout = Layout(Path(folder))
+    layout = ForeignLayout(Path(folder))
     place, beside = InLayout(layout, store), attachments.InLayout(layout)
-    found = [entry for entry in layout.packages() if entry.media_type == oci.INDEX]
-    if not wanted and len(found) != 1:
+    found = [entry.digest for entry in layout.packages() if entry.media_type == oci.INDEX]
+    digest = _containing(place, found, _named(wanted), folder) if wanted else _only(found, folder)
+    return Located(place, beside, digest, lambda: list(faults(layout)))
+
+
+def _named(text: str) -> Digest:
+    try:
+        return Digest(text)
+    except InputError as error:
+        raise InputError(
+            error.findings[0].message, hint=error.findings[0].hint, code="usage"
+        ) from error
+
+
+def _only(found: Sequence[Digest], folder: str) -> Digest:
+    if not found:
+        raise InputError("the layout holds no package", where=folder, code="content-missing")
+    if len(found) > 1:
         raise InputError(
             f"the layout holds {len(found)} packages, not one",
             where=folder,
             hint=f"name one as {folder}@sha256:…",
+            code="usage",
         )
-    entry = _containing(place, found, Digest(wanted), folder) if wanted else found[0]
-    return Located(place, beside, entry.digest, lambda: list(_unsound(layout, entry)))
+    return found[0]
 
 
-def _containing(
-    place: Place, indexes: Sequence[oci.Descriptor], wanted: Digest, folder: str
-) -> oci.Descriptor:
-    for entry in indexes:
-        if entry.digest == wanted:
-            return entry
-        children = oci.read_index(place.document(entry.digest)).manifests
-        if wanted in [child.digest for child in children]:
-            return entry
-    raise InputError(
-        f"no package of the layout is or contains {wanted}", where=folder, code="subject-mismatch"
-    )
+def _is_index(place: Place, digest: Digest) -> bool:
+    document = canonical.decode(place.document(digest))
+    return isinstance(document, dict) and document.get("mediaType") == oci.INDEX
 
 
-def _unsound(layout: Layout, entry: oci.Descriptor) -> Iterator[Finding]:
-    for digest in layout.damaged():
-        yield Finding(
-            "content-mismatch", f"the blob {digest} has other bytes than its name says", "layout"
-        )
-    if layout.blob(entry.digest).is_file():
-        size = layout.blob(entry.digest).stat().st_size
-        if size != entry.size:
-            message = f"the package is {size} bytes, and index.json says {entry.size}"
-            yield Finding("content-mismatch", message, "index.json")
+def _mentioned(beside: attachments.Attachments, image: Digest) -> Iterator[Digest]:
+    """What is said to have ``image`` as a part: where to look, and nothing to rely on."""
+    for _, data in beside.bundles(image):
+        if not isinstance(data, InputError):
+            with contextlib.suppress(InputError):
+                payload = bundle.read(data).envelope.payload
+                yield from (subject.digest for subject in statement.read(payload).subject)
+
+
+def _containing(place: Place, indexes: Sequence[Digest], wanted: Digest, where: str) -> Digest:
+    """The one of ``indexes`` that is ``wanted``, else the first that contains it."""
+    if wanted in indexes:
+        return wanted
+    for digest in indexes:
+        # One that is broken, or no index at all, doesn't stand in the way of others.
+        with contextlib.suppress(InputError):
+            children = oci.read_index(place.document(digest)).manifests
+            if wanted in [child.digest for child in children]:
+                return digest
+    raise InputError(f"no package is or contains {wanted}", where=where, code="subject-mismatch")

@@ -109,7 +109,18 @@ def _targets(root: Path) -> Iterator[Label]:
             and posixpath.normpath(posixpath.join(relative, name)) not in ignored
         )
         if MODEL_FILE in files:
-            yield Label("//" + ("" if relative == "." else relative))
+            yield _found(relative)
+
+
+def _found(folder: str) -> Label:
+    try:
+        return Label("//" + ("" if folder == "." else folder))
+    except InputError as error:
+        raise InputError(
+            "no label can name this folder",
+            where=f"{folder}/{MODEL_FILE}",
+            hint="rename it, or list it in workspace.ignore of mpbuild.toml",
+        ) from error
 
 
 def _nearest(root: Path, name: str) -> str:
@@ -117,7 +128,9 @@ def _nearest(root: Path, name: str) -> str:
 
     known = [str(label) for label in sorted(_targets(root))]
     near = difflib.get_close_matches(name, known, 1, 0.4)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'no targets'}"
+    if not known:
+        return f"a target is a folder with a {MODEL_FILE}, and there is none"
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def _setting(root: Path, table: str, key: str) -> object:

@@ -1,22 +1,22 @@
 """Verifying: evidence joined with the package, and the whole index derived again from leaves."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from mpbuild.app.attachments import Attachments
 from mpbuild.app.inputs import Inputs
-from mpbuild.app.leaves import Contents, read_contents
+from mpbuild.app.leaves import Contents, disagreements, read_contents
 from mpbuild.app.rederive import rederive
 from mpbuild.app.reference import Package, Place
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.store import Store
-from mpbuild.verify.key_mode import Accepted, accept
+from mpbuild.verify.key_mode import Accepted, accept, examine_all
 from mpbuild.verify.keys import PublicKey
-from mpbuild.verify.provenance import judge_completeness
-from mpbuild.verify.verdict import LeafSeen, Verdict
+from mpbuild.verify.verdict import LeafSeen, Verdict, told
 
 KEY_MODE = (
     "who the holder of the key is: the verdict rests on the key alone",
@@ -34,12 +34,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[PublicKey, ...]
     recompute: bool
     sound: Callable[[], list[Finding]]
-    compare: Callable[[Contents], list[Finding]] | None = None
+    compare: Callable[[Sequence[Contents]], list[Finding]] | None = None
 
 
 def refused(error: InputError) -> Verdict:
     """The verdict on what can't even be found."""
-    return Verdict(digest="", findings=error.findings)
+    return Verdict(digest="", findings=told(error.findings))
 
 
 def verify(question: Question, store: Store, inputs: Inputs) -> Verdict:
@@ -47,51 +47,54 @@ def verify(question: Question, store: Store, inputs: Inputs) -> Verdict:
     findings: list[Finding] = []
     with _collecting(findings):
         findings += question.sound()
-    accepted = accept(question.attachments.bundles(question.digest), question.keys, question.digest)
-    findings += accepted.findings
+    bundles = question.attachments.bundles(question.digest)
+    examined = examine_all(bundles, question.keys, question.digest)
     contents: list[Contents] = []
     with _collecting(findings):
         package = Package(question.place, question.digest)
-        contents = list(_contents(package, store, findings))
-        findings += _joined(accepted, contents)
+        findings += _listed(package)
+        contents += _contents(package, store, findings)
+        findings += disagreements(contents)
         if question.compare and contents:
-            findings += question.compare(contents[0])
+            findings += question.compare(contents)
         if question.recompute:
             findings += rederive(package, contents, store, inputs)
+    needed = {part for content in contents for part in content.everything}
+    accepted = accept(examined, sorted(needed))
     return Verdict(
         digest=question.digest,
-        findings=tuple(_unique(findings)),
+        findings=told([*findings, *accepted.findings]),
         evidence=accepted.evidence,
         leaves=tuple(_leaves(accepted, contents)),
         unchecked=KEY_MODE if question.recompute else (*KEY_MODE, NOT_DERIVED),
     )
 
 
+def _listed(package: Package) -> Iterator[Finding]:
+    """Whether there is anything to check, and each thing once."""
+    accelerators = [image.accelerator for image in package.images()]
+    if not accelerators:
+        yield Finding("content-missing", "the package holds no image", str(package.digest))
+    for accelerator, count in Counter(accelerators).items():
+        if count > 1:
+            message = f"the package has {count} images for {accelerator!r:.80}"
+            yield Finding("derivation-mismatch", message, str(package.digest))
+
+
 def _contents(package: Package, store: Store, findings: list[Finding]) -> Iterator[Contents]:
-    for image in package.images():
+    """What each image holds; of several for one accelerator only the first is looked into."""
+    images = {image.accelerator: image for image in reversed(list(package.images()))}
+    for image in reversed(images.values()):
         with _collecting(findings):
-            yield read_contents(image, package.place, store)
-
-
-def _joined(accepted: Accepted, contents: Sequence[Contents]) -> Iterator[Finding]:
-    """Whether the provenance names every input of the locks, and every leaf."""
-    if accepted.provenance is None:
-        return
-    needed = {
-        (kind, name, digest) for content in contents for kind, name, digest in content.everything()
-    }
-    yield from judge_completeness(accepted.provenance, sorted(needed))
+            content = read_contents(image, package.place, store)
+            findings += content.findings
+            yield content
 
 
 def _leaves(accepted: Accepted, contents: Sequence[Contents]) -> Iterator[LeafSeen]:
-    vouched = set(accepted.provenance.digests) if accepted.provenance else set()
-    seen = {
-        (leaf.kind, leaf.name, digest)
-        for content in contents
-        for leaf, digest in content.leaves.items()
-    }
-    for kind, name, digest in sorted(seen):
-        by = (accepted.signer,) if digest in vouched else ()
+    vouched = accepted.provenance.resolved if accepted.provenance else frozenset()
+    for kind, name, digest in sorted({leaf for content in contents for leaf in content.leaves}):
+        by = (accepted.signer,) if (kind, digest) in vouched else ()
         yield LeafSeen(kind=kind, name=name, digest=digest, vouched_by=by)
 
 
@@ -102,8 +105,3 @@ def _collecting(findings: list[Finding]) -> Iterator[None]:
         yield
     except InputError as error:
         findings += error.findings
-
-
-def _unique(findings: Sequence[Finding]) -> list[Finding]:
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(dict.fromkeys(findings), key=lambda finding: order[finding.severity])

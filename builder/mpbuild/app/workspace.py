@@ -18,7 +18,7 @@ class OpenWorkspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.settings: Workspace = read_workspace(
-            read_text(root / WORKSPACE_FILE), file=WORKSPACE_FILE
+            read_text(root / WORKSPACE_FILE, WORKSPACE_FILE), file=WORKSPACE_FILE
         )
 
     def target(self, label: Label) -> "Target":
@@ -56,11 +56,23 @@ class Target:
         return document(self._text)
 
 
-def read_text(path: Path, name: str = "") -> str:
-    """A text file that people write."""
+def read_text(path: Path, where: str, *, code: str = "") -> str:
+    """A text file of the workspace, which messages call ``where``."""
     try:
-        return path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        text = data.decode()
     except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", where=name or path.name) from error
+        raise InputError(f"can't be read: {error.strerror}", where=where, code=code) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8: {error}", where=name or path.name) from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"not UTF-8: the byte 0x{data[error.start]:02x}", where=f"{where}:{line}", code=code
+        ) from error
+    if text.startswith("\ufeff"):
+        raise InputError(
+            "begins with a byte order mark",
+            where=f"{where}:1",
+            hint="save it as UTF-8 without one",
+            code=code,
+        )
+    return text

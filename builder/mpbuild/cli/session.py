@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,8 +80,10 @@ class Session(NamedTuple):
         if rendered := text():
             encoding = sys.stdout.encoding or "utf-8"
             self.write(f"{rendered}\n".encode(encoding, "backslashreplace"))
-        for finding in findings:
-            self.say(self.finding(finding))
+        for finding, following in zip_longest(findings, findings[1:]):
+            # What is to be done about many things alike is told once, below them.
+            again = following is not None and following.hint == finding.hint
+            self.say(self.finding(finding._replace(hint="") if again else finding))
 
     def write_json(self, data: object) -> None:
         """A result that is JSON: UTF-8, whatever the locale is."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mpbuild.verify.keys import PublicKey
     from mpbuild.verify.verdict import Verdict
 
+OF_THE_PACKAGE = ("content-", "subject-", "bundle-")
+"""What these codes begin is the package's fault and a verdict on it; else the REF is wrong."""
+
 
 @click.command("verify")
 @click.argument("ref", metavar="TARGET|REF")
@@ -47,6 +50,8 @@ def command(
     try:
         located = locate(session, ref, store)
     except InputError as error:
+        if not error.findings[0].code.startswith(OF_THE_PACKAGE):
+            raise
         verdict = refused(error)
     else:
         question = Question(

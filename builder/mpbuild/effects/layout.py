@@ -88,8 +88,9 @@ class Layout:
 
     def damaged(self) -> list[Digest]:
         """Blobs whose bytes are not what their names say."""
+        folder = self.path / "blobs" / "sha256"
         found = []
-        for path in sorted((self.path / "blobs" / "sha256").iterdir()):
+        for path in sorted(folder.iterdir() if folder.is_dir() else ()):
             digest = Digest.from_hex(path.name)
             if Digest.of_chunks(self.chunks(digest)) != digest:
                 found.append(digest)

@@ -112,16 +112,17 @@ def listing(referrer: Referrer, known: bytes | None) -> bytes:
     as they are. Raise InputError (bundle-malformed) where ``known`` is no listing.
     """
     data = encode(referrer)
+    digest = str(Digest.of(data))
     entry = {
         "mediaType": referrer.media_type,
-        "digest": str(Digest.of(data)),
+        "digest": digest,
         "size": len(data),
         "artifactType": referrer.artifact_type,
         "annotations": referrer.annotations,
     }
     others = _manifests(known) if known is not None else []
     entries = {str(one.digest): other for one, other in zip(_listed(others), others, strict=True)}
-    entries[entry["digest"]] = entry
+    entries[digest] = entry
     return canonical.encode(
         {
             "schemaVersion": 2,

@@ -66,7 +66,13 @@ def examine_all(bundles: Iterable[Found], keys: Sequence[PublicKey], index: Dige
             candidates.append(Candidate(evidence, _provenance_of(evidence, index)))
         except InputError as error:
             faults += error.within(where).findings
-    return Examined(tuple(good), tuple(candidates), tuple(faults), tuple(_missing(found, good)))
+    foreign = [fault for fault in faults if fault.code == "referrer-foreign"]
+    return Examined(
+        tuple(good),
+        tuple(candidates),
+        tuple(fault for fault in faults if fault not in foreign),
+        (*_missing(found, good), *(fault._replace(severity="note") for fault in foreign)),
+    )
 
 
 def accept(examined: Examined, needed: Sequence[Part]) -> Accepted:
@@ -121,7 +127,7 @@ def _provenance_of(evidence: Evidence, index: Digest) -> Provenance:
 
 def _missing(found: Sequence[Found], good: Sequence[Evidence]) -> Iterator[Finding]:
     """Told where there is no provenance at all; one of another package is told as that."""
-    if not found:
+    if not any(isinstance(data, bytes) for _, data in found):
         yield Finding(
             "signature-missing",
             "nothing signed is attached to the package",

@@ -1,0 +1,157 @@
+"""A layout from whoever: reading it without trust, and whether it is whole."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mpbuild.base import canonical
+from mpbuild.base.coding import typed
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.effects.layout import Layout
+from mpbuild.formats import oci
+
+LARGEST_DOCUMENT = 32 << 20
+_VERSION = {"imageLayoutVersion": "1.0.0"}
+
+
+class ForeignLayout(Layout):
+    """A layout whose files may be anything: pipes, devices, links, documents without end."""
+
+    def read(self, digest: Digest, size: int | None = None) -> bytes:
+        """A document of the layout, checked; what is too large for one is refused unread."""
+        _regular(self.blob(digest), LARGEST_DOCUMENT)
+        return super().read(digest, size)
+
+    def chunks(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes of a blob, as they are."""
+        _regular(self.blob(digest))
+        yield from super().chunks(digest)
+
+    def size(self, digest: Digest) -> int:
+        """Of a blob, in bytes."""
+        return _regular(self.blob(digest)).st_size
+
+    def entries(self) -> tuple[oci.Descriptor, ...]:
+        """All that ``index.json`` points at."""
+        _regular(self.path / "index.json", LARGEST_DOCUMENT)
+        return super().entries()
+
+
+def faults(layout: ForeignLayout) -> Iterator[Finding]:
+    """What keeps the layout from being whole.
+
+    That is a blob with other bytes than its name says (content-mismatch), a file that is no blob
+    (content-extra), and whatever is pointed at, from ``index.json`` on, without being there
+    (content-missing) or with another size (content-mismatch).
+    """
+    try:
+        sizes: dict[Digest, int] = {}
+        yield from _version(layout)
+        yield from _blobs(layout, sizes)
+        yield from _pointers(layout, sizes)
+    except InputError as error:
+        yield from error.findings
+    except OSError as error:
+        yield Finding("content-missing", f"can't be read: {error.strerror}", str(error.filename))
+
+
+def _version(layout: ForeignLayout) -> Iterator[Finding]:
+    path = layout.path / "oci-layout"
+    _regular(path, LARGEST_DOCUMENT)
+    if canonical.decode(path.read_bytes()) != _VERSION:
+        yield Finding("content-mismatch", f"it is not {_VERSION}", "oci-layout")
+
+
+def _blobs(layout: ForeignLayout, sizes: dict[Digest, int]) -> Iterator[Finding]:
+    """Every blob against its name; ``sizes`` takes those that are there."""
+    for entry in sorted(os.scandir(layout.path / "blobs" / "sha256"), key=lambda e: e.name):
+        try:
+            digest = Digest.from_hex(entry.name)
+        except InputError:
+            yield Finding("content-extra", "its name is not that of a blob", f"layout {entry.name}")
+            continue
+        sizes[digest] = entry.stat().st_size
+        try:
+            good = Digest.of_chunks(layout.chunks(digest)) == digest
+        except InputError as error:
+            yield from error.findings
+        else:
+            if not good:
+                message = f"the blob {digest} has other bytes than its name says"
+                yield Finding("content-mismatch", message, "layout")
+
+
+class _Pointer(msgspec.Struct, frozen=True, rename="camel"):
+    """A descriptor, as far as it points: whose it is does not matter here."""
+
+    media_type: str
+    digest: Digest
+    size: int
+
+
+class _Pointing(msgspec.Struct, frozen=True):
+    """Any index or manifest, as far as it points."""
+
+    manifests: tuple[_Pointer, ...] = ()
+    layers: tuple[_Pointer, ...] = ()
+    config: _Pointer | None = None
+
+    @property
+    def pointers(self) -> Iterator[_Pointer]:
+        yield from self.manifests
+        yield from self.layers
+        if self.config:
+            yield self.config
+
+
+def _pointers(layout: ForeignLayout, sizes: dict[Digest, int]) -> Iterator[Finding]:
+    data = (layout.path / "index.json").read_bytes() if layout.entries() else b""
+    waiting = [("index.json", one) for one in _pointing(data)]
+    seen: set[_Pointer] = set()
+    while waiting:
+        where, pointer = waiting.pop()
+        if pointer in seen:
+            continue
+        seen.add(pointer)
+        size = sizes.get(pointer.digest)
+        if size is None:
+            yield Finding("content-missing", f"the layout lacks the blob {pointer.digest}", where)
+        elif size != pointer.size:
+            message = f"{pointer.digest} is {size} bytes, and not {pointer.size}"
+            yield Finding("content-mismatch", message, where)
+        elif pointer.media_type in (oci.INDEX, oci.MANIFEST):
+            inner = _pointing(layout.read(pointer.digest))
+            waiting += [(str(pointer.digest), one) for one in inner]
+
+
+def _pointing(data: bytes) -> list[_Pointer]:
+    """What a document points at; nothing where it is none, which its own reader will tell."""
+    try:
+        document: Any = canonical.decode(data)
+        return list(typed(document, _Pointing).pointers)
+    except InputError:
+        return []
+
+
+def _regular(path: Path, largest: int | None = None) -> os.stat_result:
+    """Refuse to open what might never end, or never begin."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(
+            f"the layout lacks {path.name}", where=str(path), code="content-missing"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError("not a regular file", where=str(path), code="content-mismatch")
+    if largest is not None and found.st_size > largest:
+        raise InputError(
+            f"{found.st_size} bytes are too many for a document",
+            where=str(path),
+            code="content-mismatch",
+        )
+    return found

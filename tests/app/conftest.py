@@ -1,0 +1,506 @@
+"""A tiny package, really built and really signed, and the tools to attack it with."""
+
+import base64
+import gzip as stdlib_gzip
+import hashlib
+import io
+import json
+import lzma
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from mpbuild.app import attachments
+from mpbuild.app.build import Options, build
+from mpbuild.app.layout import write_layout
+from mpbuild.app.locks import environments
+from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
+from mpbuild.base import canonical
+from mpbuild.base.digest import Digest
+from mpbuild.base.label import Label
+from mpbuild.cli.root import run
+from mpbuild.effects.layout import Layout
+from mpbuild.effects.signers import KeySigner, make_pair
+from mpbuild.effects.store import Store
+from mpbuild.formats import bundle, deblock, dsse, oci, pylock, record, statement
+from mpbuild.verify.keys import read_public_key
+
+WORKSPACE = """\
+schema_version = 1
+[workspace]
+name = "tests"
+[bases.debian-bookworm]
+suite = "bookworm"
+packages = ["python3.11-minimal"]
+"""
+MODEL = """\
+schema_version = 1
+[package]
+name = "tiny"
+version = "1.0.0"
+summary = "As small as a model can be."
+owners = ["nobody"]
+license = "Apache-2.0"
+[core]
+version = "1.0.0"
+task = "nothing"
+format = "raw"
+entry_point = "tiny.model:Model"
+sources = ["src/**/*.py"]
+[[core.weights]]
+name = "numbers"
+version = "1.0.0"
+path = "weights/numbers.bin"
+[io]
+version = "1.0.0"
+inputs = [{ name = "x", datatype = "FP32", shape = [-1] }]
+outputs = [{ name = "y", datatype = "FP32", shape = [-1] }]
+[environment]
+version = "1.0.0"
+python = "3.11"
+base = "debian-bookworm"
+dependencies = ["numpy"]
+[accelerators.cpu]
+dependencies = ["tinynumbers"]
+"""
+LABEL = Label("//models/tiny")
+CODE = "opt/model/src/tiny/model.py"
+MODULE = "class Model:\n    def predict(self, inputs, parameters):\n        return inputs\n"
+# Whoever runs or imports anything of the package leaves this behind.
+TELLTALE = "import os, pathlib\npathlib.Path(os.environ['TELLTALE']).touch()\n"
+
+
+def deb_bytes(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
+    """A Debian package: the tar files of the standard library in an ar archive."""
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
+    control += "Maintainer: nobody <nobody@example.org>\nDescription: a test\n"
+    members = (
+        ("debian-binary", b"2.0\n"),
+        ("control.tar.xz", lzma.compress(tar_bytes({"./control": control.encode()}))),
+        ("data.tar.xz", lzma.compress(tar_bytes(files))),
+    )
+    out = b"!<arch>\n"
+    for member, data in members:
+        out += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode()
+        out += data + b"\n" * (len(data) % 2)
+    return out
+
+
+def tar_bytes(files: Mapping[str, bytes | str], executable: tuple[str, ...] = ()) -> bytes:
+    """A tar of files and, where the value is a text, of symbolic links."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            info.mtime = 315532800
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                archive.addfile(info)
+            else:
+                info.size = len(content)
+                info.mode = 0o755 if path in executable or "bin/" in path else 0o644
+                archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def wheel_bytes(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
+    """A pure wheel with a complete RECORD."""
+    info = f"{name}-{version}.dist-info"
+    everything = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = ""
+    for path, data in everything.items():
+        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        rows += f"{path},sha256={raw},{len(data)}\n"
+    everything[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in everything.items():
+            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+class Nobody:
+    """Watches a build and says nothing."""
+
+    def started(self, name): ...
+    def finished(self, name, *, cached): ...
+    def fetching(self, files, size): ...
+    def received(self, count): ...
+
+
+def write_workspace(root: Path, store: Store) -> Path:
+    """A workspace whose locks name files made here, which are put into ``store``."""
+    folder = root / LABEL.path
+    (folder / "src/tiny").mkdir(parents=True)
+    (folder / "weights").mkdir()
+    (root / "mpbuild.toml").write_text(WORKSPACE)
+    (folder / "model.toml").write_text(MODEL)
+    (folder / "src/tiny/__init__.py").write_text(TELLTALE)
+    (folder / "src/tiny/model.py").write_text(MODULE)
+    (folder / "weights/numbers.bin").write_bytes(bytes(range(256)) * 16)
+    lock(root, store)
+    return root
+
+
+def lock(root: Path, store: Store) -> None:
+    """Write the locks that the workspace's spec asks for."""
+    target = OpenWorkspace(root).target(LABEL)
+    python = deb_bytes("python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"})
+    base = store.put([python])
+    file = "python3.11-minimal_3.11.2-6_amd64.deb"
+    for environment in environments(target):
+        packages = []
+        for name in ("numpy", "tinynumbers"):
+            files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
+            kept = store.put([wheel_bytes(name, "2.0", files)])
+            wheel = pylock.Wheel(
+                filename=f"{name}-2.0-py3-none-any.whl", sha256=kept.digest, size=kept.size
+            )
+            packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
+        environment.folder.mkdir(parents=True, exist_ok=True)
+        environment.python_file.write_text(
+            pylock.write(
+                pylock.PythonLock(
+                    environment=environment.name,
+                    python="3.11",
+                    resolution=environment.python.digest,
+                    resolver="uv 0.13.9",
+                    packages=tuple(packages),
+                )
+            )
+        )
+        environment.debian_file.write_text(
+            deblock.write(
+                deblock.DebianLock(
+                    environment=environment.name,
+                    suite="bookworm",
+                    architecture="amd64",
+                    resolution=environment.debian.digest,
+                    packages=(
+                        deblock.DebianPackage(
+                            name="python3.11-minimal",
+                            version="3.11.2-6",
+                            architecture="amd64",
+                            base=True,
+                            path=f"pool/main/p/python3.11/{file}",
+                            sha256=base.digest,
+                            size=base.size,
+                        ),
+                    ),
+                )
+            )
+        )
+
+
+class Key(NamedTuple):
+    """A pair on disk."""
+
+    private: Path
+    public: Path
+
+    @property
+    def signer(self) -> KeySigner:
+        return KeySigner(self.private, None)
+
+    @property
+    def hint(self) -> str:
+        return read_public_key(self.public.read_bytes(), where="").hint
+
+    def envelope(self, payload: bytes, payload_type: str = dsse.IN_TOTO) -> bundle.Bundle:
+        """``payload``, signed as it should be."""
+        signature = self.signer.sign(dsse.pae(payload_type, payload))
+        envelope = dsse.Envelope(payload, payload_type, (dsse.Signature(signature),))
+        return bundle.Bundle(envelope, self.hint)
+
+    def sign(self, payload: bytes, payload_type: str = dsse.IN_TOTO) -> bytes:
+        """The bundle."""
+        return bundle.encode(self.envelope(payload, payload_type))
+
+
+class Answer(NamedTuple):
+    """What ``mpbuild --format json`` said, and how it ended."""
+
+    code: int
+    json: dict[str, Any]
+
+    @property
+    def errors(self) -> set[str]:
+        """The codes of what makes the verdict."""
+        return {f["code"] for f in self.json["findings"] if f["severity"] == "error"}
+
+    @property
+    def notes(self) -> set[str]:
+        return {f["code"] for f in self.json["findings"] if f["severity"] == "note"}
+
+    @property
+    def passed(self) -> bool:
+        assert (self.code == 0) == (self.json["verdict"] == "PASSED") == (not self.errors)
+        return self.code == 0
+
+    def failed_with(self, *codes: str) -> bool:
+        """Whether it is a verdict, FAILED, and for these reasons among others."""
+        assert self.code == 1, self.json
+        assert self.json["verdict"] == "FAILED"
+        assert not self.json["ok"]
+        assert set(codes) <= self.errors, self.json["findings"]
+        return True
+
+    def told(self, code: str) -> str:
+        """All messages under a code."""
+        findings = [f for f in self.json["findings"] if f["code"] == code]
+        return "\n".join(f"{f['where']}: {f['message']}" for f in findings)
+
+
+class Tiny(NamedTuple):
+    """The package, built: its workspace, its store, its digest, its layout without signatures."""
+
+    workspace: Path
+    store: Store
+    digest: Digest
+    layout: Path
+    record: record.Record
+    key: Key
+    other: Key
+
+
+class Attack:
+    """A copy of the layout, to be changed; everything is hashed again up to ``index.json``."""
+
+    def __init__(self, tiny: Tiny, folder: Path, cli: Callable[..., Answer]) -> None:
+        self.tiny = tiny
+        self.folder = folder
+        self.layout = Layout(folder)
+        self._cli = cli
+
+    # ---- reading
+
+    @property
+    def digest(self) -> Digest:
+        return self.layout.packages()[0].digest
+
+    def document(self, digest: str) -> Any:
+        return json.loads(self.layout.read(Digest(digest)))
+
+    @property
+    def index(self) -> Any:
+        return self.document(self.digest)
+
+    def manifest(self, image: int = 0) -> Any:
+        return self.document(self.index["manifests"][image]["digest"])
+
+    def config(self, image: int = 0) -> Any:
+        return self.document(self.manifest(image)["config"]["digest"])
+
+    def layer(self, title: str, image: int = 0) -> tuple[int, bytes]:
+        """The place of a layer, and its plain tar."""
+        for place, layer in enumerate(self.manifest(image)["layers"]):
+            if layer["annotations"]["dev.mpbuild.layer"].startswith(title):
+                data = self.layout.read(Digest(layer["digest"]))
+                return place, stdlib_gzip.decompress(data)
+        raise AssertionError(title)
+
+    def files(self, title: str, image: int = 0) -> dict[str, bytes | str]:
+        """The files of a layer."""
+        with tarfile.open(fileobj=io.BytesIO(self.layer(title, image)[1])) as archive:
+            return {m.name: archive.extractfile(m).read() for m in archive if m.isfile()}
+
+    # ---- changing
+
+    def put(self, data: bytes) -> dict[str, Any]:
+        """A blob more; the digest and size of its descriptor."""
+        digest = Digest.of(data)
+        self.layout.add(digest, [data])
+        return {"digest": str(digest), "size": len(data)}
+
+    def set_index(self, index: Any) -> None:
+        data = canonical.encode(index) if not isinstance(index, bytes) else index
+        path = self.folder / "index.json"
+        top = json.loads(path.read_bytes())
+        top["manifests"][0] |= self.put(data)
+        path.write_bytes(canonical.encode(top))
+
+    def set_manifest(self, manifest: Any, image: int = 0) -> None:
+        index = self.index
+        data = canonical.encode(manifest) if not isinstance(manifest, bytes) else manifest
+        index["manifests"][image] |= self.put(data)
+        self.set_index(index)
+
+    def set_config(self, config: Any, image: int = 0) -> None:
+        manifest = self.manifest(image)
+        data = canonical.encode(config) if not isinstance(config, bytes) else config
+        manifest["config"] |= self.put(data)
+        self.set_manifest(manifest, image)
+
+    def set_layers(self, layers: list[Any], diff_ids: list[str], image: int = 0) -> None:
+        config = self.config(image)
+        config["rootfs"]["diff_ids"] = diff_ids
+        history = config["history"]
+        config["history"] = (history + [history[-1]] * len(diff_ids))[: len(diff_ids)]
+        self.set_config(config, image)
+        manifest = self.manifest(image)
+        manifest["layers"] = layers
+        self.set_manifest(manifest, image)
+
+    def set_layer(self, place: int, blob: bytes, image: int = 0) -> None:
+        """Another blob for a layer, under the same annotations."""
+        layers, diff_ids = self.rows(image)
+        layers[place] |= self.put(blob)
+        diff_ids[place] = str(Digest.of(stdlib_gzip.decompress(blob)))
+        self.set_layers(layers, diff_ids, image)
+
+    def add_layer(self, blob: bytes, place: int | None = None, image: int = 0) -> None:
+        """A layer more; at the end unless told."""
+        layers, diff_ids = self.rows(image)
+        at = len(layers) if place is None else place
+        layers.insert(at, {**layers[0], **self.put(blob)})
+        diff_ids.insert(at, str(Digest.of(stdlib_gzip.decompress(blob))))
+        self.set_layers(layers, diff_ids, image)
+
+    def rows(self, image: int = 0) -> tuple[list[Any], list[str]]:
+        return self.manifest(image)["layers"], self.config(image)["rootfs"]["diff_ids"]
+
+    def replace_file(self, title: str, path: str, data: bytes, image: int = 0) -> None:
+        """Another content for a file of a layer, packed by other hands."""
+        files = self.files(title, image)
+        assert path in files
+        place, _ = self.layer(title, image)
+        blob = stdlib_gzip.compress(tar_bytes({**files, path: data}), mtime=0)
+        self.set_layer(place, blob, image)
+
+    @staticmethod
+    def tar(files: Mapping[str, bytes | str], **options: Any) -> bytes:
+        return tar_bytes(files, **options)
+
+    # ---- signing and judging
+
+    def subjects(self) -> tuple[statement.Subject, ...]:
+        images = [Digest(entry["digest"]) for entry in self.index["manifests"]]
+        named = [statement.Subject(f"tiny:{i}", digest) for i, digest in enumerate(images)]
+        return (statement.Subject("tiny", self.digest), *named)
+
+    def statement(self, **changes: Any) -> dict[str, Any]:
+        """The provenance that the builder would have signed for the index as it is now."""
+        made = provenance(self.tiny.record, self.subjects(), LOCAL_BUILDER)
+        return json.loads(statement.encode(made)) | changes
+
+    def attach(self, data: bytes, subject: Digest | None = None) -> Digest:
+        subject = subject or self.digest
+        descriptor = oci.Descriptor(
+            media_type=oci.INDEX, digest=subject, size=self.layout.blob(subject).stat().st_size
+        )
+        beside = attachments.InLayout(self.layout)
+        return beside.attach(descriptor, data, statement.PROVENANCE)
+
+    def sign(self, key: Key | None = None, made: Any = None) -> bytes:
+        """Attach a statement (the right one unless told) with a real signature."""
+        payload = made if isinstance(made, bytes) else canonical.encode(made or self.statement())
+        data = (key or self.tiny.key).sign(payload)
+        self.attach(data)
+        return data
+
+    def verify(self, *words: str, ref: str = "", key: Path | None = None) -> Answer:
+        """The verdict, offline."""
+        trusted = key or self.tiny.key.public
+        reference = f"{self.folder}{ref}"
+        return self._cli("verify", reference, "--key", trusted, "--offline", *words)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Tiny:
+    """Built once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("tiny")
+    store = Store(folder / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        root = write_workspace(folder / "workspace", store)
+        result = build(OpenWorkspace(root), LABEL, store, Options(offline=True), Nobody())
+        digest = Digest(result["package"]["digest"])
+        write_layout(store, digest, folder / "layout")
+        kept = record.decode(Path(result["record"]).read_bytes())
+    keys = [Key(*make_pair(folder / name, None)) for name in ("key", "other")]
+    return Tiny(root, store, digest, folder / "layout", kept, *keys)
+
+
+@pytest.fixture
+def tiny(made, monkeypatch) -> Tiny:
+    """The package, and the state folder of who built it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(made.layout.parent / "state"))
+    monkeypatch.delenv("MPBUILD_KEY_PASSPHRASE", raising=False)
+    return made
+
+
+@pytest.fixture
+def cli(tiny, capfdbinary) -> Callable[..., Answer]:
+    """``cli("verify", …)``: mpbuild in this process, with the store of the package."""
+
+    def call(*words: Any, store: Path | None = None) -> Answer:
+        capfdbinary.readouterr()
+        path = store or tiny.store.path
+        code = run(["--store", str(path), "--format", "json", *map(str, words)])
+        return Answer(code, json.loads(capfdbinary.readouterr().out))
+
+    return call
+
+
+@pytest.fixture
+def unsigned(tiny, tmp_path, cli) -> Attack:
+    """A copy of the layout, to which nothing is attached."""
+    shutil.copytree(tiny.layout, tmp_path / "layout")
+    return Attack(tiny, tmp_path / "layout", cli)
+
+
+@pytest.fixture
+def signed(unsigned, cli) -> Attack:
+    """A copy of the layout, signed by who built it."""
+    assert cli("sign", unsigned.folder, "--key", unsigned.tiny.key.private).code == 0
+    return unsigned
+
+
+@pytest.fixture
+def rebuild(tiny, tmp_path, monkeypatch, cli):
+    """``rebuild(change)``: what mpbuild makes of a changed workspace, unsigned."""
+
+    def make(change: Callable[[Path], None]) -> Attack:
+        root = tmp_path / "changed"
+        shutil.copytree(tiny.workspace, root)
+        change(root)
+        lock(root, tiny.store)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
+            options = Options(offline=True)
+            result = build(OpenWorkspace(root), LABEL, tiny.store, options, Nobody())
+        write_layout(tiny.store, Digest(result["package"]["digest"]), tmp_path / "changed layout")
+        return Attack(tiny, tmp_path / "changed layout", cli)
+
+    return make
+
+
+@pytest.fixture(params=["whiteout", "opaque", "trailing", "understated", "unrecorded"])
+def lying_wheel(request) -> bytes:
+    """A wheel of numpy 2.0 that may not become a layer."""
+    if request.param == "unrecorded":
+        good = io.BytesIO(wheel_bytes("numpy", "2.0", {"numpy/__init__.py": b"x = 1\n"}))
+        with zipfile.ZipFile(good, "a") as archive:
+            archive.writestr("numpy/evil.py", b"evil")
+        return good.getvalue()
+    extra = {"whiteout": "numpy/.wh.core.py", "opaque": "numpy/.wh..wh..opq"}
+    path = extra.get(request.param, "numpy/core.py")
+    data = wheel_bytes("numpy", "2.0", {"numpy/__init__.py": b"x = 1\n", path: b"y = 2\n" * 9})
+    if request.param == "understated":
+        at = data.index(b"PK\1\2")
+        return data[: at + 24] + b"\1\0\0\0" + data[at + 28 :]
+    if request.param == "trailing":
+        at = data.index(b"PK\1\2")
+        packed = int.from_bytes(data[at + 20 : at + 24], "little") - 1
+        return data[: at + 20] + packed.to_bytes(4, "little") + data[at + 24 :]
+    return data

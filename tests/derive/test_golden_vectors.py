@@ -1,0 +1,150 @@
+"""Golden vectors: the bytes that each version of each format makes, for ever.
+
+``pytest --renew-golden`` writes them anew. A version that ever made a released package must come
+out as before: what ``git diff`` shows then is a break of the format, unless it is a new vector.
+"""
+
+import hashlib
+import json
+
+import pytest
+
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.derive import image, places
+from mpbuild.derive.layer import Layer
+from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
+
+DEMO, PLAIN = "demo-1.0-py3-none-any.whl", "plain-2.0-py3-none-any.whl"
+BASE, LIBRARY = "demo-base_1.0-1_amd64.deb", "libdemo1_1.0-1_amd64.deb"
+
+
+def noise(size):
+    """Bytes that don't compress and never change."""
+    blocks = (hashlib.sha256(b"%d" % i).digest() for i in range(size // 32 + 1))
+    return b"".join(blocks)[:size]
+
+
+def demo_wheel(make):
+    """Every scheme, scripts, stored and deflated entries, names that need quoting."""
+    data = "demo-1.0.data"
+    files = {
+        "demo/__init__.py": b"answer = 42\n" * 100,
+        "demo/a, b.py": b"",
+        "demo/ümlaut.txt": "ü\n".encode() * 40,
+        "demo/noise.bin": noise(70_000),
+        "demo/tool": b"#!/bin/sh\n",
+        f"{data}/purelib/demo/pure.py": b"pure = True\n",
+        f"{data}/platlib/demo/plat.py": b"plat = True\n",
+        f"{data}/scripts/script": b"#!python\nprint('script')\n",
+        f"{data}/scripts/shell": b"#!/bin/sh\necho shell\n",
+        f"{data}/data/share/demo/text": b"text\n",
+        f"{data}/headers/demo.h": b"#define DEMO 1\n",
+    }
+    points = "[console_scripts]\ndemo = demo:main\n[gui_scripts]\nshow = demo.gui:App.run\n"
+    return make.wheel(
+        files, entry_points=points, stored=["demo/noise.bin"], executable=["demo/tool"]
+    )
+
+
+def plain_wheel(make):
+    """Nothing moves; a shared object among the files."""
+    native = make.elf(
+        needed=["libdemo.so.1"], runpath="$ORIGIN", needs={"libdemo.so.1": ["DEMO_1"]}
+    )
+    return make.wheel(
+        {"plain/__init__.py": b"", "plain/native.so": native}, name="plain", version="2.0"
+    )
+
+
+def base_deb(make):
+    """Both sides of merged /usr, hard links against the order, privileges, authorities."""
+    return make.deb(
+        [
+            ("./bin", None),
+            ("./bin/z", b"linked", 0o4755),
+            ("./usr", None),
+            ("./usr/bin", None),
+            ("./usr/bin/a", "=>./bin/z"),
+            ("./usr/bin/python3.11", b"\x7fPYTHON", 0o755),
+            ("./usr/share/ca-certificates/demo/b.crt", b"-----B-----\n"),
+            ("./usr/share/ca-certificates/demo/a.crt", b"-----A-----"),
+            ("./tmp", None, 0o755),
+        ],
+        name="demo-base",
+    )
+
+
+def library_deb(make):
+    folder = "./lib/x86_64-linux-gnu"
+    return make.deb(
+        [
+            (f"{folder}/libdemo.so.1.2", make.elf(soname="libdemo.so.1", defines=["DEMO_1"])),
+            (f"{folder}/libdemo.so.1", "->libdemo.so.1.2"),
+        ],
+        name="libdemo1",
+    )
+
+
+MAKERS = {DEMO: demo_wheel, PLAIN: plain_wheel, BASE: base_deb, LIBRARY: library_deb}
+LONG = f"opt/model/src/{'long-' * 30}name.py"
+LAYERS = {
+    "wheel-layer-1-schemes": (WHEELS, [DEMO], {"python": "3.11"}),
+    "wheel-layer-1-verbatim": (WHEELS, [PLAIN], {"python": "3.13"}),
+    "wheel-layer-1-grouped": (WHEELS, [PLAIN, DEMO], {"python": "3.11"}),
+    "deb-layer-1-base": (DEBS, [BASE, LIBRARY], {"python": "3.11", "base": True}),
+    "deb-layer-1-system": (DEBS, [LIBRARY], {"python": "3.11", "base": False}),
+    "files-layer-1": (FILES, {LONG: b"x\n", "opt/model/src/ü.py": b"", "opt/run": b"#!"}, {}),
+    "files-layer-1-over-4-mib": (FILES, {"opt/noise": noise((4 << 20) + 99), "opt/z": b"z"}, {}),
+    "stored-layer-1": (STORED, {"opt/model/weights/w": noise(70_000)}, {}),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_has_the_bytes_it_always_had(name, make, golden):
+    rule, sources, parameters = LAYERS[name]
+    inputs = (
+        dict(sources)
+        if isinstance(sources, dict)
+        else {n: golden.input(n, lambda n=n: MAKERS[n](make)) for n in sources}
+    )
+    made = make.layer(rule, inputs, executable=("opt/run",), **parameters)
+    vector = {
+        "digest": made.layer.digest,
+        "size": made.layer.size,
+        "diff_id": made.layer.diff_id,
+        "needs": Digest.of(made.needs_bytes),
+        "paths": list(made.members()),
+    }
+    text = json.dumps(vector, indent=2, ensure_ascii=False) + "\n"
+    golden.check(f"{name}.json", text.encode())
+
+
+def test_a_layer_of_a_few_bytes_has_these(make, golden):
+    """The whole blob, to look at with a hex editor when another vector has changed."""
+    golden.check("files-layer-1-small.tar.gz", make.file_layer({"a": b"a\n"}).blob)
+
+
+def test_configuration_manifest_and_index_have_the_bytes_they_always_had(model, golden):
+    facts = [
+        (LayerPlan(rule=WHEELS, title="numpy 2.4.6", inputs={}), b"one"),
+        (LayerPlan(rule=FILES, title="code", inputs={}), b"two"),
+    ]
+    layers = [
+        (plan, Layer(Digest.of(data), len(data), Digest.of(b"plain " + data)))
+        for plan, data in facts
+    ]
+    made = image.image(model, Accelerator.CPU, layers)
+    golden.check("image-1-config.json", made.config_bytes)
+    golden.check("image-1-manifest.json", made.manifest_bytes)
+    golden.check("package-1-index.json", image.package(model, [made]).index_bytes)
+
+
+def test_places_in_an_image_never_move():
+    assert (places.VENV, places.SOURCES, places.WEIGHTS, places.SPEC, places.ENTRY_POINT) == (
+        "opt/venv",
+        "opt/model/src",
+        "opt/model/weights",
+        "opt/model/spec.json",
+        "opt/mpbuild/bin/mpbuild-run",
+    )

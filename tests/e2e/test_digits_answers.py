@@ -1,0 +1,139 @@
+"""What the commands answer about a real package, key by key; paths relative to ``-C``."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = [pytest.mark.network, pytest.mark.sandbox]
+COMMON = {"schema", "ok", "findings"}
+TARGET = {"label", "package", "images", "record", "hermetic", "actions", "seconds", "statements"}
+
+
+def well_formed(answer, command, *keys):
+    assert answer.code == 0, answer.err
+    assert answer.err == ""
+    assert answer.json.keys() == {*COMMON, *keys}
+    assert answer.json["schema"] == f"mpbuild.{command}/1"
+    assert (answer.json["ok"], answer.json["findings"]) == (True, [])
+    return answer.json
+
+
+def is_digest(text):
+    return text.startswith("sha256:") and len(text) == 71
+
+
+def test_build_answers_with_packages_images_record_and_actions(digits):
+    digits.mpbuild.build()
+    (target,) = well_formed(digits.mpbuild.build(), "build", "targets")["targets"]
+    assert target.keys() == TARGET
+    assert target["label"] == "//examples/digits"
+    assert target["package"].keys() == {"digest", "size", "partial"}
+    assert target["package"]["partial"] is False
+    (image,) = target["images"]
+    assert image.keys() == {"accelerator", "digest", "size"}
+    assert (image["accelerator"], is_digest(image["digest"])) == ("cpu", True)
+    assert target["actions"].keys() == {"total", "run", "cached"}
+    assert target["hermetic"] is True
+
+
+def test_the_sizes_are_those_of_the_layout(digits):
+    target = digits.mpbuild.build().target
+    blobs = digits.layout / "blobs/sha256"
+    assert target["package"]["size"] == sum(blob.stat().st_size for blob in blobs.iterdir())
+
+
+def test_inspect_answers_with_children_and_layers(digits):
+    found = well_formed(
+        digits.mpbuild("inspect", digits.layout),
+        *("inspect", "digest", "name", "version", "children", "referrers"),
+    )
+    assert (found["name"], found["version"]) == ("digits", "1.4.0")
+    assert found["digest"] == digits.digest
+    (child,) = found["children"]
+    assert child.keys() == {"digest", "kind", "accelerator", "size", "layers"}
+    assert all(layer.keys() == {"digest", "size", "title"} for layer in child["layers"])
+    titles = [layer["title"] for layer in child["layers"]]
+    assert titles[0].startswith("base: ")
+    assert titles[-3:] == ["code", "weights classifier 3.0.0", "spec and locks"]
+    assert all(
+        (digits.layout / "blobs/sha256" / layer["digest"][7:]).stat().st_size == layer["size"]
+        for layer in child["layers"]
+    )
+
+
+def test_inspect_says_the_same_wherever_the_package_lies(digits):
+    answers = [
+        digits.mpbuild("inspect", ref).json
+        for ref in (digits.layout, f"{digits.layout}@{digits.digest}", digits.digest)
+    ]
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_fetching_again_fetches_nothing(digits):
+    found = well_formed(digits.mpbuild("fetch", "//examples/digits"), "fetch", "files", "bytes")
+    assert (found["files"], found["bytes"]) == (0, 0)
+
+
+def test_fetched_wheels_are_placed_for_other_tools(digits, workspace):
+    mpbuild = digits.mpbuild._replace(workspace=workspace)
+    assert mpbuild("fetch", "--wheels").code == 0
+    placed = sorted(
+        path.name for path in (workspace / "lockfiles/examples/digits/wheels").iterdir()
+    )
+    assert len(placed) == len(set(placed)) > 10
+    assert {name.rpartition(".")[2] for name in placed} == {"whl"}
+    assert mpbuild.build().digest == digits.digest
+
+
+def test_a_person_is_told_what_runs_in_words(digits, workspace):
+    source = workspace / "examples/digits/src/digits/__init__.py"
+    source.write_text(source.read_text() + "\nTOLD = True\n")
+    words = digits.mpbuild._replace(workspace=workspace).words("build", "--offline")
+    words = [word for word in words if word not in ("--format", "json")]
+    told = subprocess.run(
+        words, env=digits.mpbuild.environment, capture_output=True, text=True, check=True
+    )
+    assert told.stderr == "  layer  code\n"
+    assert told.stdout.startswith("//examples/digits  sha256:")
+    assert "  actions  20: 1 run, 19 cached" in told.stdout
+
+
+def test_paths_are_relative_to_the_folder_that_was_named(digits, workspace, tmp_path):
+    examples, elsewhere = workspace / "examples", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (examples / "store").symlink_to(digits.mpbuild.store)
+    command = [digits.mpbuild.python, "-c", "from mpbuild.cli.main import main; main()"]
+    command += ["-C", os.path.relpath(examples, elsewhere), "--store", "store"]
+
+    def run(*words):
+        done = subprocess.run(
+            [*command, *words],
+            cwd=elsewhere,
+            env=digits.mpbuild.environment,
+            capture_output=True,
+            check=True,
+        )
+        return done.stdout
+
+    run("build", "digits", "--offline", "--output", "../dist")
+    assert (workspace / "dist/index.json").is_file()
+    for ref in ("digits", "../dist"):
+        answer = json.loads(run("run", ref, "--input", "digits/request.json"))
+        assert answer["model_name"] == "digits"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_else_is_not_written_into(digits, workspace):
+    kept = workspace / "examples/digits/train.py"
+    answer = digits.mpbuild.build("--output", kept.parent)
+    assert answer.code == 2
+    assert "neither empty nor an OCI layout" in answer.findings[0][1]
+    assert sorted(path.name for path in kept.parent.iterdir()) == [
+        "README.md",
+        "model.toml",
+        "request.json",
+        "src",
+        "train.py",
+    ]
