@@ -32,12 +32,10 @@ demo: venv ## lock, fetch, build, sign, verify, run and inspect the example mode
 	mpbuild lock --check "$$target"
 	say "Everything the locks name comes into the store; what follows needs no network."
 	mpbuild fetch "$$target"
-	say "Build: a sandboxed step trains the model; all other bytes are derived from locked inputs."
-	mpbuild build "$$target" --offline --output dist/digits
 	say "A key pair for this demo, without a passphrase; real keys are kept elsewhere."
 	mpbuild keygen dist/demo
-	say "Sign: a provenance says who built the package and from which bytes."
-	mpbuild sign dist/digits --key dist/demo.key
+	say "Build and sign: a sandboxed step trains the model, all other bytes are derived from locked inputs; a signed provenance says who built it and from which bytes."
+	mpbuild build "$$target" --offline --sign --key dist/demo.key --output dist/digits
 	say "Verify, with the public key alone: the provenance is good, and the package is derived again from what it names."
 	mpbuild verify dist/digits --key dist/demo.pub --offline
 	say "Predict, inside the image that was built: three pictures, how probable each of ten digits is."

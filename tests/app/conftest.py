@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from mpbuild.app import attachments
-from mpbuild.app.build import Options, build
+from mpbuild.app.build import build
 from mpbuild.app.layout import write_layout
 from mpbuild.app.locks import environments
+from mpbuild.app.options import Options
 from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
 from mpbuild.base import canonical
@@ -155,7 +156,9 @@ def write_workspace(root: Path, store: Store) -> Path:
 def lock(root: Path, store: Store) -> None:
     """Write the locks that the workspace's spec asks for."""
     target = OpenWorkspace(root).target(LABEL)
-    python = deb_bytes("python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"})
+    python = deb_bytes(
+        "python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"}
+    )
     base = store.put([python])
     file = "python3.11-minimal_3.11.2-6_amd64.deb"
     for environment in environments(target):

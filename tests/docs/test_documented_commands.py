@@ -127,12 +127,13 @@ def clone(checkout, checkout_files, tmp_path):
 
 
 @pytest.fixture
-def environment(tmp_path_factory):
-    """That of somebody with mpbuild on PATH; documents that this process follows share a store."""
+def environment(tmp_path_factory, request):
+    """That of somebody with mpbuild on PATH; all documents of a test run share a store."""
     programs = Path(sys.executable).parent
     if not (programs / "mpbuild").is_file():
         pytest.skip(f"no mpbuild is installed in {programs}")
     base = tmp_path_factory.getbasetemp()
+    base = base.parent if hasattr(request.config, "workerinput") else base
     of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     return {name: value for name, value in os.environ.items() if name not in of_make} | {
         "PATH": f"{programs}:{os.environ['PATH']}",

@@ -37,7 +37,7 @@ class Answer(NamedTuple):
     @property
     def target(self):
         """What ``build`` says of its one target."""
-        assert self.code == 0, self.err
+        assert self.code == 0, self.err + self.out.decode()
         (target,) = self.json["targets"]
         return target
 

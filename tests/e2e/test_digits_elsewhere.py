@@ -107,8 +107,8 @@ def installed(checkout, tmp_path_factory):
         requirements.write_text(runtime_requirements(checkout))
         pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, checkout)
         (wheel,) = folder.glob("mpbuild-*.whl")
-        into = ("--python", python, "install", "--quiet", "--no-deps", "--only-binary", ":all:")
-        pip(*into, "--require-hashes", "-r", requirements)
+        into = ("--python", python, "install", "--quiet", "--no-deps", "--no-compile")
+        pip(*into, "--only-binary", ":all:", "--require-hashes", "-r", requirements)
         pip(*into, wheel)
         return str(python)
 

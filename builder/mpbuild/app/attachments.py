@@ -1,6 +1,7 @@
 """Bundles beside a package: listing what is attached, attaching more, never replacing any."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from mpbuild.base.digest import Digest
@@ -49,10 +50,8 @@ class InStore:
         self._store.refer(subject.digest, digest)
         return digest
 
-    def _read(self, digest: Digest) -> bytes:
-        path = self._store.blob(digest)
-        if path.is_file() and path.stat().st_size > bundle.LARGEST:
-            raise _too_large(digest)
+    def _read(self, digest: Digest, most: int) -> bytes:
+        _check_size(self._store.blob(digest), most)
         return self._store.read(digest)
 
 
@@ -86,20 +85,18 @@ class InLayout:
 
     def _listing(self, subject: Digest) -> bytes | None:
         entry = self._layout.tagged(referrer.tag(subject))
-        return self._read(entry.digest) if entry else None
+        return self._read(entry.digest, referrer.LARGEST) if entry else None
 
-    def _read(self, digest: Digest) -> bytes:
-        path = self._layout.blob(digest)
-        if path.is_file() and path.stat().st_size > bundle.LARGEST:
-            raise _too_large(digest)
+    def _read(self, digest: Digest, most: int) -> bytes:
+        _check_size(self._layout.blob(digest), most)
         return self._layout.read(digest)
 
 
 class Reader(Protocol):
     """Reads a blob by digest, checked."""
 
-    def __call__(self, digest: Digest, /) -> bytes:
-        """The bytes."""
+    def __call__(self, digest: Digest, most: int, /) -> bytes:
+        """The bytes; raise InputError (bundle-malformed) where they are more than ``most``."""
 
 
 def copy(source: Attachments, target: Attachments, subject: oci.Descriptor) -> None:
@@ -124,7 +121,7 @@ def _bundles(digests: Iterable[Digest], subject: Digest, read: Reader) -> Iterat
     for digest in digests:
         where = f"referrer {digest}"
         try:
-            yield where, _bundle(referrer.read(read(digest)), subject, read)
+            yield where, _bundle(referrer.read(read(digest, referrer.LARGEST)), subject, read)
         except InputError as error:
             yield where, error
 
@@ -134,7 +131,7 @@ def _bundle(manifest: referrer.Referrer, subject: Digest, read: Reader) -> bytes
         raise InputError(f"it is a {manifest.artifact_type!r:.80}", code="referrer-foreign")
     if manifest.subject.digest != subject:
         raise InputError(f"it is about {manifest.subject.digest}", code="referrer-foreign")
-    data = read(manifest.bundle.digest)
+    data = read(manifest.bundle.digest, bundle.LARGEST)
     if len(data) != manifest.bundle.size:
         raise InputError(
             f"its bundle has {len(data)} bytes, not {manifest.bundle.size}", code="content-mismatch"
@@ -142,8 +139,10 @@ def _bundle(manifest: referrer.Referrer, subject: Digest, read: Reader) -> bytes
     return data
 
 
-def _too_large(digest: Digest) -> InputError:
-    return InputError(
-        f"{digest} is larger than {bundle.LARGEST} bytes, which no bundle is",
-        code="bundle-malformed",
-    )
+def _check_size(path: Path, most: int) -> None:
+    """What isn't there is for the reader to tell."""
+    if path.is_file() and path.stat().st_size > most:
+        raise InputError(
+            f"{path.name} is larger than {most} bytes, which nothing attached is",
+            code="bundle-malformed",
+        )

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 import mpbuild
 from mpbuild.app import memo
 from mpbuild.app.derivation import Derivation
 from mpbuild.app.fetch import Watcher, fetch_locks
 from mpbuild.app.locks import LockSet, read_locks
+from mpbuild.app.options import Options
 from mpbuild.app.plan import Plan, plan, read_sources
 from mpbuild.app.steps import host_steps, sandboxed_steps
 from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
@@ -32,27 +31,8 @@ from mpbuild.formats import gzip
 from mpbuild.formats.record import ActionRecord, Record, encode
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to build: no accelerators given means all of the spec's."""
-
-    accelerators: tuple[Accelerator, ...] = ()
-    jobs: int = 0
-    offline: bool = False
-    sandbox: str = "bwrap"
-
-    @property
-    def conditions(self) -> dict[str, Any]:
-        """What of it a memo must agree on: the rest changes how, not what."""
-        return {"accelerators": sorted(self.accelerators), "sandbox": self.sandbox}
-
-
 class Audience(Observer, Watcher, Protocol):
     """Told what runs and what is fetched."""
-
-
-def slot(store: Path, root: Path, label: Label, conditions: Mapping[str, Any]) -> memo.Slot:
-    """Where the memo of a target's build lies."""
-    return memo.Slot(store, root, label, conditions)
 
 
 def build(
@@ -80,7 +60,7 @@ def build(
     result = _result(label, package, images, record, path, done)
     steps = {o.digest for d in done.values() for o in d.result.outputs.values() if not o.diff_id}
     memo.keep(
-        slot(store.path, workspace.root, label, options.conditions),
+        memo.Slot(store.path, workspace.root, label, options),
         declared.scan,
         {*kept, *made.leaves.values(), *steps},
         result,

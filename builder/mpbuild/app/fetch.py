@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from mpbuild.app.addresses import deb_requests, wheel_requests
 from mpbuild.app.locks import Environment, LockSet, environments
 from mpbuild.app.workspace import Target
 from mpbuild.base.digest import Digest
@@ -14,9 +15,7 @@ from mpbuild.effects.apt import mirrors
 from mpbuild.effects.download import Depot, Request, download
 from mpbuild.effects.indexes import Index, find_index
 from mpbuild.effects.store import Store, disk_error
-from mpbuild.effects.uv import Uv
 from mpbuild.effects.web import Web
-from mpbuild.resolve import debian, python
 
 WHEELS = "wheels"
 
@@ -43,7 +42,8 @@ def fetch_locks(
 
     Offline, anything missing is a WorldError (fetch-failed) that names it.
     """
-    missing = {file.digest: file for file in _named(locks) if not store.has(file.digest)}
+    files = (file for lock in locks.locks.values() for file in lock.files)
+    missing = {file.digest: file for file in files if not store.has(file.digest)}
     if not missing:
         return 0, 0
     if offline:
@@ -51,7 +51,7 @@ def fetch_locks(
         raise WorldError.collect([_absent(target, name) for name in names])
     size = sum(file.size for file in missing.values())
     watcher.fetching(len(missing), size)
-    wanted = {r.digest: r for r in _requests(target, locks) if r.digest in missing}
+    wanted = {request.digest: request for request in _requests(target, locks, missing)}
     download(
         tuple(wanted.values()),
         into=Depot(store.path / "partial", store.has, store.adopt),
@@ -78,14 +78,6 @@ def place_wheels(target: Target, locks: LockSet, store: Store) -> int:
     return placed
 
 
-class _Named(NamedTuple):
-    """A file that a lock names."""
-
-    name: str
-    digest: Digest
-    size: int
-
-
 def _absent(target: Target, name: str) -> Finding:
     hint = "run `mpbuild fetch` where there is a network"
     return Finding("fetch-failed", f"{name} is not in the store", str(target.label), hint)
@@ -101,21 +93,12 @@ def _copy(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _named(locks: LockSet) -> Iterator[_Named]:
-    for lock in locks.locks.values():
-        for package in lock.python.packages:
-            wheel = package.wheel
-            yield _Named(wheel.filename, wheel.sha256, wheel.size)
-        for deb in lock.debian.packages:
-            yield _Named(deb.path.rsplit("/", 1)[-1], deb.sha256, deb.size)
-
-
-def _requests(target: Target, locks: LockSet) -> Iterator[Request]:
-    index, uv = open_index(target), Uv.find(os.environ)
+def _requests(target: Target, locks: LockSet, missing: Collection[Digest]) -> Iterator[Request]:
+    index = open_index(target)
     for environment in environments(target):
         lock = locks.locks[environment.name]
-        yield from python.requests(lock.python, index=index, uv=uv)
-        yield from debian.requests(lock.debian, debian_mirrors(environment))
+        yield from wheel_requests(lock, missing, index)
+        yield from deb_requests(lock, missing, environment.base.mirrors)
 
 
 def open_index(target: Target) -> Index:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mpbuild.app.reference import Image, Package
+from mpbuild.formats.annotations import LAYER
 
 
 def inspect(package: Package) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def _child(image: Image) -> dict[str, Any]:
             {
                 "digest": str(layer.digest),
                 "size": layer.size,
-                "title": (layer.annotations or {}).get("dev.mpbuild.layer", ""),
+                "title": (layer.annotations or {}).get(LAYER, ""),
             }
             for layer in layers
         ],

@@ -33,7 +33,8 @@ _MODEL_FOLDERS = tuple(f"{folder}/" for folder in (places.MODEL, places.RUNTIME)
 
 # What nobody vouches for yet is read with bounds: documents, entries of an image's layers, and
 # how far these inflate beyond their own size.
-_LARGEST_DOCUMENT = 4 << 20
+_LARGEST_SPEC = 256 << 10
+_LARGEST_LOCK = 4 << 20
 _LONGEST_LINE = 4096
 _MOST_ENTRIES = 1 << 17
 _MOST_INFLATED = 1 << 30
@@ -95,10 +96,8 @@ class Contents(msgspec.Struct, frozen=True):
         """Every leaf, and every input that the image's locks name."""
         yield from self.leaves
         for lock in self.locks.values():
-            for package in lock.python.packages:
-                yield Part("wheel", package.wheel.filename, package.wheel.sha256)
-            for deb in lock.debian.packages:
-                yield Part("debian", deb.path.rsplit("/", 1)[-1], deb.sha256)
+            for file in lock.files:
+                yield Part(file.kind, file.name, file.digest)
 
 
 def read_contents(image: Image, place: Place, store: Store) -> Contents:
@@ -109,7 +108,7 @@ def read_contents(image: Image, place: Place, store: Store) -> Contents:
     files = _all_files(image, place, store)
     if places.SPEC not in files:
         raise _mismatch(image, f"it has no /{places.SPEC}")
-    document = canonical.decode(_document(files[places.SPEC], store))
+    document = canonical.decode(_document(files[places.SPEC], _LARGEST_SPEC, store))
     model = model_from_document(document, where=f"/{places.SPEC}", workspace=None)
     if accelerator not in model.accelerators:
         raise _mismatch(image, f"its spec has no accelerator {accelerator}")
@@ -181,7 +180,7 @@ def _lock(files: dict[str, Found], name: str, store: Store) -> str:
     found = files.get(f"{places.LOCKS}/{name}")
     if found is None:
         raise InputError(f"the image has no lock {name}", code="content-missing")
-    data = _document(found, store)
+    data = _document(found, _LARGEST_LOCK, store)
     # Long lines can hold what takes a reader of TOML for ever.
     if max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
         raise _malformed(name, f"a line is longer than {_LONGEST_LINE} bytes")
@@ -191,9 +190,12 @@ def _lock(files: dict[str, Found], name: str, store: Store) -> str:
         raise _malformed(name, "it is not UTF-8") from error
 
 
-def _document(found: Found, store: Store) -> bytes:
-    if store.blob(found.digest).stat().st_size > _LARGEST_DOCUMENT:
-        raise InputError(f"{found.digest} is too large for a document", code="content-mismatch")
+def _document(found: Found, largest: int, store: Store) -> bytes:
+    size = store.blob(found.digest).stat().st_size
+    if size > largest:
+        raise InputError(
+            f"{found.digest} has {size} bytes; {largest} are allowed", code="content-mismatch"
+        )
     return store.read(found.digest)
 
 

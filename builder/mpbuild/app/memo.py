@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mpbuild
+from mpbuild.app.options import Options
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import MpbuildError
 from mpbuild.base.label import Label
@@ -45,7 +46,7 @@ class Slot(NamedTuple):
     store: Path
     root: Path
     label: Label
-    options: Mapping[str, Any]
+    options: Options
 
     @property
     def path(self) -> Path:
@@ -55,7 +56,7 @@ class Slot(NamedTuple):
     @property
     def conditions(self) -> dict[str, Any]:
         """What must be equal besides the files."""
-        return {"schema": SCHEMA, "mpbuild": _installation(), "options": dict(self.options)}
+        return {"schema": SCHEMA, "mpbuild": _installation(), "options": self.options.conditions}
 
 
 def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str]) -> Scan:

@@ -18,6 +18,7 @@ from mpbuild.derive.plan import LayerPlan, Leaf
 from mpbuild.effects.host import processors
 from mpbuild.effects.store import Store
 from mpbuild.formats import oci
+from mpbuild.formats.annotations import LAYER
 
 
 def rederive(
@@ -99,7 +100,7 @@ def _differences(content: Contents, made: derive_image.Image) -> Iterator[Findin
             yield Finding("content-extra", f"nothing derives the layer {digest}", where)
     for position, (layer, other) in enumerate(zip(made.manifest.layers, actual, strict=False)):
         if layer.digest != other:
-            title = (layer.annotations or {}).get("dev.mpbuild.layer", "")
+            title = (layer.annotations or {}).get(LAYER, "")
             yield _mismatch(f"{where}, layer {position} ({title})", other, layer.digest)
     if len(actual) != len(expected):
         yield Finding(

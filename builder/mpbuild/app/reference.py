@@ -3,23 +3,26 @@
 import contextlib
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from mpbuild.app import attachments
-from mpbuild.app.derivation import Derivation
 from mpbuild.app.foreign import LARGEST_DOCUMENT, ForeignLayout, faults
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive.image import ACCELERATOR
 from mpbuild.effects.store import Store
 from mpbuild.effects.trees import Unpacker
 from mpbuild.formats import bundle, gzip, oci, statement, tar, untar
+from mpbuild.formats.annotations import ACCELERATOR
 from mpbuild.formats.unsafe import UnsafeError
+
+if TYPE_CHECKING:
+    from mpbuild.app.derivation import Derivation
 
 MOST_CHILDREN = 64
 MOST_LAYERS = 127
@@ -134,7 +137,12 @@ class InStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._derivation = Derivation(store)
+
+    @cached_property
+    def _derivation(self) -> "Derivation":
+        from mpbuild.app.derivation import Derivation
+
+        return Derivation(self._store)
 
     def document(self, digest: Digest) -> bytes:
         """From the store."""

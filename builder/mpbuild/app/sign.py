@@ -10,10 +10,10 @@ from mpbuild.app.reference import Package
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, Finding, InputError
-from mpbuild.derive.image import PARTIAL
 from mpbuild.effects import state
 from mpbuild.effects.signers import KeySigner
 from mpbuild.formats import bundle, dsse, record, statement
+from mpbuild.formats.annotations import PARTIAL
 from mpbuild.verify.keys import read_public_key
 
 PASSPHRASE = "MPBUILD_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable

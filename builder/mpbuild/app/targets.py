@@ -27,7 +27,7 @@ def find_root(start: Path) -> Path:
     raise InputError(
         f"no {WORKSPACE_FILE} here or in a folder above",
         where=str(start),
-        hint="make a workspace: an mpbuild.toml at the root of the repository",
+        hint="`mpbuild init` makes a workspace, with a first model in it",
     )
 
 

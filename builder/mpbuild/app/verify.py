@@ -3,13 +3,11 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mpbuild.app.attachments import Attachments
-from mpbuild.app.inputs import Inputs
-from mpbuild.app.leaves import Contents, disagreements, read_contents
-from mpbuild.app.rederive import rederive
 from mpbuild.app.reference import Package, Place
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
@@ -18,11 +16,17 @@ from mpbuild.verify.key_mode import Accepted, accept, examine_all
 from mpbuild.verify.keys import PublicKey
 from mpbuild.verify.verdict import LeafSeen, Verdict, told
 
+if TYPE_CHECKING:
+    from mpbuild.app.leaves import Contents
+
 KEY_MODE = (
     "who the holder of the key is: the verdict rests on the key alone",
     "the steps were not run again: their outputs are as the signer says",
 )
-NOT_DERIVED = "derived blobs were not recomputed: they are as the signer says"
+NOT_DERIVED = (
+    "what is in the package: leaves were not read and derived blobs not recomputed,"
+    " all of it is as the signer says"
+)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +38,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[PublicKey, ...]
     recompute: bool
     sound: Callable[[], list[Finding]]
-    compare: Callable[[Sequence[Contents]], list[Finding]] | None = None
+    compare: "Callable[[Sequence[Contents]], list[Finding]] | None" = None
 
 
 def refused(error: InputError) -> Verdict:
@@ -42,8 +46,11 @@ def refused(error: InputError) -> Verdict:
     return Verdict(digest="", findings=told(error.findings))
 
 
-def verify(question: Question, store: Store, inputs: Inputs) -> Verdict:
-    """Every finding about the package, collected: verifying doesn't stop at the first."""
+def verify(question: Question, store: Store, *, offline: bool) -> Verdict:
+    """Every finding about the package, collected: verifying doesn't stop at the first.
+
+    ``offline``: inputs that the store lacks are not fetched, and so are missing.
+    """
     findings: list[Finding] = []
     with _collecting(findings):
         findings += question.sound()
@@ -53,12 +60,15 @@ def verify(question: Question, store: Store, inputs: Inputs) -> Verdict:
     with _collecting(findings):
         package = Package(question.place, question.digest)
         findings += _listed(package)
-        contents += _contents(package, store, findings)
-        findings += disagreements(contents)
+        if question.recompute or question.compare:
+            contents += _contents(package, store, findings)
         if question.compare and contents:
             findings += question.compare(contents)
         if question.recompute:
-            findings += rederive(package, contents, store, inputs)
+            from mpbuild.app.inputs import Inputs
+            from mpbuild.app.rederive import rederive
+
+            findings += rederive(package, contents, store, Inputs(store, offline=offline))
     needed = {part for content in contents for part in content.everything}
     accepted = accept(examined, sorted(needed))
     return Verdict(
@@ -81,17 +91,22 @@ def _listed(package: Package) -> Iterator[Finding]:
             yield Finding("derivation-mismatch", message, str(package.digest))
 
 
-def _contents(package: Package, store: Store, findings: list[Finding]) -> Iterator[Contents]:
+def _contents(package: Package, store: Store, findings: list[Finding]) -> "list[Contents]":
     """What each image holds; of several for one accelerator only the first is looked into."""
+    from mpbuild.app.leaves import disagreements, read_contents
+
+    contents = []
     images = {image.accelerator: image for image in reversed(list(package.images()))}
     for image in reversed(images.values()):
         with _collecting(findings):
             content = read_contents(image, package.place, store)
             findings += content.findings
-            yield content
+            contents.append(content)
+    findings += disagreements(contents)
+    return contents
 
 
-def _leaves(accepted: Accepted, contents: Sequence[Contents]) -> Iterator[LeafSeen]:
+def _leaves(accepted: Accepted, contents: "Sequence[Contents]") -> Iterator[LeafSeen]:
     vouched = accepted.provenance.resolved if accepted.provenance else frozenset()
     for kind, name, digest in sorted({leaf for content in contents for leaf in content.leaves}):
         by = (accepted.signer,) if (kind, digest) in vouched else ()

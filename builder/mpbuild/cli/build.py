@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mpbuild.app import memo
+from mpbuild.app.options import Options
 from mpbuild.app.targets import labels
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
@@ -68,7 +69,7 @@ def command(
     """Build the package of each TARGET; default: of all in the workspace."""
     signing = _signing(session, key, builder_id, sign=sign)
     accelerators = [Accelerator(name) for name in names]
-    conditions = {"accelerators": sorted(accelerators), "sandbox": sandbox}
+    options = Options(tuple(accelerators), jobs or 0, offline, sandbox)
     root = session.root
     found = labels(root, targets, session.directory)
     if output and len(found) != 1:
@@ -80,10 +81,10 @@ def command(
     results = []
     for label in found:
         started = time.monotonic()
-        slot = memo.Slot(session.store_path, root, label, conditions)
+        slot = memo.Slot(session.store_path, root, label, options)
         result = memo.find(slot)
         if result is None or (signing and not signing.proven(result)):
-            result = _build(session, label, accelerators, jobs, offline, sandbox)
+            result = _build(session, label, options)
         result["seconds"] = round(time.monotonic() - started, 3)
         result["statements"] = [signing.sign(result)] if signing else []
         if output:
@@ -106,20 +107,10 @@ def _signing(
     return Signing(session, key, builder_id)
 
 
-def _build(
-    session: Session,
-    label: Label,
-    accelerators: list[Accelerator],
-    jobs: int | None,
-    offline: bool,
-    sandbox: str,
-) -> dict[str, Any]:
-    from mpbuild.app.build import Options, build
+def _build(session: Session, label: Label, options: Options) -> dict[str, Any]:
+    from mpbuild.app.build import build
     from mpbuild.cli.progress import Progress
 
-    options = Options(
-        accelerators=tuple(accelerators), jobs=jobs or 0, offline=offline, sandbox=sandbox
-    )
     with Progress(session) as progress:
         return build(session.workspace(), label, session.store(), options, progress)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mpbuild.app import memo
+from mpbuild.app.options import Options
 from mpbuild.app.reference import Located, in_layout, in_store
 from mpbuild.app.targets import MODEL_FILE, labels
 from mpbuild.base.digest import Digest
@@ -41,16 +42,16 @@ def _kept(store: Store, digest: Digest) -> Digest:
 
 
 def _built(session: Session, ref: str) -> Digest:
-    from mpbuild.app.build import Options, build
-    from mpbuild.cli.progress import Progress
-
     root = session.root
     found = labels(root, [ref], session.directory)
     if len(found) != 1:
         raise InputError(f"{ref} means {len(found)} targets", hint="name one")
     options = Options()
-    result = memo.find(memo.Slot(session.store_path, root, found[0], options.conditions))
+    result = memo.find(memo.Slot(session.store_path, root, found[0], options))
     if result is None:
+        from mpbuild.app.build import build
+        from mpbuild.cli.progress import Progress
+
         with Progress(session) as progress:
             result = build(session.workspace(), found[0], session.store(), options, progress)
     return Digest(result["package"]["digest"])

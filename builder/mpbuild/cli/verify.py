@@ -24,7 +24,8 @@ OF_THE_PACKAGE = ("content-", "subject-", "bundle-")
 @click.option(
     "--recompute/--no-recompute",
     default=True,
-    help="Derive every layer again from leaves and inputs (default), or believe the signer.",
+    help="Read every leaf and derive every layer again (default), or check no more than the "
+    "signed provenance and believe the rest.",
 )
 @click.pass_obj
 def command(
@@ -41,7 +42,6 @@ def command(
     Demands one valid provenance by the key over the whole package that names every input and
     every leaf, and derives the package again. Exit status 0: PASSED; 1: FAILED.
     """
-    from mpbuild.app.inputs import Inputs
     from mpbuild.app.verify import Question, refused, verify
     from mpbuild.cli.refs import locate
 
@@ -63,7 +63,7 @@ def command(
             sound=located.sound,
             compare=_comparison(session, source),
         )
-        verdict = verify(question, store, Inputs(store, offline=offline))
+        verdict = verify(question, store, offline=offline)
     session.emit(
         _json(verdict),
         lambda: _text(session, verdict),

@@ -10,11 +10,8 @@ from mpbuild.derive import places
 from mpbuild.derive.layer import Layer
 from mpbuild.derive.plan import LayerPlan
 from mpbuild.formats import oci
+from mpbuild.formats.annotations import ACCELERATOR, KIND, LAYER, PARTIAL
 from mpbuild.spec.model import Model
-
-KIND = "dev.mpbuild.kind"
-ACCELERATOR = "dev.mpbuild.accelerator"
-PARTIAL = "dev.mpbuild.partial"
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -54,7 +51,7 @@ def image(
                 media_type=oci.LAYER_GZIP,
                 digest=layer.digest,
                 size=layer.size,
-                annotations={"dev.mpbuild.layer": plan.title},
+                annotations={LAYER: plan.title},
             )
             for plan, layer in layers
         ),

@@ -5,7 +5,9 @@ what changes rarely to what changes often: base, further Debian packages, large 
 small ones in groups, the runtime, code, weights one each, and last the spec with the locks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,11 +26,29 @@ OWN_LAYERS = 36
 GROUPS = 8
 
 
+class LockedFile(NamedTuple):
+    """A file that a lock names: a ``wheel`` or a ``debian`` package; its size is in bytes."""
+
+    kind: str
+    name: str
+    digest: Digest
+    size: int
+
+
 class Locks(msgspec.Struct, frozen=True):
     """The two locks of one environment."""
 
     python: PythonLock
     debian: DebianLock
+
+    @property
+    def files(self) -> Iterator[LockedFile]:
+        """Everything that the locks name."""
+        for package in self.python.packages:
+            wheel = package.wheel
+            yield LockedFile("wheel", wheel.filename, wheel.sha256, wheel.size)
+        for deb in self.debian.packages:
+            yield LockedFile("debian", posixpath.basename(deb.path), deb.sha256, deb.size)
 
 
 class SourceFile(msgspec.Struct, frozen=True, order=True):

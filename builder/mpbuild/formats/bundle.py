@@ -17,6 +17,8 @@ from mpbuild.formats.dsse import Envelope, Signature, strict_base64
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LARGEST = 16 << 20
 """In bytes: a provenance has some 200 for each of the files that a package is made of."""
+_MOST_VALUES = 1 << 12
+"""A bundle has some dozens; its payload is one of them."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -52,6 +54,8 @@ def read(data: bytes) -> Bundle:
     """A bundle; raise InputError (bundle-malformed, signature-missing) with what is wrong."""
     if len(data) > LARGEST:
         raise _malformed(f"it is larger than {LARGEST} bytes")
+    if max(data.count(mark) for mark in (b"{", b"[", b":")) > _MOST_VALUES:
+        raise _malformed("it holds far more than an envelope and what verifies it")
     try:
         document = canonical.decode(data)
     except InputError as error:

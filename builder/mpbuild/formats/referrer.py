@@ -18,6 +18,8 @@ EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+LARGEST = 1 << 20
+"""Of a manifest or a listing, in bytes: hundreds of layers, thousands of referrers."""
 
 
 class Referrer(

@@ -1,7 +1,6 @@
 """Verifying with a key and no policy: one valid provenance by that key over the whole index."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 import msgspec
 
@@ -15,6 +14,14 @@ from mpbuild.verify.provenance import Part, judge, judge_completeness
 from mpbuild.verify.verdict import Used
 
 MOST_BUNDLES = 256
+MOST_BYTES = 64 << 20
+"""Of all bundles together."""
+
+_TOO_MUCH = Finding(
+    "bundle-malformed",
+    f"more than {MOST_BUNDLES} things or {MOST_BYTES} bytes are attached to the package",
+    hint="somebody floods it: keep the signer's alone",
+)
 
 Found = tuple[str, bytes | InputError]
 
@@ -52,10 +59,13 @@ def examine_all(bundles: Iterable[Found], keys: Sequence[PublicKey], index: Dige
 
     Too many are refused unread: which of them are seen must not depend on their order.
     """
-    found = list(islice(bundles, MOST_BUNDLES + 1))
-    if len(found) > MOST_BUNDLES:
-        message = f"more than {MOST_BUNDLES} things are attached to the package"
-        return Examined(findings=(Finding("bundle-malformed", message),))
+    found: list[Found] = []
+    size = 0
+    for where, data in bundles:
+        found.append((where, data))
+        size += len(data) if isinstance(data, bytes) else 0
+        if len(found) > MOST_BUNDLES or size > MOST_BYTES:
+            return Examined(findings=(_TOO_MUCH,))
     good: list[Evidence] = []
     candidates: list[Candidate] = []
     faults: list[Finding] = []
