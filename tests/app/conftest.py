@@ -9,7 +9,7 @@ import lzma
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from mpbuild.cli.root import run
 from mpbuild.effects.layout import Layout
 from mpbuild.effects.signers import KeySigner, make_pair
 from mpbuild.effects.store import Store
-from mpbuild.formats import bundle, deblock, dsse, oci, pylock, record, statement
+from mpbuild.formats import bundle, deblock, dsse, oci, pylock, record, referrer, statement
 from mpbuild.verify.keys import read_public_key
 
 WORKSPACE = """\
@@ -380,9 +380,14 @@ class Attack:
         blob = stdlib_gzip.compress(tar_bytes({**files, path: data}), mtime=0)
         self.set_layer(place, blob, image)
 
+    @property
+    def blobs(self) -> list[Path]:
+        return sorted((self.folder / "blobs/sha256").iterdir())
+
     @staticmethod
-    def tar(files: Mapping[str, bytes | str], **options: Any) -> bytes:
-        return tar_bytes(files, **options)
+    def pack(files: Mapping[str, bytes | str], **options: Any) -> bytes:
+        """A layer of ``files``, made by other hands."""
+        return stdlib_gzip.compress(tar_bytes(files, **options), mtime=0)
 
     # ---- signing and judging
 
@@ -410,6 +415,55 @@ class Attack:
         data = (key or self.tiny.key).sign(payload)
         self.attach(data)
         return data
+
+    def payload(self, **changes: Any) -> bytes:
+        """The right statement but for ``changes``."""
+        return canonical.encode(self.statement(**changes))
+
+    def bundle(self, data: bytes | None = None) -> Any:
+        """The bundle of the right provenance as JSON data, to be changed."""
+        return json.loads(data or self.tiny.key.sign(self.payload()))
+
+    def attach_changed(self, changed: Any) -> None:
+        self.attach(json.dumps(changed).encode())
+
+    def with_predicate(self, change: Callable[[Any], object]) -> Answer:
+        """The verdict where the right statement has a changed predicate, really signed."""
+        made = self.statement()
+        change(made["predicate"])
+        self.sign(made=made)
+        return self.verify()
+
+    @property
+    def listing(self) -> Any:
+        """What is listed as attached to the package."""
+        return self.document(self.layout.tagged(referrer.tag(self.digest)).digest)
+
+    def set_listing(self, listing: Any) -> None:
+        """List this for the package, and nothing for its images."""
+        data = listing if isinstance(listing, bytes) else canonical.encode(listing)
+        path = self.folder / "index.json"
+        top = json.loads(path.read_bytes())
+        entry = {
+            "mediaType": oci.INDEX,
+            **self.put(data),
+            "annotations": {oci.REF_NAME: referrer.tag(self.digest)},
+        }
+        top["manifests"] = [top["manifests"][0], entry]
+        path.write_bytes(canonical.encode(top))
+
+    def listed(self, manifest: Any) -> dict[str, Any]:
+        """An entry of a listing for a manifest that is put among the blobs."""
+        data = manifest if isinstance(manifest, bytes) else canonical.encode(manifest)
+        return {"mediaType": oci.MANIFEST, "artifactType": bundle.MEDIA_TYPE, **self.put(data)}
+
+    def verify_both_ways(self) -> Iterator[Answer]:
+        """The verdict with the listing as it is, and turned round."""
+        yield self.verify()
+        listing = self.listing
+        listing["manifests"].reverse()
+        self.set_listing(listing)
+        yield self.verify()
 
     def verify(self, *words: str, ref: str = "", key: Path | None = None) -> Answer:
         """The verdict, offline."""

@@ -61,8 +61,7 @@ def blob_named(attack, role):
     return Digest(attack.manifest()["layers"][int(role.partition(" ")[2])]["digest"])
 
 
-ROLES = ["index", "manifest", "config", *(f"layer {i}" for i in range(6))]
-PLACES = [0, 5, 12, 0.3, 0.6, -9, -5, -1]
+ROLES = ["index", "manifest", "config", *(f"layer {i}" for i in range(7))]
 
 
 def test_every_blob_of_the_package_is_among_those_that_get_flipped(unsigned):
@@ -70,28 +69,26 @@ def test_every_blob_of_the_package_is_among_those_that_get_flipped(unsigned):
     assert known == {path.name for path in (unsigned.folder / "blobs/sha256").iterdir()}
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("role", ROLES)
-def test_a_flipped_byte_is_found_wherever_it_is(unsigned, fresh, role, place):
+def test_a_flipped_byte_is_found_wherever_it_is(unsigned, fresh, role):
     """In a header, in the content, in a CRC, in the last byte: what is read is compared first."""
     path = unsigned.layout.blob(blob_named(unsigned, role))
-    data = bytearray(path.read_bytes())
-    data[int(place * len(data)) if isinstance(place, float) else place] ^= 0x10
-    path.write_bytes(data)
-    assert refusal(unsigned, fresh).code == "content-mismatch"
+    data = path.read_bytes()
+    for place in (0, 5, 12, len(data) // 3, len(data) // 2, -9, -5, -1):
+        flipped = bytearray(data)
+        flipped[place] ^= 0x10
+        path.write_bytes(flipped)
+        assert refusal(unsigned, fresh).code == "content-mismatch", place
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: d + b"\0", lambda d: b""])
-def test_a_blob_of_another_length_is_found(unsigned, fresh, role, change):
+def test_a_blob_of_another_length_is_found(unsigned, fresh, role):
     path = unsigned.layout.blob(blob_named(unsigned, role))
-    path.write_bytes(change(path.read_bytes()))
-    assert refusal(unsigned, fresh).code == "content-mismatch"
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_a_blob_that_is_not_there_is_told(unsigned, fresh, role):
-    unsigned.layout.blob(blob_named(unsigned, role)).unlink()
+    data = path.read_bytes()
+    for changed in (data[:-1], data + b"\0", b""):
+        path.write_bytes(changed)
+        assert refusal(unsigned, fresh).code == "content-mismatch"
+    path.unlink()
     assert refusal(unsigned, fresh).code == "content-missing"
 
 

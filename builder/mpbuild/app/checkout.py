@@ -1,4 +1,4 @@
-"""Comparing a package with a checkout: spec, sources, weights and locks."""
+"""Comparing a package with a checkout: spec, sources, weights, locks, and what steps read."""
 
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.base.label import Label
 from mpbuild.derive import places, recipe
 from mpbuild.effects import sources
+from mpbuild.verify.provenance import Part
 
 
 class Checkout:
@@ -35,6 +36,14 @@ class Checkout:
         except InputError as error:
             return [finding._replace(code="content-mismatch") for finding in error.findings]
         return sorted(found, key=lambda finding: finding.where)
+
+    def step_inputs(self, contents: Sequence[Contents]) -> list[Part]:
+        """What the checkout's steps read of it: a provenance of this source names all of it."""
+        try:
+            target = self._target(contents[0].model.package.name)
+            return list(_step_inputs(target))
+        except InputError:
+            return []  # told by compare
 
     def _target(self, name: str) -> Target:
         """The target with the package's name: in the folder itself, or in the workspace."""
@@ -62,6 +71,14 @@ class Checkout:
 def _spec(target: Target, contents: Contents) -> Iterator[Finding]:
     if canonical.digest(target.document) != canonical.digest(contents.document):
         yield Finding("content-mismatch", "the package was built from another spec", target.file)
+
+
+def _step_inputs(target: Target) -> Iterator[Part]:
+    root, folder = target.workspace.root, target.label.path
+    for step in target.model.steps:
+        for pattern in step.files:
+            for path in sources.match(root, folder, pattern):
+                yield Part("step-input", path, sources.digest(root, path))
 
 
 def _files(target: Target, contents: Contents) -> Iterator[Finding]:

@@ -159,9 +159,9 @@ def _known_leaves(
 
 
 def _check_weight(weight: Weight, file: File, where: str) -> None:
-    if weight.sha256 and weight.sha256 != file.digest.hex:
+    if weight.sha256 and weight.sha256 != file.digest:
         raise InputError(
-            f"weights {weight.name}: {file.path} has the digest {file.digest.hex}",
+            f"weights {weight.name}: {file.path} has the digest {file.digest}",
             where=where,
             hint=f"the spec says {weight.sha256}",
             code="content-mismatch",

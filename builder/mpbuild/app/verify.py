@@ -14,9 +14,11 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.store import Store
 from mpbuild.verify.key_mode import Accepted, accept, examine_all
 from mpbuild.verify.keys import PublicKey
+from mpbuild.verify.provenance import Part
 from mpbuild.verify.verdict import LeafSeen, Verdict, told
 
 if TYPE_CHECKING:
+    from mpbuild.app.checkout import Checkout
     from mpbuild.app.leaves import Contents
 
 KEY_MODE = (
@@ -38,7 +40,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[PublicKey, ...]
     recompute: bool
     sound: Callable[[], list[Finding]]
-    compare: "Callable[[Sequence[Contents]], list[Finding]] | None" = None
+    source: "Checkout | None" = None
 
 
 def refused(error: InputError) -> Verdict:
@@ -57,19 +59,21 @@ def verify(question: Question, store: Store, *, offline: bool) -> Verdict:
     bundles = question.attachments.bundles(question.digest)
     examined = examine_all(bundles, question.keys, question.digest)
     contents: list[Contents] = []
+    needed: set[Part] = set()
     with _collecting(findings):
         package = Package(question.place, question.digest)
         findings += _listed(package)
-        if question.recompute or question.compare:
+        if question.recompute or question.source:
             contents += _contents(package, store, findings)
-        if question.compare and contents:
-            findings += question.compare(contents)
+        if question.source and contents:
+            findings += question.source.compare(contents)
+            needed.update(question.source.step_inputs(contents))
         if question.recompute:
             from mpbuild.app.inputs import Inputs
             from mpbuild.app.rederive import rederive
 
             findings += rederive(package, contents, store, Inputs(store, offline=offline))
-    needed = {part for content in contents for part in content.everything}
+    needed.update(part for content in contents for part in content.everything)
     accepted = accept(examined, sorted(needed))
     return Verdict(
         digest=question.digest,

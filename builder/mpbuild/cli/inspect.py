@@ -20,7 +20,7 @@ def command(session: Session, ref: str) -> None:
     from mpbuild.app.inspect import inspect
     from mpbuild.cli.refs import locate
 
-    package = locate(session, ref, session.store()).open()
+    package = locate(session, ref, session.store(), build=True).open()
     found = inspect(package)
     session.emit(found, lambda: _text(found))
 

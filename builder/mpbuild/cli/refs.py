@@ -12,17 +12,18 @@ from mpbuild.cli.session import Session
 from mpbuild.effects.store import Store
 
 
-def locate(session: Session, ref: str, store: Store) -> Located:
+def locate(session: Session, ref: str, store: Store, *, build: bool = False) -> Located:
     """Where the package that ``ref`` names lies.
 
-    A path that exists wins: a layout (also ``DIR@sha256:…``), or a folder with a model.toml,
-    whose package is built if need be; then ``sha256:…`` in the store.
+    A path that exists wins: a layout (also ``DIR@sha256:…``), or a folder with a model.toml, whose
+    package must be built as the workspace stands, or is built now with ``build``; then
+    ``sha256:…`` in the store. Who only asks about a package must not run a workspace's steps.
     """
-    path = Path(session.directory, ref.partition("@")[0])
+    path = Path(session.directory, ref.partition("@sha256:")[0])
     if (path / "oci-layout").is_file():
         return in_layout(str(Path(session.directory, ref)), store)
     if ref.startswith("//") or (path / MODEL_FILE).is_file():
-        return in_store(store, _built(session, ref))
+        return in_store(store, _built(session, ref, build=build))
     if ref.startswith("sha256:"):
         return in_store(store, _kept(store, Digest(ref)))
     raise InputError(
@@ -41,17 +42,22 @@ def _kept(store: Store, digest: Digest) -> Digest:
     return digest
 
 
-def _built(session: Session, ref: str) -> Digest:
+def _built(session: Session, ref: str, *, build: bool) -> Digest:
     root = session.root
     found = labels(root, [ref], session.directory)
     if len(found) != 1:
         raise InputError(f"{ref} means {len(found)} targets", hint="name one")
     options = Options()
     result = memo.find(memo.Slot(session.store_path, root, found[0], options))
+    if result is None and not build:
+        raise InputError(
+            f"{found[0]} is not built as the workspace stands",
+            hint=f"`mpbuild build {found[0]}` builds it",
+        )
     if result is None:
-        from mpbuild.app.build import build
+        from mpbuild.app.build import build as build_target
         from mpbuild.cli.progress import Progress
 
         with Progress(session) as progress:
-            result = build(session.workspace(), found[0], session.store(), options, progress)
+            result = build_target(session.workspace(), found[0], session.store(), options, progress)
     return Digest(result["package"]["digest"])

@@ -36,7 +36,7 @@ def command(session: Session, ref: str, accelerator: str | None, request: str) -
 
     data = _request(session, request)
     store = session.store()
-    package = locate(session, ref, store).open()
+    package = locate(session, ref, store, build=True).open()
     chosen = Accelerator(accelerator) if accelerator else None
     status, response = predict(package, store, chosen, data)
     session.write(response)

@@ -9,6 +9,7 @@ from mpbuild.base.errors import InputError
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
+    from mpbuild.app.checkout import Checkout
     from mpbuild.verify.keys import PublicKey
     from mpbuild.verify.verdict import Verdict
 
@@ -61,7 +62,7 @@ def command(
             keys=keys,
             recompute=recompute,
             sound=located.sound,
-            compare=_comparison(session, source),
+            source=_checkout(session, source),
         )
         verdict = verify(question, store, offline=offline)
     session.emit(
@@ -91,12 +92,12 @@ def _key(session: Session, key: str | None) -> "PublicKey":
         ) from error
 
 
-def _comparison(session: Session, source: str | None) -> Any:
+def _checkout(session: Session, source: str | None) -> "Checkout | None":
     if source is None:
         return None
     from mpbuild.app.checkout import Checkout
 
-    return Checkout(Path(session.directory, source)).compare
+    return Checkout(Path(session.directory, source))
 
 
 def _json(verdict: "Verdict") -> dict[str, Any]:

@@ -8,14 +8,22 @@ import os
 from pathlib import Path
 
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
 from mpbuild.effects.atomic import write_new
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.store import disk_error, disk_errors
 
 
 def folder() -> Path:
     """The state folder, made if need be."""
     base = os.environ.get("XDG_STATE_HOME", "")
-    path = (Path(base) if base else Path.home() / ".local" / "state") / "mpbuild"
+    try:
+        # The specification wants a relative path ignored.
+        path = Path(base if base.startswith("/") else "~/.local/state").expanduser() / "mpbuild"
+    except RuntimeError as error:
+        raise InputError(
+            "records are kept in the home folder, and this user has none",
+            hint="set HOME or XDG_STATE_HOME",
+        ) from error
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.chmod(0o700)
@@ -51,5 +59,6 @@ def _last(package: Digest) -> Path:
 
 def _records() -> Path:
     path = folder() / "records"
-    path.mkdir(exist_ok=True, mode=0o700)
+    with disk_errors(path):
+        path.mkdir(exist_ok=True, mode=0o700)
     return path

@@ -1,0 +1,79 @@
+"""Whoever made the package decides neither how long verifying takes nor what a terminal shows."""
+
+import json
+import time
+
+from mpbuild.app import leaves
+from mpbuild.base import canonical
+
+SPEC = "opt/model/spec.json"
+
+
+def test_layers_that_inflate_without_end_are_refused(unsigned, monkeypatch):
+    monkeypatch.setattr(leaves, "_MOST_INFLATED", 1 << 20)
+    place, _ = unsigned.layer("code")
+    files = {**unsigned.files("code"), "opt/model/src/zeros": bytes(8 << 20)}
+    unsigned.set_layer(place, unsigned.pack(files))
+    assert unsigned.verify().failed_with("layer-unsafe")
+
+
+def test_entries_without_end_are_refused(unsigned, monkeypatch):
+    monkeypatch.setattr(leaves, "_MOST_ENTRIES", 100)
+    place, _ = unsigned.layer("code")
+    files = {**unsigned.files("code"), **{f"opt/model/src/{n}": b"" for n in range(101)}}
+    unsigned.set_layer(place, unsigned.pack(files))
+    assert unsigned.verify().failed_with("layer-unsafe")
+
+
+def test_an_index_of_thousands_of_images_is_refused_at_once(unsigned):
+    index = unsigned.index
+    index["manifests"] *= 10_000
+    unsigned.set_index(index)
+    started = time.monotonic()
+    assert unsigned.verify().failed_with("content-extra")
+    assert time.monotonic() - started < 5
+
+
+def test_an_image_of_thousands_of_layers_is_refused_at_once(unsigned):
+    layers, diff_ids = unsigned.rows()
+    unsigned.set_layers(layers[:1] * 10_000, diff_ids[:1] * 10_000)
+    started = time.monotonic()
+    assert unsigned.verify().failed_with("content-extra")
+    assert time.monotonic() - started < 5
+
+
+def test_a_document_larger_than_any_is_refused_unread(unsigned):
+    unsigned.set_config(b"{" + b" " * (40 << 20) + b"}")
+    assert unsigned.verify().failed_with("content-mismatch")
+
+
+def test_a_spec_larger_than_any_is_refused_unread(unsigned):
+    spec = json.loads(unsigned.files("spec and locks")[SPEC])
+    spec["package"]["summary"] = "x" * (1 << 20)
+    unsigned.replace_file("spec and locks", SPEC, canonical.encode(spec))
+    assert unsigned.verify().failed_with("content-mismatch")
+
+
+def test_a_layer_that_claims_to_be_larger_than_it_is_is_refused(unsigned):
+    manifest = unsigned.manifest()
+    manifest["layers"][-1]["size"] = 1 << 50
+    unsigned.set_manifest(manifest)
+    assert unsigned.verify().failed_with("content-mismatch")
+
+
+def test_findings_are_fit_for_a_terminal_and_have_an_end(unsigned):
+    evil = "\x1b[2J\rPASSED\x9b"
+    files = {f"opt/model/{n}": b"" for n in range(2000)}
+    place, _ = unsigned.layer("spec and locks")
+    unsigned.set_layer(place, unsigned.pack({**unsigned.files("spec and locks"), **files}))
+    index = unsigned.index
+    index[evil * 1000] = 1
+    answer = unsigned.verify()
+    assert answer.failed_with("content-extra")
+    assert len(answer.json["findings"]) <= 1001
+    unsigned.set_index(index)
+    answer = unsigned.verify()
+    text = json.dumps(answer.json, ensure_ascii=False)
+    assert answer.failed_with("content-mismatch")
+    assert not set("\x1b\r\x9b") & set(text.replace("\\r", "\r").replace("\\u001b", "\x1b"))
+    assert len(text) < 20_000

@@ -1,0 +1,152 @@
+"""The user's own state folder, and what is known of the repository."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError, WorldError
+from mpbuild.effects import git, state
+
+PACKAGE = Digest.of(b"package")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_records_lie_where_nobody_else_can_write_whatever_the_umask(home, mask):
+    before = os.umask(mask)
+    try:
+        path = state.keep_record(b"record", PACKAGE)
+    finally:
+        os.umask(before)
+    assert path == home / f".local/state/mpbuild/records/{Digest.of(b'record').hex}.json"
+    assert path.read_bytes() == state.record_of(PACKAGE) == b"record"
+    assert state.folder().stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_folder_that_others_can_enter_is_closed(home):
+    (home / ".local/state/mpbuild").mkdir(parents=True, mode=0o777)
+    assert state.folder().stat().st_mode & 0o777 == 0o700
+
+
+def test_the_last_record_of_a_package_counts(home):
+    first = state.keep_record(b"one", PACKAGE)
+    state.keep_record(b"two", PACKAGE)
+    assert state.record_of(PACKAGE) == b"two"
+    assert first.read_bytes() == b"one"
+    assert state.record_of(Digest.of(b"other")) is None
+
+
+def test_the_folder_can_be_named(home, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    assert state.folder() == tmp_path / "elsewhere/mpbuild"
+
+
+@pytest.mark.parametrize("named", ["", "relative/path"])
+def test_a_relative_folder_is_ignored_as_the_specification_wants_it(home, monkeypatch, named):
+    monkeypatch.setenv("XDG_STATE_HOME", named)
+    assert state.folder() == home / ".local/state/mpbuild"
+
+
+def test_a_user_without_a_home_is_told(monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", "")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 987_654_321)
+    with pytest.raises(InputError, match="this user has none"):
+        state.folder()
+
+
+def test_a_folder_that_cannot_be_made_is_told(home):
+    (home / ".local").write_text("")
+    with pytest.raises(WorldError):
+        state.keep_record(b"record", PACKAGE)
+
+
+# ---- git
+
+
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="there is no git")
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with one commit, made without anybody's configuration."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    root = tmp_path / "repository"
+    (root / "inner").mkdir(parents=True)
+    (root / "file").write_text("one\n")
+    (root / "inner/file").write_text("one\n")
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=n", "-c", "user.email=n@example.org", "commit", "-qm", "first"],
+    ):
+        subprocess.run(["git", "-C", root, *words], check=True, capture_output=True)
+    return root
+
+
+@needs_git
+def test_a_clean_repository_has_a_commit(repository):
+    found = git.source(repository)
+    assert len(found.commit) == 40
+    assert not found.dirty
+    assert git.source(repository / "inner") == found
+
+
+@needs_git
+@pytest.mark.parametrize("change", ["file", "new"])
+def test_whatever_differs_makes_it_dirty(repository, change):
+    commit = git.source(repository).commit
+    (repository / change).write_text("two\n")
+    assert (git.source(repository).commit, git.source(repository).dirty) == (commit, True)
+
+
+@needs_git
+def test_what_lies_outside_of_the_workspace_does_not_count(repository):
+    (repository / "file").write_text("two\n")
+    assert not git.source(repository / "inner").dirty
+
+
+@needs_git
+def test_a_repository_without_a_commit_has_none(tmp_path, repository):
+    subprocess.run(["git", "init", "-q", tmp_path / "empty"], check=True)
+    assert git.source(tmp_path / "empty").commit is None
+
+
+@needs_git
+def test_the_environment_of_a_hook_leads_nowhere_else(repository, tmp_path, monkeypatch):
+    commit = git.source(repository).commit
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
+    assert git.source(repository).commit == commit
+
+
+@needs_git
+def test_looking_at_a_repository_runs_nothing_that_it_names(repository, tmp_path):
+    script = tmp_path / "hook"
+    script.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+    script.chmod(0o755)
+    with (repository / ".git/config").open("a") as config:
+        config.write(f'[core]\n\tfsmonitor = "{script}"\n')
+    git.source(repository)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_outside_of_a_repository_nothing_is_known(tmp_path):
+    found = git.source(tmp_path)
+    assert (found.commit, found.dirty) == (None, True)
+
+
+def test_without_git_nothing_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = git.source(tmp_path)
+    assert (found.commit, found.dirty) == (None, True)
