@@ -5,6 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine only.
+settings.register_profile("mpbuild", deadline=None)
+settings.load_profile("mpbuild")
 
 ROOT = Path(__file__).parent.parent
 

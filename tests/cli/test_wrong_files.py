@@ -208,7 +208,6 @@ def test_a_source_that_is_a_link_out_of_the_workspace_is_refused(in_workspace, w
     assert finding["message"] == "is a link that leads out of the workspace"
 
 
-@pytest.mark.xfail(reason="the templates of `init` lie in the workspace and are no targets")
 def test_the_locks_of_this_repository_answer_to_their_specs(mpbuild, checkout):
     answer = mpbuild("-C", checkout, "--format", "json", *CHECK)
     assert answer.code == 0, answer.out

@@ -248,7 +248,7 @@ def test_an_elf_file_without_content_before_the_next_is_none(make):
 LIBRARY = st.from_regex(r"lib[a-z]{1,8}\.so(\.[0-9])?", fullmatch=True)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     needed=st.lists(LIBRARY, max_size=4, unique=True),
     needs=st.dictionaries(LIBRARY, st.lists(LIBRARY, min_size=1, max_size=2), max_size=2),

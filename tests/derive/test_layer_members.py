@@ -97,7 +97,7 @@ SIZES = st.integers(0, 3000) | st.sampled_from([0, 511, 512, 513, 0xFFFF, 0x1000
 FILES = st.lists(st.tuples(KINDS, SIZES), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(FILES)
 def test_a_blob_is_cut_as_its_format_says(files):
     nodes = [node(f"f{i}", kind, bytes([i]) * size) for i, (kind, size) in enumerate(files)]
@@ -120,7 +120,7 @@ def test_a_run_of_exactly_4_mib_has_no_empty_member_behind_it(size, members):
     assert whole([node("f", "loose", data)]).count(HEADER) == members
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(FILES)
 def test_a_blob_inflates_to_exactly_the_plain_tar(files):
     nodes = [node(f"f{i}", kind, bytes([i]) * size) for i, (kind, size) in enumerate(files)]

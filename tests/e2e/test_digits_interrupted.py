@@ -133,7 +133,6 @@ def test_a_full_disk_is_told_and_the_build_goes_on_once_there_is_space(digits, f
     assert large["targets"][0]["package"]["digest"] == digits.digest
 
 
-@pytest.mark.xfail(reason="nothing tells a step outside of a sandbox that its build is gone")
 def test_without_a_sandbox_an_interruption_ends_the_step_too(fresh):
     if not shutil.which("python3.11"):
         pytest.skip("no python3.11 on PATH to run the step with")

@@ -101,7 +101,9 @@ def _model_files(folder: Path, settings: Workspace) -> dict[Path, str]:
     """The spec last: without it the folder is no target."""
     base, of_base = _base(settings)
     values = {"name": _name(folder), "base": base, "python": of_base.suite.python}
-    return {folder / name: _template(f"model/{name}", **values) for name in _MODEL_FILES}
+    # By its own name the template of the spec would be a target wherever mpbuild's sources lie.
+    templates = {name: "spec.toml" if name == MODEL_FILE else name for name in _MODEL_FILES}
+    return {folder / n: _template(f"model/{t}", **values) for n, t in templates.items()}
 
 
 def _base(settings: Workspace) -> tuple[str, Base]:

@@ -1,5 +1,6 @@
 """Executing steps without a sandbox, on the host's own Python: works anywhere, proves nothing."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -18,6 +19,10 @@ _SITE_PACKAGES = "opt/venv/lib/python{}/site-packages"
 _WHICH = (
     "import os, sys; print(os.path.realpath(sys.executable)); print('%d.%d' % sys.version_info[:2])"
 )
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_SIGKILL = int(signal.SIGKILL)
 
 
 class HostExecutor:
@@ -105,6 +110,7 @@ def _complete(
             cwd=cwd,
             umask=0o022,
             start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, nothing that locks
         )
     except (OSError, ValueError) as error:
         raise AnswerError(f"cannot start {command[0]!r}: {error}") from error
@@ -117,6 +123,14 @@ def _complete(
         finally:
             os.close(pidfd)
             _end(process.pid)
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: a build that is killed takes its step along (prctl(2)).
+
+    The signal comes when the thread that forked ends, which waits for the step.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 
 def _end(group: int) -> None:
