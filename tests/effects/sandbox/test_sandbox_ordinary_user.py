@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 
 @pytest.fixture
-def environment(tmp_path_factory):
-    home = tmp_path_factory.getbasetemp().parent.parent / f"mpbuild-nobody-{os.getpid()}"
-    home.mkdir()
+def environment():
+    # Not below pytest's own folder, which only its owner may enter.
+    home = Path(tempfile.mkdtemp(prefix="mpbuild-nobody-"))
     os.chown(home, NOBODY, NOBODY)
     yield {
         "HOME": str(home),
