@@ -41,12 +41,14 @@ class Kept:
             (self.root / name).write_text(text)
         self.store = Store(folder / "store")
         self.blob = self.store.put_bytes(b"index")
+        self.layer = Digest.of(b"layer")
+        (self.store.path / "derived" / self.layer.hex).write_bytes(b"the way to derive it")
         self.slot = memo.Slot(self.store.path, self.root, Label("//m"), Options())
         self.scan = memo.scan(self.root, "m", PATTERNS, ALSO)
         self.keep(self.scan)
 
     def keep(self, scan):
-        memo.keep(self.slot, scan, [self.blob], RESULT)
+        memo.keep(self.slot, scan, [self.blob], [self.layer], RESULT)
 
     def keep_as_if_scanned_later(self):
         """So late that what the file system says of a file is enough."""
@@ -283,3 +285,9 @@ def test_a_real_build_leaves_a_memo_that_answers_with_its_package(tiny, tmp_path
     for path in (root / "lockfiles").rglob("*.toml"):
         path.write_text(path.read_text() + "\n")
         assert memo.find(slot) is None
+
+
+def test_a_memo_misses_once_a_layer_can_no_longer_be_derived(kept):
+    assert kept.hit
+    (kept.store.path / "derived" / kept.layer.hex).unlink()
+    assert not kept.hit

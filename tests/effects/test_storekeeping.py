@@ -12,6 +12,7 @@ from mpbuild.base.errors import WorldError
 from mpbuild.effects.store import Store
 from mpbuild.effects.storekeeping import Removed, Stats, collect, stats, verify
 from mpbuild.engine.action import Action, Output, Result
+from mpbuild.formats import oci, referrer
 
 FAR = 10**10
 """A time later than any that a test makes."""
@@ -216,3 +217,14 @@ def test_a_tree_leaves_its_place_before_it_is_taken_apart(tmp_path, elsewhere):
     """)
     assert remover.wait(30) == 9
     assert not Store(tmp_path / "store").tree(Digest.of(b"")).exists()
+
+
+def test_what_is_attached_to_a_package_survives_gc(store):
+    """A signature can't be had again."""
+    subject = oci.Descriptor(media_type=oci.INDEX, digest=Digest.of(b"package"), size=7)
+    manifest = referrer.encode(referrer.attach(subject, b"a bundle", "https://example/p"))
+    attached = [store.put_bytes(data) for data in (referrer.EMPTY, b"a bundle", manifest)]
+    store.refer(subject.digest, Digest.of(manifest))
+    store.put_bytes(b"an input")
+    assert collect(store, 0).counts == {"blobs": 1}
+    assert all(store.has(digest) for digest in attached)

@@ -58,11 +58,12 @@ def build(
     record = _record(target, package, images, made, done, (started, clock.now()))
     path = state.keep_record(encode(record), record.package)
     result = _result(label, package, images, record, path, done)
-    steps = {o.digest for d in done.values() for o in d.result.outputs.values() if not o.diff_id}
+    outputs = [output for d in done.values() for output in d.result.outputs.values()]
     memo.keep(
         memo.Slot(store.path, workspace.root, label, options),
         declared.scan,
-        {*kept, *made.leaves.values(), *steps},
+        {*kept, *made.leaves.values(), *(o.digest for o in outputs if not o.diff_id)},
+        {o.digest for o in outputs if o.diff_id},
         result,
     )
     return result

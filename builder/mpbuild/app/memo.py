@@ -82,13 +82,23 @@ def find(slot: Slot) -> dict[str, Any] | None:
     return None
 
 
-def keep(slot: Slot, scan: Scan, blobs: Iterable[Digest], result: Mapping[str, Any]) -> None:
-    """Remember a build; where that can't be written, the next one does its work again."""
+def keep(
+    slot: Slot,
+    scan: Scan,
+    blobs: Iterable[Digest],
+    layers: Iterable[Digest],
+    result: Mapping[str, Any],
+) -> None:
+    """Remember a build; where that can't be written, the next one does its work again.
+
+    It answers as long as ``blobs`` and the ways to derive ``layers`` are in the store.
+    """
     document = slot.conditions | {
         "at": scan.at,
         "patterns": scan.patterns,
         "files": {p: [*seen, digest] for p, (seen, digest) in scan.files.items()},
         "blobs": sorted(digest.hex for digest in blobs),
+        "layers": sorted(digest.hex for digest in layers),
         "result": dict(result),
     }
     with contextlib.suppress(OSError):
@@ -101,6 +111,7 @@ def _holds(slot: Slot, memo: dict[str, Any]) -> bool:
         and all(_unchanged_pattern(slot.root, *item) for item in memo["patterns"].items())
         and all(_unchanged(slot.root, p, f, memo["at"]) for p, f in memo["files"].items())
         and all((slot.store / "blobs/sha256" / hex_).is_file() for hex_ in memo["blobs"])
+        and all((slot.store / "derived" / hex_).is_file() for hex_ in memo["layers"])
     )
 
 

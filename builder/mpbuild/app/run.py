@@ -25,7 +25,7 @@ def predict(
         Cell(
             layers=package.trees(image),
             command=execution.entrypoint,
-            environment=dict(variable.split("=", 1) for variable in execution.env),
+            environment=dict(_variable(entry) for entry in execution.env),
             cwd=execution.working_dir,
             stdin=request,
             stdout="keep",
@@ -33,3 +33,9 @@ def predict(
         )
     )
     return completed.status, completed.stdout
+
+
+def _variable(entry: str) -> tuple[str, str]:
+    """Name and value; an entry without ``=`` has none."""
+    name, _, value = entry.partition("=")
+    return name, value

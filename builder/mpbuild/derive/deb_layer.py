@@ -43,17 +43,7 @@ include-system-site-packages = false
 version = {python}
 executable = /usr/bin/python{python}
 """
-_FOLDERS = {
-    "dev": 0o755,
-    "etc": 0o755,
-    "opt": 0o755,
-    "proc": 0o755,
-    "root": 0o700,
-    "run": 0o755,
-    "sys": 0o755,
-    "tmp": 0o1777,
-    "var/tmp": 0o1777,
-}
+_FOLDERS = ("dev", "etc", "opt", "proc", "root", "run", "sys", "tmp", "var/tmp")
 
 
 def deb_nodes(debs: Mapping[str, Buffer], python: str, *, base: bool) -> tuple[Node, ...]:
@@ -64,6 +54,7 @@ def deb_nodes(debs: Mapping[str, Buffer], python: str, *, base: bool) -> tuple[N
             _unpack(read_deb(data), nodes)
         except InputError as error:
             raise error.within(filename) from error
+    _authorities(nodes)
     if base:
         _finish(nodes, python)
     return nodes.row()
@@ -141,15 +132,14 @@ def _place(group: Sequence[DebEntry], nodes: Nodes) -> None:
 
 
 def _finish(nodes: Nodes, python: str) -> None:
-    for path, mode in _FOLDERS.items():
-        nodes.folder(path, mode)
+    for path in _FOLDERS:
+        nodes.folder(path)
     for name in ("bin", "sbin", "lib", "lib64"):
         nodes.folder(f"usr/{name}")
         nodes.link(name, f"usr/{name}")
     nodes.text("etc/passwd", _PASSWD)
     nodes.text("etc/group", _GROUP)
     nodes.text("etc/nsswitch.conf", _NSSWITCH)
-    _authorities(nodes)
     _venv(nodes, python)
 
 

@@ -12,6 +12,9 @@ LIBRARIES = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
 
 NONROOT = 65532
 
+# A later layer that mentions one of these folders must not change what it is.
+FOLDER_MODES = {"root": 0o700, "tmp": 0o1777, "var/tmp": 0o1777}
+
 
 def site_packages(python: str) -> str:
     """The folder wheels are installed in, for an interpreter such as ``"3.11"``."""

@@ -25,6 +25,9 @@ OWN_LAYER_SIZE = 1 << 20
 OWN_LAYERS = 36
 GROUPS = 8
 
+ENTRY_POINT = "mpbuild_runtime/mpbuild-run"
+"""The runtime's file that becomes an image's entry point."""
+
 
 class LockedFile(NamedTuple):
     """A file that a lock names: a ``wheel`` or a ``debian`` package; its size is in bytes."""
@@ -150,7 +153,9 @@ def _runtime(files: Iterable[str]) -> LayerPlan:
     inputs: dict[str, Digest | Leaf] = {
         f"{places.RUNTIME}/{name}": Leaf("runtime", name) for name in sorted(files)
     }
-    inputs[places.ENTRY_POINT] = Leaf("runtime", "mpbuild_runtime/mpbuild-run")
+    inputs[places.ENTRY_POINT] = inputs.pop(
+        f"{places.RUNTIME}/{ENTRY_POINT}", Leaf("runtime", ENTRY_POINT)
+    )
     return LayerPlan(
         rule=FILES, title="mpbuild runtime", inputs=inputs, executable=(places.ENTRY_POINT,)
     )

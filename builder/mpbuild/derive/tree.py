@@ -3,6 +3,7 @@
 import posixpath
 
 from mpbuild.base.errors import InputError
+from mpbuild.derive import places
 from mpbuild.derive.layer import Loose, Node, Plain, Reused
 from mpbuild.formats import tar
 
@@ -31,16 +32,10 @@ class Nodes:
         mode = 0o755 if executable else 0o644
         self._add(Node(tar.Entry(path=path, kind="hardlink", mode=mode, target=target)))
 
-    def folder(self, path: str, mode: int = 0o755) -> None:
-        """A directory; a second mention is fine, as a special mode wins over the common one."""
-        known = self._nodes.get(path)
-        if known and known.entry.kind == "directory" and mode == 0o755:
-            return
-        node = Node(tar.Entry(path=path, kind="directory", mode=mode))
-        if known and known.entry.kind == "directory":
-            self._nodes[path] = node
-        else:
-            self._add(node)
+    def folder(self, path: str) -> None:
+        """A directory, with the one mode that its path has in every layer."""
+        mode = places.FOLDER_MODES.get(path, 0o755)
+        self._add(Node(tar.Entry(path=path, kind="directory", mode=mode)))
 
     def __contains__(self, path: str) -> bool:
         return path in self._nodes
@@ -65,7 +60,7 @@ class Nodes:
     def _parents(self, path: str) -> None:
         parent = posixpath.dirname(path)
         while parent and parent not in self._nodes:
-            self._add(Node(tar.Entry(path=parent, kind="directory", mode=0o755)))
+            self.folder(parent)
             parent = posixpath.dirname(parent)
 
     def _add(self, node: Node) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, MpbuildError
+from mpbuild.base.errors import AnswerError, InputError, MpbuildError
 from mpbuild.effects.sandbox import Bind, Cell, Sandbox
 from mpbuild.effects.staging import checked, collect, stage
 from mpbuild.effects.supervise import Completed
@@ -16,6 +16,7 @@ WORK = "/work"
 OUT = "/out"
 _PLACEHOLDER = "{out}"
 _TAIL_LINES = 40
+_CHUNK = 1 << 20
 _LINE_LENGTH = 400
 _COMMAND_LENGTH = 80
 
@@ -77,11 +78,24 @@ def prepare(action: Action, store: Store, folder: Path) -> tuple[Path, Path]:
     """The folder with the action's inputs and the empty one for its outputs, in ``folder``."""
     work, out = folder / "work", folder / "out"
     (work / working_folder(action)).mkdir(parents=True)
-    blobs = {name: store.blob(digest) for name, digest in action.inputs.items()}
+    blobs = {name: _sound(store.blob(d), d, name) for name, d in action.inputs.items()}
     stage(blobs, action.executable, work)
     out.mkdir()
     out.chmod(0o755)
     return work, out
+
+
+def _sound(blob: Path, digest: Digest, name: str) -> Path:
+    """``blob``, hashed: what a damaged input gives would be kept under a right key."""
+    with blob.open("rb") as file:
+        if Digest.of_chunks(iter(lambda: file.read(_CHUNK), b"")) != digest:
+            raise InputError(
+                f"the store holds other bytes under {digest}",
+                where=name,
+                hint="`mpbuild store verify` removes them; then build again",
+                code="content-mismatch",
+            )
+    return blob
 
 
 def working_folder(action: Action) -> str:

@@ -4,13 +4,15 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import InputError, WorldError
 from mpbuild.effects.store import Store, disk_errors
+from mpbuild.formats import referrer
 
 _CHUNK = 1 << 20
 # What else there is can be made again; within a kind the longest unused goes first.
@@ -87,8 +89,9 @@ def _is_damaged(path: Path) -> bool:
 def collect(store: Store, maximum: int | None) -> Removed:
     """Remove what killed processes left and, down to ``maximum`` bytes, what can be had again.
 
-    First what is merely kept at hand, then blobs, the longest unused first. Raises WorldError
-    while another process uses the store.
+    First what is merely kept at hand, then blobs, the longest unused first. What is attached to
+    packages stays: a signature can't be had again. Raises WorldError while another process uses
+    the store.
     """
     try:
         fcntl.flock(store.presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +117,9 @@ def _collect(store: Store, maximum: int | None) -> Removed:
         _remove(store, thing, removed)
     if maximum is None:
         return removed
-    kinds = [list(_things(store, kind)) for kind in (*_DISPENSABLE, "blobs/sha256")]
+    attached = _attached(store)
+    blobs = [thing for thing in _things(store, "blobs/sha256") if thing.path.name not in attached]
+    kinds = [*(list(_things(store, kind)) for kind in _DISPENSABLE), blobs]
     total = sum(thing.size for things in kinds for thing in things)
     for things in kinds:
         for thing in sorted(things, key=lambda thing: thing.used):
@@ -123,6 +128,18 @@ def _collect(store: Store, maximum: int | None) -> Removed:
             _remove(store, thing, removed)
             total -= thing.size
     return removed
+
+
+def _attached(store: Store) -> set[str]:
+    """The hexadecimal digests of referrers and of what these consist of."""
+    found: set[str] = set()
+    for folder in (store.path / "referrers").iterdir():
+        for digest in store.referrers(Digest.from_hex(folder.name)):
+            with suppress(InputError):
+                manifest = referrer.read(store.read(digest))
+                parts = (manifest.config, *manifest.layers)
+                found |= {digest.hex, *(part.digest.hex for part in parts)}
+    return found
 
 
 def _things(store: Store, kind: str) -> Iterator[_Thing]:

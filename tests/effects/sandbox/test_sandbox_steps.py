@@ -107,6 +107,17 @@ def test_inputs_have_fixed_modes_and_times(executor, action):
     assert lines == {"a 0o755 315532800", "tool 0o555 315532800", "data 0o444 315532800"}
 
 
+def test_a_damaged_input_is_not_used(executor, action, store):
+    """What it gives would be kept under a right key."""
+    wanted = action("open('o', 'w')", "o", inputs={"data": b"good"})
+    blob = store.blob(Digest.of(b"good"))
+    blob.chmod(0o644)
+    blob.write_bytes(b"evil")
+    with pytest.raises(InputError, match="other bytes") as caught:
+        executor.run(wanted, 10 * SECOND)
+    assert caught.value.findings[0].code == "content-mismatch"
+
+
 def test_a_step_runs_in_the_folder_its_parameters_name(executor, action):
     made = action(
         "import sys; open(sys.argv[1] + '/o', 'w').write(open('x').read())",
