@@ -10,14 +10,14 @@ ROUNDS = 20
 
 
 def startup_figures(
-    root: Path, target: str, public_key: Path, environ: dict[str, str]
+    root: Path, target: str, digest: str, public_key: Path, environ: dict[str, str]
 ) -> list[Figure]:
     mpbuild = str(Path(sys.executable).with_name("mpbuild"))
     commands = [
         [sys.executable, "-c", "pass"],
         [mpbuild, "--version"],
         [mpbuild, "build", target],
-        [mpbuild, "verify", target, "--key", str(public_key), "--no-recompute"],
+        [mpbuild, "verify", digest, "--key", str(public_key), "--no-recompute"],
     ]
 
     def run(command: list[str]) -> None:

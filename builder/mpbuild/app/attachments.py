@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects.layout import Layout
 from mpbuild.effects.store import Store
 from mpbuild.formats import bundle, dsse, oci, referrer, statement
+
+if TYPE_CHECKING:
+    from mpbuild.effects.layout import Layout
 
 Found = tuple[str, bytes | InputError]
 
@@ -58,7 +60,7 @@ class InStore:
 class InLayout:
     """Referrers in a layout, listed under the fallback tag of the distribution specification."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: "Layout") -> None:
         self._layout = layout
 
     def bundles(self, subject: Digest) -> Iterator[Found]:

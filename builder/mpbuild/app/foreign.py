@@ -15,7 +15,6 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.layout import Layout
 from mpbuild.formats import oci
 
-LARGEST_DOCUMENT = 32 << 20
 _VERSION = {"imageLayoutVersion": "1.0.0"}
 
 
@@ -24,7 +23,7 @@ class ForeignLayout(Layout):
 
     def read(self, digest: Digest, size: int | None = None) -> bytes:
         """A document of the layout, checked; what is too large for one is refused unread."""
-        _regular(self.blob(digest), LARGEST_DOCUMENT)
+        _regular(self.blob(digest), oci.LARGEST_DOCUMENT)
         return super().read(digest, size)
 
     def chunks(self, digest: Digest) -> Iterator[bytes]:
@@ -38,7 +37,7 @@ class ForeignLayout(Layout):
 
     def entries(self) -> tuple[oci.Descriptor, ...]:
         """All that ``index.json`` points at."""
-        _regular(self.path / "index.json", LARGEST_DOCUMENT)
+        _regular(self.path / "index.json", oci.LARGEST_DOCUMENT)
         return super().entries()
 
 
@@ -62,7 +61,7 @@ def faults(layout: ForeignLayout) -> Iterator[Finding]:
 
 def _version(layout: ForeignLayout) -> Iterator[Finding]:
     path = layout.path / "oci-layout"
-    _regular(path, LARGEST_DOCUMENT)
+    _regular(path, oci.LARGEST_DOCUMENT)
     if canonical.decode(path.read_bytes()) != _VERSION:
         yield Finding("content-mismatch", f"it is not {_VERSION}", "oci-layout")
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from mpbuild.app import attachments
-from mpbuild.app.foreign import LARGEST_DOCUMENT, ForeignLayout, faults
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Buffer, Digest, Hasher
@@ -23,6 +22,7 @@ from mpbuild.formats.unsafe import UnsafeError
 
 if TYPE_CHECKING:
     from mpbuild.app.derivation import Derivation
+    from mpbuild.app.foreign import ForeignLayout
 
 MOST_CHILDREN = 64
 MOST_LAYERS = 127
@@ -154,7 +154,7 @@ class InStore:
                 hint="build the target again",
                 code="content-missing",
             )
-        if path.stat().st_size > LARGEST_DOCUMENT:
+        if path.stat().st_size > oci.LARGEST_DOCUMENT:
             raise InputError(f"{digest} is too large for a document", code="content-mismatch")
         return self._store.read(digest)
 
@@ -172,7 +172,7 @@ class InStore:
 class InLayout:
     """A package in an OCI layout, from whoever: every byte is checked on its way."""
 
-    def __init__(self, layout: ForeignLayout, store: Store) -> None:
+    def __init__(self, layout: "ForeignLayout", store: Store) -> None:
         self._layout = layout
         self._store = store
 
@@ -275,6 +275,8 @@ def in_layout(text: str, store: Store) -> Located:
     The digest of an image stands for the index that contains it; raise InputError
     (subject-mismatch) where none does.
     """
+    from mpbuild.app.foreign import ForeignLayout, faults
+
     folder, at, digits = text.rpartition("@sha256:")
     folder, wanted = (folder, f"sha256:{digits}") if at else (text, "")
     layout = ForeignLayout(Path(folder))

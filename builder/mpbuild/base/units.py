@@ -1,7 +1,6 @@
 """Durations, sizes and processor shares as people write them in a spec."""
 
 import re
-from fractions import Fraction
 
 from mpbuild.base.errors import InputError
 
@@ -40,6 +39,8 @@ def _whole(text: str, factors: dict[str, int], what: str, units: str) -> int:
     match = _QUANTITY.fullmatch(text)
     if not match or match.group(2) not in factors:
         raise InputError(f"not {what}: {text[:80]!r}", hint=f"write a number and one of {units}")
+    from fractions import Fraction
+
     value = Fraction(match.group(1)) * factors[match.group(2)]
     if value.denominator != 1:
         raise InputError(f"{text!r} is finer than {what} can be", hint="use a smaller unit")

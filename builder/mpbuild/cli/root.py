@@ -1,10 +1,8 @@
 """The command group: global options, commands found by name, errors turned into exit codes."""
 
-import difflib
 import errno
 import importlib
 import itertools
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +48,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS:
+            import difflib
+
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             ctx.fail(
                 f"no such command {args[0]!r}" + (f"; did you mean {near[0]}?" if near else "")
@@ -138,6 +138,8 @@ def run(words: Sequence[str]) -> int:
         return 3  # click's way to end when nobody reads standard output any more
     except Exception as error:  # noqa: BLE001 - the last line of defence
         if told.session.verbose:
+            import traceback
+
             told.session.say("".join(traceback.format_exception(error)).rstrip())
         return _fail(told.session, *_judged(error))
     return code if isinstance(code, int) else 0

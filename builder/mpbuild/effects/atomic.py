@@ -1,7 +1,6 @@
 """Writing a file so that a reader sees all of it or nothing; imports little."""
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -10,6 +9,8 @@ def write_new(scratch: Path, final: Path, data: bytes) -> None:
 
     Not even a power cut leaves half a file under ``final``. Raises OSError.
     """
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=scratch)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -137,6 +136,8 @@ class Layout:
             ) from error
 
     def _write(self, path: Path, chunks: Iterable[Buffer]) -> None:
+        import tempfile
+
         try:
             with tempfile.NamedTemporaryFile(dir=self.path, prefix=_NEW, delete=False) as file:
                 try:

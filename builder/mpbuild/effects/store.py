@@ -19,8 +19,6 @@ import errno
 import fcntl
 import mmap
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -104,6 +102,8 @@ class Store:
 
     def put(self, chunks: Iterable[Buffer]) -> Output:
         """Keep a stream of bytes."""
+        import tempfile
+
         hasher = Hasher()
         with (
             disk_errors(self.path),
@@ -207,6 +207,8 @@ class Store:
     def scratch(self) -> Iterator[Path]:
         """A fresh private folder on this filesystem, removed afterwards."""
         with disk_errors(self.path):
+            import tempfile
+
             folder = Path(tempfile.mkdtemp(dir=self.path / "scratch"))
             try:
                 yield folder
@@ -257,6 +259,8 @@ def remove_tree(path: Path) -> None:
             if not inner.is_symlink():
                 with contextlib.suppress(OSError):
                     inner.chmod(0o700)
+    import shutil
+
     shutil.rmtree(path, ignore_errors=True)
 
 

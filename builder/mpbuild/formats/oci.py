@@ -17,6 +17,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LARGEST_DOCUMENT = 32 << 20
 REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT_FILE = canonical.encode({"imageLayoutVersion": "1.0.0"})
 
