@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -50,6 +51,10 @@ def blobs(layout):
 def podman():
     """podman with a storage of its own, at a path that is short enough for it."""
     need("podman", "runc")
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    ranges = Path("/etc/subuid")
+    if os.geteuid() and not (ranges.is_file() and f"{user}:" in ranges.read_text()):
+        pytest.skip(f"{user} has no range of subordinate users, which an image's user needs")
     with tempfile.TemporaryDirectory(prefix="mpbuild-") as folder:
         settings = Path(folder, "containers.conf")
         settings.write_text(CONTAINERS)

@@ -16,14 +16,15 @@ MOMENTS_S = (1.0, 8.0)
 PATIENCE_S = 10
 ROUNDS = 10
 MIB = 1 << 20
-# A store on a small disk: it is filled with inputs, a build fails, the disk grows, a build ends.
+# A store on a small disk: it is filled up, a build fails, somebody makes space, a build ends.
 SMALL_DISK = """
 set -eu
 mount -t tmpfs -o size=$SIZE,mode=0700 disk "$STORE"
 cp -r "$INPUTS/blobs" "$STORE"
+head -c "$FILLER" </dev/zero >"$STORE/filler"
 set +e
 "$@" >"$ANSWERS/small.json"; echo $? >"$ANSWERS/small"
-mount -o remount,size=2G "$STORE"
+rm "$STORE/filler"
 "$@" >"$ANSWERS/large.json"; echo $? >"$ANSWERS/large"
 """
 
@@ -117,7 +118,8 @@ def test_a_full_disk_is_told_and_the_build_goes_on_once_there_is_space(digits, f
         pytest.skip(f"no small disk can be mounted: {tried.stderr.strip()}")
     used = sum(path.stat().st_size for path in (inputs / "blobs/sha256").iterdir())
     variables = {
-        "SIZE": str(used + 64 * MIB),
+        "SIZE": str(used + 1088 * MIB),
+        "FILLER": str(1024 * MIB),
         "STORE": str(disk),
         "INPUTS": str(inputs),
         "ANSWERS": str(answers),
