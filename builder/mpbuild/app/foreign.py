@@ -1,8 +1,9 @@
 """A layout from whoever: reading it without trust, and whether it is whole."""
 
 import os
+import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.coding import typed
-from mpbuild.base.digest import Digest
+from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.layout import Layout
-from mpbuild.formats import oci
+from mpbuild.effects.store import Store
+from mpbuild.effects.trees import Unpacker
+from mpbuild.formats import gzip, oci, tar, untar
+from mpbuild.formats.unsafe import UnsafeError
 
 _VERSION = {"imageLayoutVersion": "1.0.0"}
 
@@ -154,3 +158,74 @@ def _regular(path: Path, largest: int | None = None) -> os.stat_result:
             code="content-mismatch",
         )
     return found
+
+
+class InLayout:
+    """A package in an OCI layout, from whoever: every byte is checked on its way."""
+
+    def __init__(self, layout: ForeignLayout, store: Store) -> None:
+        self._layout = layout
+        self._store = store
+
+    def document(self, digest: Digest) -> bytes:
+        """From the layout."""
+        return self._layout.read(digest)
+
+    def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
+        """From the layout; its size is checked before anything is believed that it bounds."""
+        if self._layout.size(layer.digest) != layer.size:
+            raise InputError(f"{layer.digest} is not {layer.size} bytes", code="content-mismatch")
+        return compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
+
+    def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
+        """Unpacked once, after the whole layer has been read and found good."""
+        final = self._store.tree(diff_id)
+        if not final.is_dir():
+            with self._store.lock(diff_id), self._store.scratch() as scratch:
+                if not final.is_dir():
+                    _exhaust(self.layer(layer))
+                    _check([entry for entry, _ in untar.read(self._plain(layer, diff_id))])
+                    _unpack(self._plain(layer, diff_id), scratch / "tree")
+                    (scratch / "tree").rename(final)
+        return final
+
+    def _plain(self, layer: oci.Descriptor, diff_id: Digest) -> Iterator[Buffer]:
+        yield from compared(gzip.decompress(self.layer(layer)), diff_id)
+
+
+def compared(chunks: Iterator[bytes], digest: Digest, size: int | None = None) -> Iterator[bytes]:
+    """``chunks`` again, with an InputError (content-mismatch) at their end if they are others."""
+    hasher = Hasher()
+    for chunk in chunks:
+        hasher.write(chunk)
+        yield chunk
+    if hasher.digest != digest or size not in (None, hasher.size):
+        raise InputError(f"{digest} has other bytes than its name says", code="content-mismatch")
+
+
+def _exhaust(chunks: Iterator[Buffer]) -> None:
+    """Nothing is read into what is not what it should be."""
+    for _ in chunks:
+        pass
+
+
+def _check(entries: Sequence[tar.Entry]) -> None:
+    tar.check_tree(entries, absolute_links=True)
+    folders = {""}
+    for entry in entries:
+        if posixpath.dirname(entry.path) not in folders:
+            raise UnsafeError(f"{entry.path} has no folder before it")
+        if entry.kind == "directory":
+            folders.add(entry.path)
+
+
+def _unpack(chunks: Iterator[Buffer], root: Path) -> None:
+    with Unpacker(root) as unpacker:
+        for entry, content in untar.read(chunks):
+            unpacker.begin(_Entry(entry))
+            for chunk in content:
+                unpacker.write(chunk)
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    entry: tar.Entry

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from mpbuild.app.reference import Image, Place, compared
+from mpbuild.app.foreign import compared
+from mpbuild.app.reference import Image, Place
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest

@@ -1,7 +1,6 @@
 """REF: a package or an image, wherever it lies, read and checked the same way."""
 
 import contextlib
-import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,17 +11,14 @@ import msgspec
 from mpbuild.app import attachments
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.digest import Buffer, Digest, Hasher
+from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.store import Store
-from mpbuild.effects.trees import Unpacker
-from mpbuild.formats import bundle, gzip, oci, statement, tar, untar
+from mpbuild.formats import bundle, oci, statement
 from mpbuild.formats.annotations import ACCELERATOR
-from mpbuild.formats.unsafe import UnsafeError
 
 if TYPE_CHECKING:
     from mpbuild.app.derivation import Derivation
-    from mpbuild.app.foreign import ForeignLayout
 
 MOST_CHILDREN = 64
 MOST_LAYERS = 127
@@ -169,77 +165,6 @@ class InStore:
         return self._store.tree(diff_id)
 
 
-class InLayout:
-    """A package in an OCI layout, from whoever: every byte is checked on its way."""
-
-    def __init__(self, layout: "ForeignLayout", store: Store) -> None:
-        self._layout = layout
-        self._store = store
-
-    def document(self, digest: Digest) -> bytes:
-        """From the layout."""
-        return self._layout.read(digest)
-
-    def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
-        """From the layout; its size is checked before anything is believed that it bounds."""
-        if self._layout.size(layer.digest) != layer.size:
-            raise InputError(f"{layer.digest} is not {layer.size} bytes", code="content-mismatch")
-        return compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
-
-    def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
-        """Unpacked once, after the whole layer has been read and found good."""
-        final = self._store.tree(diff_id)
-        if not final.is_dir():
-            with self._store.lock(diff_id), self._store.scratch() as scratch:
-                if not final.is_dir():
-                    _exhaust(self.layer(layer))
-                    _check([entry for entry, _ in untar.read(self._plain(layer, diff_id))])
-                    _unpack(self._plain(layer, diff_id), scratch / "tree")
-                    (scratch / "tree").rename(final)
-        return final
-
-    def _plain(self, layer: oci.Descriptor, diff_id: Digest) -> Iterator[Buffer]:
-        yield from compared(gzip.decompress(self.layer(layer)), diff_id)
-
-
-def compared(chunks: Iterator[bytes], digest: Digest, size: int | None = None) -> Iterator[bytes]:
-    """``chunks`` again, with an InputError (content-mismatch) at their end if they are others."""
-    hasher = Hasher()
-    for chunk in chunks:
-        hasher.write(chunk)
-        yield chunk
-    if hasher.digest != digest or size not in (None, hasher.size):
-        raise InputError(f"{digest} has other bytes than its name says", code="content-mismatch")
-
-
-def _exhaust(chunks: Iterator[Buffer]) -> None:
-    """Nothing is read into what is not what it should be."""
-    for _ in chunks:
-        pass
-
-
-def _check(entries: Sequence[tar.Entry]) -> None:
-    tar.check_tree(entries, absolute_links=True)
-    folders = {""}
-    for entry in entries:
-        if posixpath.dirname(entry.path) not in folders:
-            raise UnsafeError(f"{entry.path} has no folder before it")
-        if entry.kind == "directory":
-            folders.add(entry.path)
-
-
-def _unpack(chunks: Iterator[Buffer], root: Path) -> None:
-    with Unpacker(root) as unpacker:
-        for entry, content in untar.read(chunks):
-            unpacker.begin(_Entry(entry))
-            for chunk in content:
-                unpacker.write(chunk)
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    entry: tar.Entry
-
-
 class Located(msgspec.Struct, frozen=True):
     """Where a package lies, before anything of it has been believed.
 
@@ -275,7 +200,7 @@ def in_layout(text: str, store: Store) -> Located:
     The digest of an image stands for the index that contains it; raise InputError
     (subject-mismatch) where none does.
     """
-    from mpbuild.app.foreign import ForeignLayout, faults
+    from mpbuild.app.foreign import ForeignLayout, InLayout, faults
 
     folder, at, digits = text.rpartition("@sha256:")
     folder, wanted = (folder, f"sha256:{digits}") if at else (text, "")
