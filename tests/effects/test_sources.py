@@ -102,9 +102,9 @@ def workspace(root, *paths):
         ("src/none.py", []),
         ("none/*.py", []),
         ("src/a.py/*.py", []),
-        ("../shared/*.py", ["shared/s.py"]),
-        ("../shared/s.py", ["shared/s.py"]),
-        ("../**/s.py", ["shared/s.py"]),
+        ("../common/*.py", ["common/s.py"]),
+        ("../common/s.py", ["common/s.py"]),
+        ("../**/s.py", ["common/s.py"]),
         ("src/.*", ["m/src/.hidden.py"]),
         ("src/.h*/**", ["m/src/.h/inner.py"]),
     ],
@@ -120,7 +120,7 @@ def test_patterns_are_relative_to_their_folder_and_results_to_the_root(tmp_path,
         "m/src/.h/inner.py",
         "m/src/p/__pycache__/b.py",
         "m/src/__pycache__/a.py",
-        "shared/s.py",
+        "common/s.py",
     )
     assert sources.match(root, "m", pattern) == found
 

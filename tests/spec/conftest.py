@@ -54,7 +54,7 @@ format = "onnx"
 entry_point = "digits.model:Model"
 sources = [
   "src/**/*.py",
-  "../shared/*.py",
+  "../common/*.py",
 ]
 
 [[core.weights]]

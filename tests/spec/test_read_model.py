@@ -21,7 +21,7 @@ from mpbuild.spec.workspace import Workspace
 def test_values_have_their_types(model: Model) -> None:
     assert model.package.version == Version("1.4.0")
     assert isinstance(model.package.version, Version)
-    assert model.core.sources == ("src/**/*.py", "../shared/*.py")
+    assert model.core.sources == ("src/**/*.py", "../common/*.py")
     assert isinstance(model.core.weights[1].sha256, Digest)
     assert model.io.inputs[0].datatype is Datatype.FP32
     assert model.io.inputs[0].shape == (-1, 64)
@@ -83,7 +83,7 @@ def test_other_good_values_are_read_too(
 def test_a_model_may_lie_at_the_root_of_the_workspace(
     model_text: str, workspace: Workspace
 ) -> None:
-    text = model_text.replace("../shared", "shared")
+    text = model_text.replace("../common", "common")
     assert read_model(text, file="model.toml", folder="", workspace=workspace).steps
     with pytest.raises(InputError, match="leaves the workspace"):
         read_model(model_text, file="model.toml", folder="", workspace=workspace)

@@ -22,7 +22,7 @@ from mpbuild.spec.paths import fault, import_root, is_pattern, resolve
         ("*.py", ""),
         ("model.py", ""),
         ("src/model.py", "src"),
-        ("../shared/**", "../shared"),
+        ("../common/**", "../common"),
     ],
 )
 def test_the_import_root_is_what_comes_before_the_first_wildcard(pattern: str, root: str) -> None:
@@ -39,7 +39,7 @@ def test_a_pattern_holds_a_wildcard(path: str, wild: bool) -> None:
     [
         ("", "a/b", "a/b"),
         ("models/digits", "train.py", "models/digits/train.py"),
-        ("models/digits", "../shared/x.py", "models/shared/x.py"),
+        ("models/digits", "../common/x.py", "models/common/x.py"),
         ("models", "a/../b", "models/b"),
         ("models", "../x", "x"),
         ("models", "..", ""),
