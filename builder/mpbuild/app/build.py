@@ -1,6 +1,5 @@
 """Building: from a target to its package, its record and, on request, a complete layout."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +23,7 @@ from mpbuild.derive.elf_needs import read_needs, unmet
 from mpbuild.derive.layer import Layer
 from mpbuild.effects import git, state
 from mpbuild.effects.clock import SystemClock
+from mpbuild.effects.host import processors
 from mpbuild.effects.store import Store
 from mpbuild.engine.protocols import Executor, Observer
 from mpbuild.engine.scheduler import Done, Engine
@@ -49,7 +49,7 @@ def build(
     fetch_locks(target, locks, store, audience, offline=options.offline)
     made = plan(target, accelerators, locks.locks, locks.files, declared, store)
     engine = Engine(
-        _executors(store, options), store, clock, audience, options.jobs or _processors()
+        _executors(store, options), store, clock, audience, options.jobs or processors()
     )
     done = engine.run(made.graph)
     images = [_image(target, accelerator, made, done, store) for accelerator in accelerators]
@@ -94,10 +94,6 @@ def _executors(store: Store, options: Options) -> dict[str, Executor]:
     derivation = Derivation(store)
     steps = sandboxed_steps if options.sandbox == "bwrap" else host_steps
     return {"derive": derivation, "sandbox": steps(store, derivation)}
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _image(

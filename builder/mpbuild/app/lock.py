@@ -47,8 +47,7 @@ class Locker:
         )
         _write(environment.python_file, pylock.write(lock))
         sizes = sum(package.wheel.size for package in lock.packages)
-        old = {p.name: p.version for p in previous.packages} if previous else {}
-        new = {p.name: p.version for p in lock.packages}
+        old, new = _versions(previous), _versions(lock)
         return _entry(target, environment, "python", environment.python_file, sizes, old, new)
 
     def _debian(self, target: Target, environment: Environment) -> dict[str, Any]:
@@ -61,8 +60,7 @@ class Locker:
         )
         _write(environment.debian_file, deblock.write(lock))
         sizes = sum(package.size for package in lock.packages)
-        old = {p.name: p.version for p in previous.packages} if previous else {}
-        new = {p.name: p.version for p in lock.packages}
+        old, new = _versions(previous), _versions(lock)
         return _entry(target, environment, "debian", environment.debian_file, sizes, old, new)
 
     def _index(self, target: Target, environment: Environment) -> Packages:
@@ -79,6 +77,10 @@ class Locker:
                 base.suite, mirrors, keyring=keyring, now=datetime.now(UTC), web=self._web
             )
         return self._indexes[key]
+
+
+def _versions(lock: pylock.PythonLock | deblock.DebianLock | None) -> dict[str, str]:
+    return {package.name: package.version for package in lock.packages} if lock else {}
 
 
 def _write(path: Path, text: str) -> None:

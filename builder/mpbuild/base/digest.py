@@ -7,7 +7,7 @@ specification ("Descriptors", section "Digests"), restricted to sha256.
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import Protocol, Self
+from typing import Self
 
 from mpbuild.base.errors import InputError
 
@@ -53,13 +53,6 @@ class Digest(str):
         for chunk in chunks:
             hasher.write(chunk)
         return hasher.digest
-
-
-class Sink(Protocol):
-    """Whatever takes a stream of bytes."""
-
-    def write(self, data: Buffer, /) -> object:
-        """Take the next bytes."""
 
 
 class Hasher:
