@@ -1,5 +1,6 @@
 """Layers as actions: derived, streamed again, unpacked; what the store holds is not believed."""
 
+import gc
 import resource
 import threading
 from pathlib import Path
@@ -44,6 +45,8 @@ def damage(store, digest):
 
 
 def descriptors():
+    """How many this process has open, once what earlier tests left behind is collected."""
+    gc.collect()
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 

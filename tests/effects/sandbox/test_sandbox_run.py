@@ -1,6 +1,7 @@
 """What a command finds in a sandbox, and how its end is told."""
 
 import fcntl
+import gc
 import json
 import os
 import pty
@@ -343,6 +344,7 @@ def test_cells_run_side_by_side(inside):
 
 def test_no_file_descriptor_is_left_open(inside):
     inside("")
+    gc.collect()  # what earlier tests left behind is not closed in the middle of this one
     before = len(list(Path("/proc/self/fd").iterdir()))
     inside("print(1)", stdin=b"x", stdout="keep")
     inside("import time; time.sleep(9)", timeout_ms=50)

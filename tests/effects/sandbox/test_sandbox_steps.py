@@ -1,6 +1,7 @@
 """Steps: what they are given, what they may leave, and how their failures read."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -364,6 +365,14 @@ def test_on_the_host_the_users_secrets_stay_out(store, action, monkeypatch):
     assert result.outputs["o"].digest == Digest.of(b"none")
 
 
+def alive(pid):
+    """Whether a process runs; one that was killed takes a moment to end."""
+    try:
+        return ") Z " not in Path("/proc", pid, "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_on_the_host_children_in_the_same_session_end_with_the_step(store, action):
     code = (
         "import subprocess, sys\n"
@@ -372,5 +381,7 @@ def test_on_the_host_children_in_the_same_session_end_with_the_step(store, actio
     )
     output = HostExecutor(store).run(action(code, "o"), 30 * SECOND).outputs["o"]
     pid = store.blob(output.digest).read_text()
-    state = Path("/proc", pid, "stat")
-    assert not state.exists() or ") Z " in state.read_text()
+    deadline = time.monotonic() + 30
+    while alive(pid):
+        assert time.monotonic() < deadline, "the child outlives its step"
+        time.sleep(0.01)
