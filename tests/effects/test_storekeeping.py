@@ -223,7 +223,7 @@ def test_what_is_attached_to_a_package_survives_gc(store):
     """A signature can't be had again."""
     subject = oci.Descriptor(media_type=oci.INDEX, digest=Digest.of(b"package"), size=7)
     manifest = referrer.encode(referrer.attach(subject, b"a bundle", "https://example/p"))
-    attached = [store.put_bytes(data) for data in (referrer.EMPTY, b"a bundle", manifest)]
+    attached = [store.put_bytes(data) for data in (oci.EMPTY, b"a bundle", manifest)]
     store.refer(subject.digest, Digest.of(manifest))
     store.put_bytes(b"an input")
     assert collect(store, 0).counts == {"blobs": 1}

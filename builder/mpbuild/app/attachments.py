@@ -46,7 +46,7 @@ class InStore:
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
         """Blobs first, then the note that makes them referrers."""
         manifest = referrer.encode(referrer.attach(subject, data, predicate_type))
-        for blob in (referrer.EMPTY, data, manifest):
+        for blob in (oci.EMPTY, data, manifest):
             self._store.put_bytes(blob)
         digest = Digest.of(manifest)
         self._store.refer(subject.digest, digest)
@@ -77,7 +77,7 @@ class InLayout:
         """Others may attach at the same time: the listing is read and written under a lock."""
         attached = referrer.attach(subject, data, predicate_type)
         manifest = referrer.encode(attached)
-        for blob in (referrer.EMPTY, data, manifest):
+        for blob in (oci.EMPTY, data, manifest):
             self._layout.add(Digest.of(blob), [blob])
         with self._layout.locked():
             listing = referrer.listing(attached, self._listing(subject.digest))

@@ -1,6 +1,11 @@
-"""mpbuild's own annotations on OCI descriptors and documents."""
+"""Annotations on OCI descriptors and documents: mpbuild's own, and a standard one."""
 
 KIND = "dev.mpbuild.kind"
+"""Of a child of a package: image, pex or model."""
 ACCELERATOR = "dev.mpbuild.accelerator"
 PARTIAL = "dev.mpbuild.partial"
 LAYER = "dev.mpbuild.layer"
+EXECUTABLE = "dev.mpbuild.executable"
+"""Of a file of an artifact that carries the executable bit: "true"."""
+TITLE = "org.opencontainers.image.title"
+"""Of a blob of an artifact: the path of the file, as ORAS and others restore it."""

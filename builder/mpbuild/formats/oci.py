@@ -17,6 +17,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+EMPTY = b"{}"
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 LARGEST_DOCUMENT = 32 << 20
 REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT_FILE = canonical.encode({"imageLayoutVersion": "1.0.0"})
@@ -27,6 +29,10 @@ class Platform(msgspec.Struct, frozen=True):
 
     architecture: str = "amd64"
     os: str = "linux"
+
+
+NO_PLATFORM = Platform("unknown", "unknown")
+"""Of what is no image, so that no engine picks it to run."""
 
 
 class Descriptor(
@@ -56,6 +62,19 @@ class Manifest(
 
     schema_version: int = 2
     media_type: str = MANIFEST
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: dict[str, str]
+
+
+class Artifact(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """An image manifest that packages something else ("Guidelines for Artifact Usage")."""
+
+    schema_version: int = 2
+    media_type: str = MANIFEST
+    artifact_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: dict[str, str]
@@ -105,7 +124,7 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[History, ...]
 
 
-Document = Manifest | Index | ImageConfig
+Document = Manifest | Artifact | Index | ImageConfig
 
 
 def encode(document: Document) -> bytes:
@@ -128,6 +147,13 @@ def read_index(data: bytes) -> Index:
 def read_manifest(data: bytes) -> Manifest:
     """An image manifest, strictly."""
     manifest = typed(canonical.decode(data), Manifest)
+    _refuse_other(manifest.schema_version, manifest.media_type, MANIFEST)
+    return manifest
+
+
+def read_artifact(data: bytes) -> Artifact:
+    """The manifest of an artifact, strictly."""
+    manifest = typed(canonical.decode(data), Artifact)
     _refuse_other(manifest.schema_version, manifest.media_type, MANIFEST)
     return manifest
 

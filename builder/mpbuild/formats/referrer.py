@@ -14,8 +14,6 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats import bundle, oci
 
-EMPTY = b"{}"
-EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 LARGEST = 1 << 20
@@ -59,7 +57,7 @@ def attach(subject: oci.Descriptor, data: bytes, predicate_type: str) -> Referre
     """The manifest that attaches the bundle ``data`` to ``subject``."""
     return Referrer(
         artifact_type=bundle.MEDIA_TYPE,
-        config=oci.descriptor(EMPTY_TYPE, EMPTY),
+        config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
         layers=(oci.descriptor(bundle.MEDIA_TYPE, data),),
         subject=oci.Descriptor(
             media_type=subject.media_type, digest=subject.digest, size=subject.size
