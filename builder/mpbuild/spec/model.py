@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, NamedTuple, Self
 import msgspec
 
 from mpbuild.spec import values
-from mpbuild.spec.place import Place
+from mpbuild.spec.place import Place, shown
 from mpbuild.spec.tables import Alternative, Items, Table
 from mpbuild.spec.vocabulary import (
     AcceleratorName,
@@ -23,6 +23,7 @@ from mpbuild.spec.vocabulary import (
     EnvironmentName,
     FilePath,
     FilePattern,
+    FileSize,
     InnerPath,
     Licence,
     Line,
@@ -36,6 +37,7 @@ from mpbuild.spec.vocabulary import (
     Sha256,
     StepInput,
     TensorName,
+    WeightAddress,
 )
 
 
@@ -50,12 +52,12 @@ class Package(Table, frozen=True, kw_only=True):
 
 
 class Weight(Table, frozen=True, kw_only=True):
-    """One file of weights: the output of a step, or a file of the workspace."""
+    """One file of weights: the output of a step, a file of the workspace, or fetched."""
 
-    LATER: ClassVar = ("url", "size")
     ALTERNATIVES: ClassVar = (
         Alternative(required=("step", "output")),
         Alternative(required=("path",), optional=("sha256",)),
+        Alternative(required=("url", "sha256", "size")),
     )
 
     name: Annotated[Name, "What the code finds it by."]
@@ -64,12 +66,23 @@ class Weight(Table, frozen=True, kw_only=True):
     output: Annotated[InnerPath | None, "Which of the step's outputs it is."] = None
     path: Annotated[FilePath | None, "The file, relative to this one."] = None
     sha256: Annotated[Sha256 | None, "The digest that the file must have."] = None
+    url: Annotated[
+        WeightAddress | None, "Where it is fetched from: https://... or oci://.../name@sha256:..."
+    ] = None
+    size: Annotated[FileSize | None, "Its size in bytes, where it is fetched."] = None
+
+
+class CoreFile(Table, frozen=True, kw_only=True):
+    """A file that travels with the weights: labels, a tokenizer, settings."""
+
+    name: Annotated[Name, "What the code finds it by."]
+    version: Annotated[SemanticVersion, "The version of this file."]
+    path: Annotated[FilePath, "The file, relative to this one."]
+    sha256: Annotated[Sha256 | None, "The digest that the file must have."] = None
 
 
 class Core(Table, frozen=True, kw_only=True):
     """The model, whatever it runs on."""
-
-    LATER: ClassVar = ("files",)
 
     version: Annotated[SemanticVersion, "The version of code and weights together."]
     task: Annotated[Name, "What kind of question it answers, such as image-classification."]
@@ -82,6 +95,17 @@ class Core(Table, frozen=True, kw_only=True):
         "folder that goes on the import path.",
     ]
     weights: Annotated[tuple[Weight, ...], "The files that the code loads."] = ()
+    files: Annotated[tuple[CoreFile, ...], "Further files that the code reads."] = ()
+
+    def check(self, at: Place) -> None:
+        """The code finds weights and files by name, in one mapping."""
+        weights = {weight.name for weight in self.weights}
+        for index, file in enumerate(self.files):
+            if file.name and file.name in weights:
+                (at / "files" / index / "name").wrong(
+                    f"{shown(file.name)} is the name of weights, too",
+                    hint="the code finds weights and files in one mapping: name one otherwise",
+                )
 
 
 class Tensor(Table, frozen=True, kw_only=True):
@@ -130,8 +154,6 @@ class Io(Table, frozen=True, kw_only=True):
 class Environment(Table, frozen=True, kw_only=True):
     """What the model runs on, versioned apart from it."""
 
-    LATER: ClassVar = ("compile_bytecode",)
-
     version: Annotated[SemanticVersion, "The version of the environment."]
     python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
     base: Annotated[Name, "The base that it stands on, one of mpbuild.toml."]
@@ -143,6 +165,9 @@ class Environment(Table, frozen=True, kw_only=True):
     system: Annotated[
         tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
     ] = ()
+    compile_bytecode: Annotated[
+        bool, "Whether images hold the interpreter's and the packages' bytecode."
+    ] = False
 
 
 class AcceleratorEnvironment(Table, frozen=True, kw_only=True):

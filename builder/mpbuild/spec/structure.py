@@ -121,7 +121,7 @@ class Nested(msgspec.Struct, frozen=True):
         ways = self.table.ALTERNATIVES
         if ways and not any(_chosen(way, ways, value) for way in ways):
             wanted = " | ".join(" and ".join(way.required) for way in ways)
-            found = [key for way in ways for key in way.keys if key in value]
+            found = dict.fromkeys(key for way in ways for key in way.keys if key in value)
             at.wrong(f"expected exactly one of {wanted}; found {' and '.join(found) or 'none'}")
 
     def schema(self) -> Schema:
@@ -138,9 +138,7 @@ class Nested(msgspec.Struct, frozen=True):
             found["oneOf"] = [
                 {
                     "required": list(way.required),
-                    "properties": {
-                        key: False for other in ways if other != way for key in other.keys
-                    },
+                    "properties": dict.fromkeys(sorted(_foreign(way, ways)), False),
                 }
                 for way in ways
             ]
@@ -243,5 +241,9 @@ def _refuse_doubles(values: list[Any], at: Place, key: str) -> None:
 
 
 def _chosen(way: Alternative, ways: tuple[Alternative, ...], value: dict[str, Any]) -> bool:
-    others = {key for other in ways if other != way for key in other.keys}
-    return set(way.required) <= value.keys() and not others & value.keys()
+    return set(way.required) <= value.keys() and not _foreign(way, ways) & value.keys()
+
+
+def _foreign(way: Alternative, ways: tuple[Alternative, ...]) -> set[str]:
+    """The keys that belong to other ways only."""
+    return {key for other in ways for key in other.keys} - set(way.keys)

@@ -199,6 +199,17 @@ Address = Annotated[
         hint="http(s)://host/path without user, password or query: a spec holds no credentials",
     ),
 ]
+WeightAddress = Annotated[
+    str,
+    Text(
+        what="an address of weights",
+        pattern=r"https://[A-Za-z0-9._:\[\]-]+/[^\x00-\x20\x7f?#@]+"
+        r"|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?/[^\x00-\x20\x7f?#@]+"
+        r"|oci://[A-Za-z0-9._:\[\]-]+/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}",
+        hint="https://host/path or oci://host/name@sha256:... without user, password or query",
+    ),
+]
+FileSize = Annotated[int, Whole(what="a size in bytes", least=0)]
 MachinePath = Annotated[
     str,
     Text(
