@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 .PHONY: help
 help: ## list the targets
 	@echo "make [PYTHON=python3.12] TARGET, where TARGET is one of"
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: venv
 venv: ## make .venv from lockfiles/dev/requirements.txt
@@ -88,6 +88,11 @@ lock-dev: venv ## renew lockfiles/dev/requirements.txt from pyproject.toml
 		--extra dev --universal --python .venv/bin/python --python-version 3.11 \
 		--no-build --generate-hashes --upgrade --output-file lockfiles/dev/requirements.txt
 	echo "lockfiles/dev/requirements.txt is renewed; the next make remakes .venv if it changed"
+
+.PHONY: lock-toolchain
+lock-toolchain: venv ## renew lockfiles/toolchain, the locks of what mpbuild itself runs
+	@.venv/bin/python -c 'from mpbuild.app.toolchain import renew; renew()'
+	echo "lockfiles/toolchain is renewed"
 
 .PHONY: clean
 clean: ## remove everything that make made

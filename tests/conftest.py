@@ -1,7 +1,10 @@
 """What tests of every room share."""
 
 import os
+import pwd
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,17 @@ settings.register_profile("mpbuild", deadline=None)
 settings.load_profile("mpbuild")
 
 ROOT = Path(__file__).parent.parent
+# What podman needs where it runs as root without systemd and without a network of its own.
+CONTAINERS = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "none"
+log_driver = "none"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+"""
 
 
 def pytest_addoption(parser):
@@ -43,3 +57,31 @@ def checkout_files(checkout) -> tuple[str, ...]:
         pytest.skip(f"not a git checkout, so nobody can say which files belong to it: {error}")
     names = dict.fromkeys(listing.decode().split("\0"))
     return tuple(name for name in names if name and (checkout / name).is_file())
+
+
+@pytest.fixture
+def podman():
+    """``podman(*words)``: what it prints; its storage is its own, at a path that is short."""
+    for tool in ("podman", "runc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    ranges = Path("/etc/subuid")
+    if os.geteuid() and not (ranges.is_file() and f"{user}:" in ranges.read_text()):
+        pytest.skip(f"{user} has no range of subordinate users, which an image's user needs")
+    with tempfile.TemporaryDirectory(prefix="mpbuild-") as folder:
+        settings = Path(folder, "containers.conf")
+        settings.write_text(CONTAINERS)
+        command = ("podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run")
+        environment = os.environ | {"CONTAINERS_CONF": str(settings)}
+
+        def run(*words, **options):
+            words = (*command, *words)
+            done = subprocess.run(
+                words, env=environment, capture_output=True, check=False, **options
+            )
+            assert done.returncode == 0, done.stderr.decode()
+            return done.stdout
+
+        yield run
+        run("rmi", "--all", "--force")

@@ -3,28 +3,12 @@
 import posixpath
 from collections.abc import Mapping
 
-from mpbuild.base import epoch
-from mpbuild.derive import places
 from mpbuild.engine.action import Action
 from mpbuild.engine.graph import Task
 from mpbuild.engine.rule import StepData
+from mpbuild_rules.environment import ENVIRONMENT
 
 VERSION = 1
-
-# Fixed for every step: the clock, the locale, the hash seed, and what makes numeric libraries
-# choose other code paths on other processors.
-ENVIRONMENT = {
-    "HOME": "/tmp",  # noqa: S108 - the sandbox's own
-    "LC_ALL": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_CORETYPE": "Haswell",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PATH": f"/{places.VENV}/bin:/usr/bin:/bin",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONHASHSEED": "0",
-    "SOURCE_DATE_EPOCH": str(epoch.SECONDS),
-    "TZ": "UTC",
-}
 
 
 def rule(steps: Mapping[str, StepData], /) -> tuple[Task, ...]:

@@ -1,13 +1,19 @@
 """What the package promises about its model: ``spec.json``, read once into frozen data."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mpbuild_runtime.errors import ModelError
 from mpbuild_runtime.interface import Value
+
+_LEAST = re.compile(r">=\s*([0-9]{1,9}(?:\.[0-9]{1,9}){0,3})")
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([KMG])iB")
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +47,23 @@ class Parameter(Field):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Requires:
+    """What an accelerator must have; None, or empty, where that doesn't matter.
+
+    ``driver`` and ``compute_capability`` are the lowest version, ``memory`` the fewest bytes of one
+    device; the device is one of ``gfx``; the machine supplies all of ``libraries``.
+    """
+
+    driver: tuple[int, ...] | None = None
+    compute_capability: tuple[int, ...] | None = None
+    memory: int | None = None
+    gfx: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """The parts of the core spec that running the model takes."""
+    """The parts of the core spec that running the model takes; ``requires`` by accelerator."""
 
     name: str
     version: str
@@ -51,6 +72,8 @@ class Contract:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     parameters: tuple[Parameter, ...]
+    files: tuple[str, ...] = ()
+    requires: Mapping[str, Requires] = field(default_factory=dict)
 
 
 def read(path: Path) -> Contract:
@@ -72,6 +95,12 @@ def parse(spec: dict[str, Any]) -> Contract:
         inputs=tuple(_tensor(table) for table in io["inputs"]),
         outputs=tuple(_tensor(table) for table in io["outputs"]),
         parameters=tuple(_parameter(table) for table in io.get("parameters", ())),
+        files=tuple(file["name"] for file in core.get("files", ())),
+        requires={
+            name: _requires(table["requires"])
+            for name, table in spec.get("accelerators", {}).items()
+            if table.get("requires")
+        },
     )
 
 
@@ -93,3 +122,31 @@ def _parameter(table: dict[str, Any]) -> Parameter:
         minimum=table.get("minimum"),
         maximum=table.get("maximum"),
     )
+
+
+def _requires(table: dict[str, Any]) -> Requires:
+    """KeyError at an unknown key: what isn't understood can't be checked."""
+    return Requires(**{key: _REQUIREMENTS[key](value) for key, value in table.items()})
+
+
+def _least(text: str) -> tuple[int, ...]:
+    match = _LEAST.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is no lowest version")
+    return tuple(map(int, match[1].split(".")))
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is no size")
+    return math.ceil(float(match[1]) * _UNITS[match[2]])
+
+
+_REQUIREMENTS: dict[str, Callable[[Any], Any]] = {
+    "driver": _least,
+    "compute_capability": _least,
+    "memory": _size,
+    "gfx": tuple,
+    "libraries": tuple,
+}

@@ -17,7 +17,7 @@ class RequestError(ValueError):
 
 
 class ModelError(RuntimeError):
-    """The model, or the image that holds it, is wrong (exit 1)."""
+    """The model, what holds it, or the machine under it is wrong (exit 1)."""
 
 
 class Problems:

@@ -11,8 +11,8 @@ Value = bool | int | float | str
 class Model(Protocol):
     """What ``entry_point = "package.module:Class"`` in the ``[core]`` table names.
 
-    ``weights`` maps the name of each ``[[core.weights]]`` to its file; ``accelerator`` is that of
-    the image: ``cpu``, ``cuda`` or ``rocm``.
+    ``weights`` maps the name of each ``[[core.weights]]`` and each ``[[core.files]]`` to its file;
+    ``accelerator`` is that of the image or PEX: ``cpu``, ``cuda`` or ``rocm``.
     """
 
     def __init__(self, weights: dict[str, Path], accelerator: str) -> None: ...

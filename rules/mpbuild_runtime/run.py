@@ -3,8 +3,8 @@
 Exit codes, with what then stands on stdout, always one line of JSON:
 
 - 0: an infer response of the Open Inference Protocol v2.
-- 1: ``{"error": …}``: the model, or the image that holds it, fails: it can't be imported or
-  loaded, raises, breaks its own ``[io]``, or ends its process.
+- 1: ``{"error": …}``: the model, or what holds it, fails: the machine lacks what it requires, it
+  can't be imported or loaded, raises, breaks its own ``[io]``, or ends its process.
 - 2: ``{"error": …}``: the request is wrong, or arguments were given; the message names every place.
 
 The model runs in a child process whose stdout is stderr, so that nothing it prints, in Python or

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
-from mpbuild.app import attachments
+from mpbuild.app import attachments, toolchain
 from mpbuild.app.build import build
+from mpbuild.app.derivation import Derivation, layer_task
 from mpbuild.app.layout import write_layout
-from mpbuild.app.locks import environments
+from mpbuild.app.locks import Environment, environments
 from mpbuild.app.options import Options
 from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
@@ -26,11 +28,14 @@ from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
 from mpbuild.cli.root import run
+from mpbuild.derive import pex, recipe
 from mpbuild.effects.layout import Layout
 from mpbuild.effects.signers import KeySigner, make_pair
 from mpbuild.effects.store import Store
+from mpbuild.engine.action import Result
 from mpbuild.formats import bundle, deblock, dsse, oci, pylock, record, referrer, statement
 from mpbuild.verify.keys import read_public_key
+from mpbuild_rules.pex import rule as pex_rule
 
 WORKSPACE = """\
 schema_version = 1
@@ -155,54 +160,109 @@ def write_workspace(root: Path, store: Store) -> Path:
 
 def lock(root: Path, store: Store) -> None:
     """Write the locks that the workspace's spec asks for."""
-    target = OpenWorkspace(root).target(LABEL)
+    for environment in environments(OpenWorkspace(root).target(LABEL)):
+        write_locks(environment, store, "numpy", "tinynumbers")
+
+
+def write_locks(environment: Environment, store: Store, *names: str) -> None:
+    """Locks of packages that are made here and put into ``store``, all in version 2.0."""
     python = deb_bytes(
         "python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"}
     )
     base = store.put([python])
     file = "python3.11-minimal_3.11.2-6_amd64.deb"
-    for environment in environments(target):
-        packages = []
-        for name in ("numpy", "tinynumbers"):
-            files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
-            kept = store.put([wheel_bytes(name, "2.0", files)])
-            wheel = pylock.Wheel(
-                filename=f"{name}-2.0-py3-none-any.whl", sha256=kept.digest, size=kept.size
-            )
-            packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
-        environment.folder.mkdir(parents=True, exist_ok=True)
-        environment.python_file.write_text(
-            pylock.write(
-                pylock.PythonLock(
-                    environment=environment.name,
-                    python="3.11",
-                    resolution=environment.python.digest,
-                    resolver="uv 0.13.9",
-                    packages=tuple(packages),
-                )
+    packages = []
+    for name in names:
+        files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
+        kept = store.put([wheel_bytes(name, "2.0", files)])
+        wheel = pylock.Wheel(
+            filename=f"{name}-2.0-py3-none-any.whl", sha256=kept.digest, size=kept.size
+        )
+        packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
+    environment.folder.mkdir(parents=True, exist_ok=True)
+    environment.python_file.write_text(
+        pylock.write(
+            pylock.PythonLock(
+                environment=environment.name,
+                python="3.11",
+                resolution=environment.python.digest,
+                resolver="uv 0.13.9",
+                packages=tuple(packages),
             )
         )
-        environment.debian_file.write_text(
-            deblock.write(
-                deblock.DebianLock(
-                    environment=environment.name,
-                    suite="bookworm",
-                    architecture="amd64",
-                    resolution=environment.debian.digest,
-                    packages=(
-                        deblock.DebianPackage(
-                            name="python3.11-minimal",
-                            version="3.11.2-6",
-                            architecture="amd64",
-                            base=True,
-                            path=f"pool/main/p/python3.11/{file}",
-                            sha256=base.digest,
-                            size=base.size,
-                        ),
+    )
+    environment.debian_file.write_text(
+        deblock.write(
+            deblock.DebianLock(
+                environment=environment.name,
+                suite="bookworm",
+                architecture="amd64",
+                resolution=environment.debian.digest,
+                packages=(
+                    deblock.DebianPackage(
+                        name="python3.11-minimal",
+                        version="3.11.2-6",
+                        architecture="amd64",
+                        base=True,
+                        path=f"pool/main/p/python3.11/{file}",
+                        sha256=base.digest,
+                        size=base.size,
                     ),
-                )
+                ),
             )
         )
+    )
+
+
+class Toolchain:
+    """A toolchain as small as the package: its files, and what its one action gives.
+
+    That action was run elsewhere, so to say, and its result is in the cache.
+    """
+
+    MAIN = b"#!/usr/bin/env python3.11\n\nboot(\n    pex_hash='%s',\n)\n" % (b"0" * 40)
+
+    def __init__(self, folder: Path) -> None:
+        self.environment = msgspec.structs.replace(
+            toolchain.environment(), root=folder, folder=folder
+        )
+
+    def prepare(self, store: Store) -> None:
+        """Put everything into ``store``."""
+        write_locks(self.environment, store, "pex")
+        locks = toolchain.read().locks
+        derivation = Derivation(store)
+        layers = []
+        for plan in recipe.environment_layers(locks, "3.11"):
+            action = layer_task("", plan, lambda _, leaf: leaf).action
+            result = derivation.run(action)
+            store.remember(action, result)
+            layers.append(result.outputs["layer"].diff_id)
+        action = msgspec.structs.replace(pex_rule("pex", "3.11", ()).action, root=tuple(layers))
+        outputs = {
+            pex.BOOTSTRAP_FILE: store.put([self.bootstrap()]),
+            pex.MAIN_FILE: store.put([self.MAIN]),
+        }
+        store.remember(action, Result(outputs=outputs, sandboxed=True))
+
+    @staticmethod
+    def bootstrap() -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            version = b'__version__ = "2.105.2"\n'
+            archive.writestr(zipfile.ZipInfo("pex/version.py"), version)
+        return out.getvalue()
+
+
+@pytest.fixture(scope="session")
+def small_toolchain(tmp_path_factory) -> Toolchain:
+    return Toolchain(tmp_path_factory.mktemp("toolchain"))
+
+
+@pytest.fixture(autouse=True)
+def toolchain_of_tests(small_toolchain, monkeypatch) -> None:
+    """mpbuild finds the small toolchain as its own."""
+    monkeypatch.setattr(toolchain, "environment", lambda: small_toolchain.environment)
 
 
 class Key(NamedTuple):
@@ -392,8 +452,8 @@ class Attack:
     # ---- signing and judging
 
     def subjects(self) -> tuple[statement.Subject, ...]:
-        images = [Digest(entry["digest"]) for entry in self.index["manifests"]]
-        named = [statement.Subject(f"tiny:{i}", digest) for i, digest in enumerate(images)]
+        children = [Digest(entry["digest"]) for entry in self.index["manifests"]]
+        named = [statement.Subject(f"tiny:{i}", digest) for i, digest in enumerate(children)]
         return (statement.Subject("tiny", self.digest), *named)
 
     def statement(self, **changes: Any) -> dict[str, Any]:
@@ -439,6 +499,14 @@ class Attack:
         """What is listed as attached to the package."""
         return self.document(self.layout.tagged(referrer.tag(self.digest)).digest)
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The manifest that attaches the one bundle to the package."""
+        (entry,) = [
+            one for one in self.listing["manifests"] if one["artifactType"] == bundle.MEDIA_TYPE
+        ]
+        return self.document(entry["digest"])
+
     def set_listing(self, listing: Any) -> None:
         """List this for the package, and nothing for its images."""
         data = listing if isinstance(listing, bytes) else canonical.encode(listing)
@@ -473,12 +541,14 @@ class Attack:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory) -> Tiny:
+def made(tmp_path_factory, small_toolchain) -> Tiny:
     """Built once; tests work on copies."""
     folder = tmp_path_factory.mktemp("tiny")
     store = Store(folder / "store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        patch.setattr(toolchain, "environment", lambda: small_toolchain.environment)
+        small_toolchain.prepare(store)
         root = write_workspace(folder / "workspace", store)
         result = build(OpenWorkspace(root), LABEL, store, Options(offline=True), Nobody())
         digest = Digest(result["package"]["digest"])

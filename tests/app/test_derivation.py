@@ -60,7 +60,8 @@ def test_a_plan_becomes_an_action_and_its_leaves_inputs():
         executable=("a",),
         parameters={"python": "3.11"},
     )
-    task = layer_task("name", plan, {source: digest, step: Ref("step:train", "out")})
+    known = {source: digest, step: Ref("step:train", "out")}
+    task = layer_task("name", plan, lambda _, leaf: known[leaf])
     assert task.name == "name"
     assert task.action.inputs == {"a": digest, "c": Digest.of(b"c")}
     assert task.inputs == {"b": Ref("step:train", "out")}

@@ -5,14 +5,16 @@ import shutil
 import msgspec
 import pytest
 
-from mpbuild.app import plan as plans
+from mpbuild.app import blueprint, toolchain
+from mpbuild.app.blueprint import declared_patterns, read_sources, runtime_files
 from mpbuild.app.locks import read_locks
-from mpbuild.app.plan import declared_patterns, read_sources, runtime_files
+from mpbuild.app.plan import plan
 from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
+from mpbuild.derive.plan import Leaf
 from mpbuild.effects.store import Store
 
 LABEL = Label("//models/tiny")
@@ -31,17 +33,22 @@ def store(tmp_path):
 
 
 def made(root, store, change=lambda target: None):
-    """The plan; ``change`` is made between hashing the sources and planning."""
+    """The blueprint; ``change`` is made between hashing the sources and keeping them."""
     target = OpenWorkspace(root).target(LABEL)
     locks = read_locks(target)
     also = [path.relative_to(root).as_posix() for path in locks.files.values()]
     declared = read_sources(target, also)
     change(target)
-    return plans.plan(target, [Accelerator.CPU], locks.locks, locks.files, declared, store)
+    return blueprint.of_target(target, locks, toolchain.read(), declared, store)
+
+
+def planned(root, store):
+    return plan(made(root, store), [Accelerator.CPU])
 
 
 def test_every_leaf_is_in_the_store_under_its_name(workspace, store):
-    leaves = made(workspace, store).leaves
+    found = made(workspace, store).leaves
+    leaves = {f"{leaf.kind}:{leaf.name}": digest for leaf, digest in found.items()}
     folder = workspace / LABEL.path
     assert leaves["source:src/tiny/model.py"] == Digest.of(
         (folder / "src/tiny/model.py").read_bytes()
@@ -49,24 +56,26 @@ def test_every_leaf_is_in_the_store_under_its_name(workspace, store):
     assert leaves["source:weights/numbers.bin"] == Digest.of(bytes(range(256)) * 16)
     assert {name.partition(":")[0] for name in leaves} == {"source", "runtime", "lock", "spec"}
     assert {name for name in leaves if name.startswith("lock:")} == {
-        "lock:pylock.cpu.toml",
-        "lock:debian.cpu.toml",
+        *("lock:pylock.cpu.toml", "lock:debian.cpu.toml"),
+        *("lock:pylock.toolchain.toml", "lock:debian.toolchain.toml"),
     }
-    assert all(store.read(digest) is not None for digest in leaves.values())
+    kept = {name: digest for name, digest in leaves.items() if "toolchain" not in name}
+    assert all(store.read(digest) is not None for digest in kept.values())
 
 
 def test_each_layer_of_an_image_is_a_task_of_the_graph(workspace, store):
-    plan = made(workspace, store)
-    titles = [layer.title for layer, _ in plan.images[Accelerator.CPU]]
+    found = planned(workspace, store)
+    titles = [layer.title for layer, _ in found.images[Accelerator.CPU]]
     assert titles[0] == "base: 1 Debian packages"
     assert titles[-1] == "spec and locks"
-    assert {task for _, task in plan.images[Accelerator.CPU]} == plan.graph.tasks.keys()
+    assert {task for _, task in found.images[Accelerator.CPU]} <= found.graph.tasks.keys()
+    assert "pex" in found.graph.tasks
 
 
 def test_the_plan_of_one_workspace_is_the_same_anywhere(workspace, tiny, store, tmp_path):
     elsewhere = Store(tmp_path / "elsewhere")
-    one, other = made(workspace, store), made(tiny.workspace, elsewhere)
-    assert one.leaves == other.leaves
+    assert made(workspace, store).leaves == made(tiny.workspace, elsewhere).leaves
+    one, other = planned(workspace, store), planned(tiny.workspace, elsewhere)
     assert {name: task.action.key for name, task in one.graph.tasks.items()} == {
         name: task.action.key for name, task in other.graph.tasks.items()
     }
@@ -101,7 +110,7 @@ def pin_weights(workspace, digest):
 
 def test_weights_with_the_digest_that_the_spec_says_are_taken(workspace, store):
     pin_weights(workspace, Digest.of(bytes(range(256)) * 16))
-    assert made(workspace, store).leaves["source:weights/numbers.bin"]
+    assert made(workspace, store).leaves[Leaf("source", "weights/numbers.bin")]
 
 
 def test_weights_with_another_digest_than_the_spec_says_are_refused(workspace, store):
@@ -120,7 +129,7 @@ def test_the_executable_bit_of_a_source_is_kept(workspace, store):
     (workspace / LABEL.path / "src/tiny/model.py").chmod(0o755)
     code = next(
         layer
-        for layer, _ in made(workspace, store).images[Accelerator.CPU]
+        for layer, _ in planned(workspace, store).images[Accelerator.CPU]
         if layer.title == "code"
     )
     assert code.executable == ("opt/model/src/tiny/model.py",)

@@ -55,13 +55,18 @@ def sign(unsigned, cli):
 # ---- what is attached
 
 
-def test_the_provenance_is_attached_to_the_index_and_to_each_image(unsigned, sign):
+def test_the_provenance_is_attached_to_the_index_and_to_each_child(unsigned, sign):
     answer = sign()
     (made,) = answer.json["statements"]
     assert made["predicateType"] == statement.PROVENANCE
-    images = [entry["digest"] for entry in unsigned.index["manifests"]]
-    assert [s["digest"] for s in made["subject"]] == [unsigned.digest, *images]
-    assert [s["name"] for s in made["subject"]] == ["tiny", "tiny:cpu"]
+    children = [entry["digest"] for entry in unsigned.index["manifests"]]
+    assert [s["digest"] for s in made["subject"]] == [unsigned.digest, *children]
+    assert [s["name"] for s in made["subject"]] == [
+        "tiny",
+        "tiny:cpu",
+        "tiny:pex-cpu",
+        "tiny:model",
+    ]
     beside = attachments.InLayout(unsigned.layout)
     for subject in made["subject"]:
         ((_, data),) = beside.bundles(Digest(subject["digest"]))
@@ -75,7 +80,7 @@ def test_the_statement_names_every_input_leaf_and_the_invocation(unsigned, sign)
     definition = made.predicate["buildDefinition"]
     named = {d["digest"].get("sha256") for d in definition["resolvedDependencies"]}
     kept = unsigned.tiny.record
-    assert {d.hex for d in (*kept.inputs.values(), *kept.leaves.values())} <= named
+    assert {d.hex for d in (*(one.digest for one in kept.inputs), *kept.leaves.values())} <= named
     assert made.predicate["runDetails"]["metadata"]["invocationId"] == kept.digest
 
 

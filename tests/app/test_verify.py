@@ -23,7 +23,7 @@ def test_every_leaf_is_listed_with_who_vouches_for_it(signed):
     signer = answer.json["evidence"][0]["signer"]
     listed = {(leaf["kind"], leaf["name"]): leaf for leaf in answer.json["leaves"]}
     assert {leaf["vouched_by"][0] for leaf in listed.values()} == {signer}
-    assert {kind for kind, _ in listed} == {"lock", "runtime", "source", "spec"}
+    assert {kind for kind, _ in listed} == {"lock", "pex", "runtime", "source", "spec"}
     workspace = signed.tiny.workspace
     model = workspace / "models/tiny"
     for key, file in {

@@ -246,7 +246,7 @@ def test_a_signature_over_the_raw_payload_is_invalid(unsigned):
 def test_a_hundred_thousand_subjects_are_refused_quickly(unsigned):
     """Row 14."""
     made = unsigned.statement()
-    made["subject"] *= 50_000
+    made["subject"] = made["subject"][:1] * 100_000
     unsigned.sign(made=json.dumps(made).encode())
     started = time.monotonic()
     assert unsigned.verify().failed_with("statement-malformed")

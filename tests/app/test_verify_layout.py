@@ -135,10 +135,19 @@ INDEXES = {
     "an unheard-of accelerator": lambda index: index["manifests"][0]["annotations"].update(
         {"dev.mpbuild.accelerator": "../../x"}
     ),
-    "no accelerator": lambda index: index["manifests"][0].pop("annotations"),
-    "another kind": lambda index: index["manifests"][0]["annotations"].update(
-        {"dev.mpbuild.kind": "pex"}
+    "no accelerator": lambda index: index["manifests"][0]["annotations"].pop(
+        "dev.mpbuild.accelerator"
     ),
+    "no PEX": lambda index: index["manifests"].pop(1),
+    "two PEX files": lambda index: index["manifests"].append(index["manifests"][1]),
+    "no model": lambda index: index["manifests"].pop(2),
+    "a PEX with a platform": lambda index: index["manifests"][1].update(
+        platform={"architecture": "amd64", "os": "linux"}
+    ),
+    "a PEX for another accelerator": lambda index: index["manifests"][1]["annotations"].update(
+        {"dev.mpbuild.accelerator": "cuda"}
+    ),
+    "another order": lambda index: index["manifests"].reverse(),
 }
 
 
@@ -236,7 +245,16 @@ def test_an_artifact_of_unknown_kind_among_the_images_is_refused(unsigned):
     )
     unsigned.set_index(index)
     unsigned.sign()
-    assert unsigned.verify().failed_with("content-mismatch")
+    assert unsigned.verify().failed_with("content-extra")
+
+
+@pytest.mark.parametrize("kind", ["pex", "model"])
+def test_an_image_under_the_name_of_another_kind_is_refused(unsigned, kind):
+    index = unsigned.index
+    index["manifests"][0]["annotations"]["dev.mpbuild.kind"] = kind
+    unsigned.set_index(index)
+    unsigned.sign()
+    assert unsigned.verify().failed_with("content-missing")
 
 
 def test_a_layer_of_another_media_type_is_refused(unsigned):

@@ -118,7 +118,7 @@ MANIFESTS = {
 @pytest.mark.parametrize("what", MANIFESTS)
 def test_a_strange_referrer_beside_the_good_one_is_a_note(signed, what):
     """Row 72."""
-    good = signed.document(signed.listing["manifests"][0]["digest"])
+    good = signed.provenance
     reattached(signed, MANIFESTS[what](signed, good))
     answer = signed.verify()
     assert answer.passed
@@ -127,7 +127,7 @@ def test_a_strange_referrer_beside_the_good_one_is_a_note(signed, what):
 
 def test_an_artifact_of_another_kind_alone_is_no_signature(unsigned):
     unsigned.sign()
-    good = unsigned.document(unsigned.listing["manifests"][0]["digest"])
+    good = unsigned.provenance
     strange = unsigned.listed({**good, "artifactType": "application/x-notes"})
     unsigned.set_listing({"manifests": [strange]})
     answer = unsigned.verify()
@@ -153,7 +153,7 @@ def test_a_referrer_that_is_listed_a_thousand_times_is_read_once(signed):
 def test_hundreds_of_referrers_are_refused_whatever_their_order(signed):
     """Which of them would be looked at could depend on who lists them."""
     listing = signed.listing
-    good = signed.document(listing["manifests"][0]["digest"])
+    good = signed.provenance
     for number in range(MOST_BUNDLES + 44):
         listing["manifests"].append(signed.listed({**good, "annotations": {"n": str(number)}}))
     signed.set_listing(listing)
@@ -166,7 +166,7 @@ def test_hundreds_of_referrers_are_refused_whatever_their_order(signed):
 
 def test_megabytes_of_referrers_are_refused_whatever_their_order(signed):
     listing = signed.listing
-    good = signed.document(listing["manifests"][0]["digest"])
+    good = signed.provenance
     large = {"mediaType": bundle.MEDIA_TYPE, **signed.put(b" " * bundle.LARGEST)}
     for number in range(5):
         changed = {**good, "layers": [large], "annotations": {"n": str(number)}}

@@ -70,6 +70,7 @@ USAGE = {
         "Invalid value for '--accelerator': 'tpu' is not one of 'cpu', 'cuda', 'rocm'.",
     ),
     "no sandbox": (("build", "--sandbox", "docker"), "Invalid value for '--sandbox'"),
+    "no schema": (("schema", "dossier"), "Invalid value for '[NAME]': 'dossier' is not one of"),
 }
 
 
@@ -152,6 +153,15 @@ def test_the_schema_itself_is_printed_in_either_format(mpbuild, name, form):
     assert (answer.code, answer.err) == (0, "")
     assert answer.json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "schema_version" in json.dumps(answer.json)
+
+
+@pytest.mark.parametrize("name", ["contract", "environment", "graph", "model"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_schema_of_a_document_of_the_dossier_is_printed(mpbuild, name, form):
+    answer = mpbuild("--format", form, "schema", f"dossier-{name}")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert f"mpbuild.dossier.{name}/1" in json.dumps(answer.json)
 
 
 def test_locks_that_answer_to_their_spec_are_good(in_workspace, mpbuild, workspace):

@@ -32,6 +32,41 @@ def test_a_need_that_nothing_supplies_is_a_finding():
     assert "environment.system" in finding.hint
 
 
+def test_what_the_machine_supplies_is_met_in_any_version():
+    needs = {"needed": ("libcuda.so.1",), "versions_needed": {"libcuda.so.1": ("CUDA_13",)}}
+    assert not unmet(image({EXTENSION: needs}), {"libcuda.so.1"})
+    assert len(unmet(image({EXTENSION: needs}), {"libcuda.so", "libcuda.so.2"})) == 1
+
+
+def test_a_file_that_is_never_loaded_needs_nothing():
+    plugin = f"{SITE}/demo/plugin.so"
+    layers = image({plugin: {"needed": ("libabsent.so.1",)}})
+    assert len(unmet(layers)) == 1
+    assert not unmet(layers, never_loaded={plugin})
+
+
+def test_the_same_need_of_another_file_still_counts():
+    plugin = f"{SITE}/demo/plugin.so"
+    needs = {"needed": ("libabsent.so.1",)}
+    (finding,) = unmet(image({plugin: needs, EXTENSION: needs}), never_loaded={plugin})
+    assert finding.where == f"/{EXTENSION}"
+
+
+def test_a_file_that_is_never_loaded_meets_no_need():
+    plugin = f"{SITE}/demo/libplugin.so"
+    layers = image({plugin: {}, EXTENSION: {"needed": ("libplugin.so",)}})
+    assert not unmet(layers)
+    (finding,) = unmet(layers, never_loaded={plugin})
+    assert finding.message == "needs libplugin.so, which nothing in the image supplies"
+
+
+@pytest.mark.parametrize("path", [f"{SITE}/demo/plugin.so", "opt/other.so"])
+def test_a_path_that_is_no_shared_object_can_not_be_left_unloaded(path):
+    (finding,) = unmet(image({EXTENSION: {}}), never_loaded={path})
+    assert (finding.code, finding.where) == ("spec-invalid", f"/{path}")
+    assert "no shared object" in finding.message
+
+
 @pytest.mark.parametrize("folder", [LIBRARIES, "usr/lib64", "usr/lib"])
 def test_a_library_in_a_library_folder_meets_a_need(folder):
     assert not unmet(image({EXTENSION: {"needed": ("libz.so.1",)}, f"{folder}/libz.so.1": {}}))

@@ -143,10 +143,15 @@ def test_data_schemes_go_to_their_places(make):
     assert not [name for name in made.members() if ".data" in name]
 
 
-@pytest.mark.parametrize("first_line", [b"#!python\n", b"#!pythonw\n", b"#!python -O\n"])
-def test_a_script_for_python_gets_the_interpreter_of_the_image(make, first_line):
-    made = one(make, {"demo-1.0.data/scripts/tool": first_line + "print('ü')\n".encode()})
-    assert made.read("opt/venv/bin/tool") == "#!/opt/venv/bin/python\nprint('ü')\n".encode()
+@pytest.mark.parametrize(
+    "first_line", [b"#!python\n", b"#!pythonw\n", b"#!python -O\n", b"#!python\r\n"]
+)
+@pytest.mark.parametrize("rest", ["print('ü')\n".encode(), b"\xe4\r\n\0", b"", bytes(1 << 20)])
+def test_a_script_for_python_gets_the_interpreter_of_the_image(make, first_line, rest):
+    path = "demo-1.0.data/scripts/tool"
+    for stored in ((), (path,)):
+        made = one(make, {path: first_line + rest}, stored=stored)
+        assert made.read("opt/venv/bin/tool") == b"#!/opt/venv/bin/python\n" + rest
 
 
 @pytest.mark.parametrize("first_line", [b"#!/usr/bin/env python\n", b"# python\n", b""])
@@ -257,13 +262,39 @@ def test_two_wheels_whose_paths_differ_in_case_only_are_refused(make, other):
         two(make, {"ns/x.py": b""}, {other: b""})
 
 
-def test_a_script_and_an_entry_point_of_one_name_are_refused(make):
-    with pytest.raises(InputError, match="two different files would stand at opt/venv/bin/run"):
-        one(
-            make,
-            {"demo-1.0.data/scripts/run": b"#!/bin/sh\n"},
-            entry_points="[console_scripts]\nrun = demo:main\n",
-        )
+@pytest.mark.parametrize("name", ["run", "run.exe", "run.EXE", "run-script.py", "run.pya"])
+def test_a_script_that_setuptools_made_for_an_entry_point_is_left_out(make, name):
+    files = {f"demo-1.0.data/scripts/{name}": b"old", "demo-1.0.data/scripts/other.pya": b"own"}
+    made = one(make, files, entry_points="[console_scripts]\nrun = demo:main\n")
+    scripts = [path for path in made.members() if path.startswith("opt/venv/bin/")]
+    assert scripts == ["opt/venv/bin/other.pya", "opt/venv/bin/run"]
+    assert b"from demo import main" in made.read("opt/venv/bin/run")
+    found = [path for path in records(made) if "bin/" in path or ".data/" in path]
+    assert found == ["../../../bin/other.pya", "../../../bin/run"]
+
+
+def test_data_in_the_folder_of_scripts_is_no_script(make):
+    """Only the scheme ``scripts`` gets a first line and a mode."""
+    files = {"demo-1.0.data/data/bin/tool": b"#!python\n"}
+    made = one(make, files)
+    assert made.read("opt/venv/bin/tool") == b"#!python\n"
+    assert made.members()["opt/venv/bin/tool"].mode == 0o644
+    assert one(make, files, executable=list(files)).members()["opt/venv/bin/tool"].mode == 0o755
+
+
+@pytest.mark.parametrize("name", ["python", "python3", "python3.11"])
+def test_a_wheel_that_would_replace_the_interpreter_is_refused(make, name):
+    wheels = [
+        lambda: one(make, {f"demo-1.0.data/scripts/{name}": b"#!/bin/sh\n"}),
+        lambda: one(make, {f"demo-1.0.data/data/bin/{name}": b"#!/bin/sh\n"}),
+        lambda: one(make, entry_points=f"[console_scripts]\n{name} = demo:main\n"),
+        lambda: one(make, {"demo-1.0.data/data/pyvenv.cfg": b"home = /tmp\n"}),
+    ]
+    for build in wheels:
+        with pytest.raises(InputError, match="it would replace /opt/venv/") as caught:
+            build()
+        assert caught.value.findings[0].code == "layer-unsafe"
+        assert caught.value.findings[0].where == DEMO
 
 
 def test_a_layer_depends_on_its_wheel_alone(make):

@@ -2,10 +2,8 @@
 
 import json
 import os
-import pwd
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,17 +16,6 @@ MERGED = {
     "lib": "usr/lib",
     "lib64": "usr/lib64",
 }
-# What podman needs where it runs as root without systemd and without a network of its own.
-CONTAINERS = """
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-netns = "none"
-log_driver = "none"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-"""
 
 
 def need(*tools):
@@ -45,23 +32,6 @@ def run(*command, **options):
 
 def blobs(layout):
     return sorted(path.name for path in (layout / "blobs/sha256").iterdir())
-
-
-@pytest.fixture
-def podman():
-    """podman with a storage of its own, at a path that is short enough for it."""
-    need("podman", "runc")
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    ranges = Path("/etc/subuid")
-    if os.geteuid() and not (ranges.is_file() and f"{user}:" in ranges.read_text()):
-        pytest.skip(f"{user} has no range of subordinate users, which an image's user needs")
-    with tempfile.TemporaryDirectory(prefix="mpbuild-") as folder:
-        settings = Path(folder, "containers.conf")
-        settings.write_text(CONTAINERS)
-        places = ("--root", f"{folder}/root", "--runroot", f"{folder}/run")
-        environment = os.environ | {"CONTAINERS_CONF": str(settings)}
-        yield lambda *words, **options: run("podman", *places, *words, env=environment, **options)
-        run("podman", *places, "rmi", "--all", "--force", env=environment)
 
 
 def test_podman_predicts_what_mpbuild_predicts(digits, podman):

@@ -1,5 +1,6 @@
 """The example model: its files fit one another. (Training it needs its locked environment.)"""
 
+import ast
 import tomllib
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def test_the_entry_point_is_a_class_in_the_sources(digits: contract.Contract) ->
     module, _, name = digits.entry_point.partition(":")
     source = (DIGITS / "src" / module.replace(".", "/")).with_suffix(".py").read_text()
     assert f"class {name}:" in source
+
+
+def test_every_accelerator_of_the_spec_has_a_provider() -> None:
+    spec = tomllib.loads((DIGITS / "model.toml").read_text())
+    source = ast.parse((DIGITS / "src/digits/model.py").read_text())
+    (providers,) = (
+        ast.literal_eval(node.value)
+        for node in source.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PROVIDERS"
+    )
+    assert providers.keys() == spec["accelerators"].keys()
 
 
 def test_what_the_step_reads_is_there_and_what_the_weights_name_it_makes() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import tomllib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,6 +158,46 @@ def test_no_address_is_ever_written() -> None:
 
 def test_the_glibc_floor_is_the_newest_that_any_wheel_asks_for() -> None:
     assert LOCK.glibc == "2.27"
+
+
+def with_cuda() -> str:
+    runtime = PythonPackage(
+        name="nvidia-cuda-runtime",
+        version="13.5.37",
+        wheel=Wheel(
+            filename="nvidia_cuda_runtime-13.5.37-py3-none-manylinux2014_x86_64.whl",
+            sha256=Digest.of(b"runtime"),
+            size=2_504_024,
+        ),
+    )
+    return pylock.write(msgspec.structs.replace(LOCK, packages=(PURE, NUMPY, runtime)))
+
+
+def test_the_floors_of_cuda_follow_from_its_runtime() -> None:
+    text = with_cuda()
+    assert 'glibc = "2.27"\ncuda = "13.5"\ndriver = "580"\n' in text
+    assert pylock.read(text, file="x").cuda == "13.5"
+    assert LOCK.cuda is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('cuda = "13.5"', 'cuda = "12.4"', "tool.mpbuild.cuda: it is '12.4' and must be '13.5'"),
+        ('driver = "580"', 'driver = "525"', "tool.mpbuild.driver: it is '525' and must be '580'"),
+        ('cuda = "13.5"\n', "", "tool.mpbuild: `cuda` is missing"),
+        ('driver = "580"\n', "", "tool.mpbuild: `driver` is missing"),
+        ("13.5.37", "14.0.1", "the driver that CUDA 14.0 needs is not known"),
+    ],
+)
+def test_floors_are_computed_again_on_reading(old: str, new: str, said: str) -> None:
+    assert said in refused(with_cuda().replace(old, new))
+
+
+@pytest.mark.parametrize("key", ["cuda", "driver"])
+def test_a_floor_that_nothing_asks_for_is_refused(key: str) -> None:
+    text = changed('glibc = "2.27"', f'glibc = "2.27"\n{key} = "580"')
+    assert f"tool.mpbuild.{key}: it is '580' and must be ''" in refused(text)
 
 
 def test_a_lock_of_pure_wheels_asks_for_no_glibc() -> None:

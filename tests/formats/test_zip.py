@@ -98,6 +98,13 @@ def test_a_data_descriptor_that_agrees_is_read(make, form, magic, local):
     assert contents(make.zip(members)) == {"a": TEXT, "b": TEXT}
 
 
+def test_a_directory_may_be_an_empty_deflate_stream(make):
+    """As in the wheel of futures 3.1.1."""
+    data = make.zip([make.Member("d/", mode=0o040755), make.Member("d/a", TEXT)])
+    assert data[32:34] == b"\3\0"
+    assert contents(data) == {"d": b"", "d/a": TEXT}
+
+
 def test_a_comment_may_end_the_archive(make):
     assert contents(make.zip([make.Member("a", TEXT)], comment=b"hello")) == {"a": TEXT}
 
@@ -258,7 +265,12 @@ HOSTILE = {
     "strong encryption": (lambda m: _plain(m, flags=65), "encrypted"),
     "a masked directory": (lambda m: _plain(m, flags=1 << 13), "encrypted"),
     "patch data": (lambda m: _plain(m, flags=1 << 5), "not understood"),
-    "another method": (lambda m: _plain(m, method=12), "method 12"),
+    "Deflate64": (lambda m: _plain(m, method=9), "compressed by Deflate64"),
+    "bzip2": (lambda m: _plain(m, method=12), "compressed by bzip2"),
+    "LZMA": (lambda m: _plain(m, method=14), "compressed by LZMA"),
+    "Zstandard": (lambda m: _plain(m, method=93), "compressed by Zstandard"),
+    "XZ": (lambda m: _plain(m, method=95), "compressed by XZ"),
+    "a method that nobody has": (lambda m: _plain(m, method=1000), "compressed by method 1000"),
     "a symbolic link": (lambda m: _plain(m, mode=0o120777), "a symbolic link"),
     "a device": (lambda m: _plain(m, mode=0o020666), "no regular file"),
     "a directory by mode only": (lambda m: _plain(m, mode=0o040755), "no regular file"),
@@ -268,6 +280,10 @@ HOSTILE = {
     ),
     "a directory with content": (
         lambda m: m.zip([m.Member("a/", TEXT, mode=0o040755)]),
+        "a directory with content",
+    ),
+    "a directory with bytes that say nothing": (
+        lambda m: m.zip([m.Member("a/", raw=b"\1\0\0\xff\xff", mode=0o040755)]),
         "a directory with content",
     ),
     "a name twice": (lambda m: m.zip([m.Member("a"), m.Member("a")]), "a stands twice"),

@@ -89,6 +89,16 @@ def test_drift_says_what_the_lock_lacks(requirements: list[str], said: list[str]
     assert told(TEXT, *requirements) == [("lock-drift", message) for message in said]
 
 
+def test_what_another_accelerator_adds_is_drift_of_all() -> None:
+    requirements = ["numpy>=2", "tiny; python_version<'3'"]
+    wanted = python.inputs(
+        requirements, python="3.11", suite="bookworm", union=[*requirements, "b"]
+    )
+    (finding,) = drift.check_python(TEXT, wanted, file="pylock.cpu.toml")
+    assert finding.code == "lock-drift"
+    assert finding.message.endswith("all accelerators are locked together")
+
+
 def test_another_python_is_drift() -> None:
     wanted = python.inputs(["numpy>=2"], python="3.13", suite="trixie")
     (finding,) = drift.check_python(TEXT, wanted, file="x")

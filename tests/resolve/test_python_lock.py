@@ -18,12 +18,14 @@ def inputs(*requirements: str, **settings: object) -> python.Inputs:
 def lock(wheels, uv, web):
     def lock(*requirements: str, **settings: object) -> pylock.PythonLock:
         constraints = settings.pop("constraints", ())
+        previous = settings.pop("previous", None)
         return python.lock(
             inputs(*requirements, constraints=constraints),
             environment="cpu",
             index=wheels.index,
             uv=uv,
             web=web,
+            known={package.name: package for package in previous.packages} if previous else {},
             **settings,
         )
 
@@ -105,6 +107,14 @@ def test_constraints_bind_and_are_part_of_the_inputs(lock, wheels):
     assert bound.resolution != lock("alpha").resolution
 
 
+def test_pins_bind_and_are_none_of_the_inputs(lock, wheels):
+    for version in ("1.0", "2.0"):
+        wheels.add(f"alpha-{version}-py3-none-any.whl")
+    pinned = lock("alpha", pins=[("alpha", "1.0"), ("beta", "7.0")])
+    assert versions(pinned) == {"alpha": "1.0"}
+    assert pinned.resolution == lock("alpha").resolution
+
+
 def test_an_environment_without_dependencies_has_an_empty_lock(lock):
     empty = lock()
     assert empty.packages == ()
@@ -139,6 +149,8 @@ def test_inputs_have_one_form() -> None:
     assert inputs("numpy>=2").digest != inputs("numpy>=2.1").digest
     assert inputs("a").digest != inputs("a", index="torch").digest
     assert inputs("a").digest != inputs("a", constraints=["a<2"]).digest
+    assert inputs("a").digest != inputs("a", union=["a", "b"]).digest
+    assert inputs("a", union=["a", "B", "a"]) == inputs("a", union=["b", "a"])
 
 
 def test_the_digest_of_inputs_never_changes() -> None:

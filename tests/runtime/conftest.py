@@ -22,6 +22,7 @@ SPEC: dict[str, Any] = {
         "version": "3.0.0",
         "entry_point": "toy.model:Model",
         "weights": [{"name": "factor", "version": "1.0.0", "path": "factor.txt"}],
+        "files": [{"name": "offset", "version": "1.0.0", "path": "offset.txt"}],
     },
     "io": {
         "version": "2.0.0",
@@ -54,12 +55,12 @@ MODEL = """
 
     class Model:
         def __init__(self, weights, accelerator):
-            assert accelerator == "cpu"
             self.factor = float(weights["factor"].read_text())
+            self.offset = int(weights["offset"].read_text())
 
         def predict(self, inputs, parameters):
             y = inputs["x"] * np.float32(self.factor * parameters["scale"])
-            return {"y": y, "count": np.array([len(inputs["words"])])}
+            return {"y": y, "count": np.array([len(inputs["words"]) + self.offset])}
 """
 
 
@@ -120,16 +121,17 @@ def toy_contract() -> contract.Contract:
 
 @pytest.fixture
 def make_image(tmp_path: Path) -> Callable[[str], Image]:
-    """Make an image whose model module has the given source."""
+    """Make an image whose model module has the given source, and whose spec is SPEC and more."""
 
-    def make(source: str = MODEL) -> Image:
+    def make(source: str = MODEL, **more: Any) -> Image:
         package = tmp_path / "src" / "toy"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
         (package / "model.py").write_text(dedent(source))
-        (tmp_path / "weights").mkdir()
-        (tmp_path / "weights" / "factor").write_text("2")
-        (tmp_path / "spec.json").write_text(json.dumps(SPEC))
+        for folder, name, text in (("weights", "factor", "2"), ("files", "offset", "0")):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / name).write_text(text)
+        (tmp_path / "spec.json").write_text(json.dumps(SPEC | more))
         return Image(tmp_path)
 
     return make

@@ -1,6 +1,8 @@
 """``mpbuild-run`` as a process: one answer on stdout, whatever the model does."""
 
 import json
+import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,6 +55,46 @@ def test_the_entry_point_of_an_image_runs_under_its_own_interpreter(
     assert script.read_text().startswith("#!/opt/venv/bin/python\n")
     image = replace(make_image(), program=(str(script),))
     assert image.run(good_request).document["model_name"] == "toy"
+
+
+def test_files_that_travel_with_the_weights_are_found_by_name_too(
+    make_image: MakeImage, good_request: dict[str, Any]
+) -> None:
+    image = make_image()
+    (image.root / "files" / "offset").write_text("40")
+    assert image.run(good_request).document["outputs"][1]["data"] == [43]
+
+
+@pytest.mark.parametrize("extracted", [False, True], ids=["as it is", "linked into a cache"])
+def test_a_pex_answers_as_the_image_does(
+    make_image: MakeImage, good_request: dict[str, Any], tmp_path: Path, extracted: bool
+) -> None:
+    image = make_image()
+    root = tmp_path / "model.pex"
+    runtime = Path(mpbuild_runtime.__file__).parent
+    shutil.copytree(runtime, root / "mpbuild_runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(image.root / "src", root, dirs_exist_ok=True)
+    for name in ("weights", "files", "spec.json"):
+        (image.root / name).rename(root / name)
+    if extracted:  # what the pex bootstrap does: code runs from a folder of links
+        stored, root = root, tmp_path / "unzipped"
+        root.mkdir()
+        for entry in stored.iterdir():
+            (root / entry.name).symlink_to(os.path.relpath(entry, root))
+    environ = {"PATH": "/usr/bin", "PYTHONPATH": str(root), "MPBUILD_ACCELERATOR": "cpu"}
+    answer = image.run(good_request, environ=environ)
+    shutil.copytree(root, image.root, dirs_exist_ok=True)
+    assert (answer.code, answer.stderr) == (0, "")
+    assert answer.stdout == image.run(good_request).stdout
+
+
+def test_without_a_folder_told_or_beside_it_the_runtime_is_in_an_image(
+    make_image: MakeImage, good_request: dict[str, Any]
+) -> None:
+    image = make_image()
+    environ = image.environ | {"MPBUILD_MODEL_ROOT": ""}
+    error = image.run(good_request, environ=environ).document["error"]
+    assert error.startswith("/opt/model/spec.json is not a spec: FileNotFoundError")
 
 
 def test_only_the_selected_outputs_are_answered(
@@ -196,7 +238,7 @@ def test_the_accelerator_must_be_said(make_image: MakeImage, good_request: dict[
     del environ["MPBUILD_ACCELERATOR"]
     answer = image.run(good_request, environ=environ)
     assert answer.code == 1
-    assert answer.document == {"error": "MPBUILD_ACCELERATOR is not set; the image sets it"}
+    assert answer.document == {"error": "MPBUILD_ACCELERATOR is not set; the image or PEX sets it"}
 
 
 def test_an_interruption_ends_the_model_and_is_told(

@@ -163,9 +163,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
 
 
 LATER = [
-    ("[accelerators.cpu]", '[accelerators.cuda]\nx = "?"\n[accelerators.cpu]', 62, "cuda"),
-    ("[accelerators.cpu]", "[accelerators.rocm]\n[accelerators.cpu]", 62, "accelerators.rocm"),
-    ("[accelerators.cpu]", "[accelerators.cpu]\nrequires = {}", 63, "accelerators.cpu.requires"),
     *(
         ("[environment]", f"{header}\n[environment]", 55, key)
         for header, key in [

@@ -8,10 +8,13 @@ import msgspec
 from mpbuild.base.digest import Digest
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.apt import mirrors
+from mpbuild.effects.artifacts import artifact_request
 from mpbuild.effects.download import Request
 from mpbuild.effects.indexes import Index
+from mpbuild.effects.registry import RegistryWeb
 from mpbuild.effects.uv import Uv
 from mpbuild.resolve import debian, python
+from mpbuild.spec.model import Model
 
 
 def wheel_requests(lock: Locks, missing: Collection[Digest], index: Index) -> Iterator[Request]:
@@ -20,6 +23,16 @@ def wheel_requests(lock: Locks, missing: Collection[Digest], index: Index) -> It
     if packages:
         part = msgspec.structs.replace(lock.python, packages=packages)
         yield from python.requests(part, index=index, uv=Uv.find(os.environ))
+
+
+def weight_requests(
+    model: Model, missing: Collection[Digest], web: RegistryWeb
+) -> Iterator[Request]:
+    """How to get the ``missing`` ones of the weights that a spec fetches."""
+    for weight in model.core.weights:
+        if weight.url and weight.sha256 and weight.sha256 in missing:
+            size = weight.size or 0
+            yield artifact_request(weight.name, weight.url, weight.sha256, size, web)
 
 
 def deb_requests(

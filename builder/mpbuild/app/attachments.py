@@ -1,16 +1,24 @@
-"""Bundles beside a package: listing what is attached, attaching more, never replacing any."""
+"""What is attached to a package: listing it, attaching more, never replacing any.
 
+That is bundles, which say something about it, and its inputs artifact.
+"""
+
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
+from mpbuild.derive import inputs
 from mpbuild.effects.store import Store
 from mpbuild.formats import bundle, dsse, oci, referrer, statement
 
 if TYPE_CHECKING:
     from mpbuild.effects.layout import Layout
+
+# One is right; where more than some are listed, somebody wants them all to be read.
+_MOST_INPUTS = 8
 
 Found = tuple[str, bytes | InputError]
 
@@ -23,6 +31,9 @@ class Attachments(Protocol):
 
         In place of bytes that can't be had stands the reason. Nothing here raises.
         """
+
+    def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
+        """The manifests of inputs artifacts about ``subject``; what can't be read is left out."""
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
         """Attach a bundle; the digest of the manifest that does it."""
@@ -42,6 +53,11 @@ class InStore:
             yield "the store's referrers", error
             return
         yield from _bundles(digests, subject, self._read)
+
+    def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
+        """In the order of the manifests' digests."""
+        with contextlib.suppress(InputError):
+            yield from _inputs(self._store.referrers(subject), subject, self._read)
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
         """Blobs first, then the note that makes them referrers."""
@@ -73,17 +89,33 @@ class InLayout:
             return
         yield from _bundles([entry.digest for entry in listed], subject, self._read)
 
+    def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
+        """In the order of the listing."""
+        with contextlib.suppress(InputError):
+            listing = self._listing(subject)
+            listed = referrer.read_listing(listing) if listing is not None else ()
+            yield from _inputs([entry.digest for entry in listed], subject, self._read)
+
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
-        """Others may attach at the same time: the listing is read and written under a lock."""
+        """Blobs first, then the listing that makes them referrers."""
         attached = referrer.attach(subject, data, predicate_type)
         manifest = referrer.encode(attached)
         for blob in (oci.EMPTY, data, manifest):
             self._layout.add(Digest.of(blob), [blob])
-        with self._layout.locked():
-            listing = referrer.listing(attached, self._listing(subject.digest))
-            self._layout.add(Digest.of(listing), [listing])
-            self._layout.point(referrer.tag(subject.digest), oci.descriptor(oci.INDEX, listing))
+        self.list(attached)
         return Digest.of(manifest)
+
+    def list(self, attached: referrer.Referrer) -> None:
+        """Others may list at the same time: the listing is read and written under a lock."""
+        subject = attached.subject.digest
+        tag = referrer.tag(subject)
+        with self._layout.locked():
+            before = self._layout.tagged(tag)
+            listing = referrer.listing(attached, self._listing(subject))
+            self._layout.add(Digest.of(listing), [listing])
+            self._layout.point(tag, oci.descriptor(oci.INDEX, listing))
+            if before and before.digest != Digest.of(listing):
+                self._layout.remove(before.digest)
 
     def _listing(self, subject: Digest) -> bytes | None:
         entry = self._layout.tagged(referrer.tag(subject))
@@ -120,12 +152,28 @@ def _predicate_type(data: bytes) -> str:
 
 
 def _bundles(digests: Iterable[Digest], subject: Digest, read: Reader) -> Iterator[Found]:
+    passed_over = 0
     for digest in digests:
         where = f"referrer {digest}"
         try:
-            yield where, _bundle(referrer.read(read(digest, referrer.LARGEST)), subject, read)
+            manifest = referrer.read(read(digest, referrer.LARGEST))
+            if manifest.artifact_type == inputs.ARTIFACT and passed_over < _MOST_INPUTS:
+                passed_over += 1
+            else:
+                yield where, _bundle(manifest, subject, read)
         except InputError as error:
             yield where, error
+
+
+def _inputs(
+    digests: Iterable[Digest], subject: Digest, read: Reader
+) -> Iterator[tuple[Digest, bytes]]:
+    for digest in digests:
+        with contextlib.suppress(InputError):
+            data = read(digest, referrer.LARGEST)
+            manifest = referrer.read(data)
+            if (manifest.artifact_type, manifest.subject.digest) == (inputs.ARTIFACT, subject):
+                yield digest, data
 
 
 def _bundle(manifest: referrer.Referrer, subject: Digest, read: Reader) -> bytes:

@@ -1,16 +1,21 @@
 """Building: from a target to its package, its record and, on request, a complete layout."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 import mpbuild
-from mpbuild.app import memo
+from mpbuild.app import blueprint, memo, toolchain
+from mpbuild.app.assembly import Assembly, Made, Parts, PexStart, assemble
+from mpbuild.app.blueprint import Blueprint
 from mpbuild.app.derivation import Derivation
-from mpbuild.app.fetch import Watcher, fetch_locks
+from mpbuild.app.fetch import Watcher, fetch, wanted_environments
 from mpbuild.app.locks import LockSet, read_locks
 from mpbuild.app.options import Options
-from mpbuild.app.plan import Plan, plan, read_sources
+from mpbuild.app.package_inputs import keep_inputs
+from mpbuild.app.plan import PEX, Plan, plan
 from mpbuild.app.steps import host_steps, sandboxed_steps
 from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
 from mpbuild.app.workspace import OpenWorkspace, Target
@@ -18,21 +23,32 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
-from mpbuild.derive import image as derive_image
+from mpbuild.derive import pex as derive_pex
+from mpbuild.derive import recipe
+from mpbuild.derive.accelerators import never_loaded, supplied_by_host
 from mpbuild.derive.elf_needs import read_needs, unmet
 from mpbuild.derive.layer import Layer
+from mpbuild.derive.plan import LayerPlan
 from mpbuild.effects import git, state
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.store import Store
-from mpbuild.engine.protocols import Executor, Observer
+from mpbuild.engine.protocols import Executor, Observer, Results
 from mpbuild.engine.scheduler import Done, Engine
 from mpbuild.formats import gzip
-from mpbuild.formats.record import ActionRecord, Record, encode
+from mpbuild.formats.record import ActionRecord, Input, Record, encode
 
 
 class Audience(Observer, Watcher, Protocol):
     """Told what runs and what is fetched."""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A blueprint that was carried out: what ran, and what came of it."""
+
+    plan: Plan
+    done: Mapping[str, Done]
+    assembly: Assembly
 
 
 def build(
@@ -45,20 +61,17 @@ def build(
     target = workspace.target(label)
     accelerators = _accelerators(target, options)
     locks = read_locks(target)
-    declared = read_sources(target, _also_read(target, locks))
-    fetch_locks(target, locks, store, audience, offline=options.offline)
-    made = plan(target, accelerators, locks.locks, locks.files, declared, store)
-    engine = Engine(
-        _executors(store, options), store, clock, audience, options.jobs or processors()
-    )
-    done = engine.run(made.graph)
-    images = [_image(target, accelerator, made, done, store) for accelerator in accelerators]
-    package = derive_image.package(target.model, images)
-    kept = _keep_documents(store, images, package)
-    record = _record(target, package, images, made, done, (started, clock.now()))
+    declared = blueprint.read_sources(target, _also_read(target, locks))
+    wanted = wanted_environments(target, accelerators)
+    fetch(target, locks, wanted, store, audience, offline=options.offline)
+    made = blueprint.of_target(target, locks, toolchain.read(), declared, store)
+    run = carry_out(made, accelerators, store, store, options, audience)
+    kept = keep(run.assembly, store)
+    kept += keep_inputs(made, run.plan, run.done, run.assembly, store)
+    record = _record(target, made, run, (started, clock.now()))
     path = state.keep_record(encode(record), record.package)
-    result = _result(label, package, images, record, path, done)
-    outputs = [output for d in done.values() for output in d.result.outputs.values()]
+    result = _result(label, run, record, path)
+    outputs = [output for d in run.done.values() for output in d.result.outputs.values()]
     memo.keep(
         memo.Slot(store.path, workspace.root, label, options),
         declared.scan,
@@ -67,6 +80,41 @@ def build(
         result,
     )
     return result
+
+
+def carry_out(
+    made: Blueprint,
+    accelerators: Sequence[Accelerator],
+    store: Store,
+    results: Results,
+    options: Options,
+    audience: Observer,
+) -> Run:
+    """Run what ``made`` asks for and put the package together; nothing of it is kept yet.
+
+    What ``results`` know is not run again.
+    """
+    planned = plan(made, accelerators)
+    jobs = options.jobs or processors()
+    engine = Engine(executors(store, options), results, SystemClock(), audience, jobs)
+    done = engine.run(planned.graph)
+    outputs = done[PEX].result.outputs
+    start = PexStart(
+        outputs[derive_pex.BOOTSTRAP_FILE].digest, outputs[derive_pex.MAIN_FILE].digest
+    )
+    parts = Parts(
+        model=made.model,
+        locks=made.locks,
+        documents=made.documents,
+        layers={a: _layers(made, a, planned, done, store) for a in accelerators},
+        starts=dict.fromkeys(accelerators, start),
+    )
+    return Run(plan=planned, done=done, assembly=assemble(parts, store))
+
+
+def keep(assembly: Assembly, store: Store) -> list[Digest]:
+    """Index, manifests, configurations and documents: small, and where every reader starts."""
+    return [store.put_bytes(data) for data in assembly.blobs]
 
 
 def _accelerators(target: Target, options: Options) -> list[Accelerator]:
@@ -90,70 +138,68 @@ def _also_read(target: Target, locks: LockSet) -> Iterator[str]:
         yield path.relative_to(root).as_posix()
 
 
-def _executors(store: Store, options: Options) -> dict[str, Executor]:
+def executors(store: Store, options: Options) -> dict[str, Executor]:
+    """Who runs what: derive functions in this process, everything else as ``options`` say."""
     derivation = Derivation(store)
     steps = sandboxed_steps if options.sandbox == "bwrap" else host_steps
     return {"derive": derivation, "sandbox": steps(store, derivation)}
 
 
-def _image(
-    target: Target,
+def _layers(
+    made: Blueprint,
     accelerator: Accelerator,
-    made: Plan,
+    planned: Plan,
     done: Mapping[str, Done],
     store: Store,
-) -> derive_image.Image:
-    """The image of the layers' results, once every ELF need in them is met."""
+) -> tuple[Made, ...]:
+    """The layers of an image, once every ELF need in them is met."""
     layers, needs = [], []
-    for layer, task in made.images[accelerator]:
+    for layer, task in planned.images[accelerator]:
         outputs = done[task].result.outputs
         fact, needed = outputs["layer"], outputs["needs"]
         assert fact.diff_id is not None, "a layer has one"
-        layers.append((layer, Layer(fact.digest, fact.size, fact.diff_id)))
+        layers.append(Made(_bound(layer, done[task]), Layer(fact.digest, fact.size, fact.diff_id)))
         needs.append(read_needs(store.read(needed.digest)))
-    findings = unmet(needs)
+    model = made.model
+    supplied = supplied_by_host(model, accelerator)
+    findings = unmet(needs, supplied, never_loaded(model, accelerator))
     if findings:
         raise InputError.collect(findings)
-    return derive_image.image(target.model, accelerator, layers)
+    return tuple(layers)
 
 
-def _keep_documents(
-    store: Store, images: Sequence[derive_image.Image], package: derive_image.Package
-) -> list[Digest]:
-    """Index, manifests and configurations: small, and where every reader starts."""
-    documents = [package.index_bytes]
-    documents += [data for image in images for data in (image.manifest_bytes, image.config_bytes)]
-    return [store.put_bytes(data) for data in documents]
+def _bound(layer: LayerPlan, done: Done) -> LayerPlan:
+    return msgspec.structs.replace(layer, inputs=dict(done.action.inputs))
 
 
-def _record(
-    target: Target,
-    package: derive_image.Package,
-    images: Sequence[derive_image.Image],
-    made: Plan,
-    done: Mapping[str, Done],
-    times: tuple[float, float],
-) -> Record:
-    actions = tuple(_action_record(done[name]) for name in sorted(done))
+def _record(target: Target, made: Blueprint, run: Run, times: tuple[float, float]) -> Record:
+    assembly = run.assembly
+    actions = tuple(_action_record(run.done[name]) for name in sorted(run.done))
     return Record(
         mpbuild=mpbuild.__version__,
         label=target.label,
-        package=package.descriptor.digest,
-        images={str(image.accelerator): image.descriptor.digest for image in images},
-        partial=package.partial,
+        package=assembly.package.descriptor.digest,
+        images={str(one.accelerator): one.descriptor.digest for one in assembly.images},
+        pex={str(one.accelerator): one.descriptor.digest for one in assembly.pexes},
+        model=assembly.model.descriptor.digest,
+        partial=assembly.package.partial,
         source=git.source(target.workspace.root),
         hermetic=all(action.sandboxed for action in actions),
-        leaves=made.leaves,
-        inputs={
-            name: digest
-            for d in done.values()
-            if d.action.rule in ("wheel-layer", "deb-layer")
-            for name, digest in d.action.inputs.items()
-        },
+        leaves={f"{leaf.kind}:{leaf.name}": digest for leaf, digest in made.leaves.items()},
+        inputs=tuple(sorted(set(_inputs(made, run.done.values())))),
         actions=actions,
         started=times[0],
         finished=times[1],
     )
+
+
+def _inputs(made: Blueprint, done: Iterable[Done]) -> Iterator[Input]:
+    for one in done:
+        kind = {"wheel-layer": "wheel", "deb-layer": "debian"}.get(one.action.rule)
+        if kind:
+            yield from (Input(kind, name, d) for name, d in one.action.inputs.items())
+    for file in recipe.fetched_weights(made.model):
+        yield Input(file.kind, file.name, file.digest)
 
 
 def _action_record(done: Done) -> ActionRecord:
@@ -175,21 +221,15 @@ def _action_record(done: Done) -> ActionRecord:
     )
 
 
-def _result(
-    label: Label,
-    package: derive_image.Package,
-    images: Sequence[derive_image.Image],
-    record: Record,
-    path: Path,
-    done: Mapping[str, Done],
-) -> dict[str, Any]:
-    run = sum(1 for d in done.values() if not d.cached)
+def _result(label: Label, run: Run, record: Record, path: Path) -> dict[str, Any]:
+    assembly, done = run.assembly, run.done
+    ran = sum(1 for d in done.values() if not d.cached)
     return {
         "label": str(label),
         "package": {
-            "digest": str(package.descriptor.digest),
-            "size": len(package.index_bytes) + sum(image.size for image in images),
-            "partial": package.partial,
+            "digest": str(assembly.package.descriptor.digest),
+            "size": assembly.size,
+            "partial": assembly.package.partial,
         },
         "images": [
             {
@@ -197,10 +237,20 @@ def _result(
                 "digest": str(image.descriptor.digest),
                 "size": image.size,
             }
-            for image in images
+            for image in assembly.images
         ],
+        "pex": [
+            {
+                "accelerator": str(pex.accelerator),
+                "digest": str(pex.descriptor.digest),
+                "size": pex.size,
+            }
+            for pex in assembly.pexes
+        ],
+        "model": {"digest": str(assembly.model.descriptor.digest), "size": assembly.model.size},
+        "adapters": [],
         "hermetic": record.hermetic,
         "record": str(path),
-        "actions": {"total": len(done), "run": run, "cached": len(done) - run},
+        "actions": {"total": len(done), "run": ran, "cached": len(done) - ran},
         "seconds": round(record.finished - record.started, 3),
     }

@@ -1,7 +1,7 @@
 """Where derive meets the store: layers as actions, blobs streamed again, trees unpacked."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
@@ -16,12 +16,16 @@ from mpbuild.engine.graph import Ref, Task
 OUTPUTS = ("layer", "needs")
 
 
-def layer_task(name: str, plan: LayerPlan, leaves: dict[Leaf, Digest | Ref]) -> Task:
-    """The task that derives ``plan``, its leaves replaced by digests or outputs of steps."""
+Bind = Callable[[str, Leaf], Digest | Ref]
+"""From a leaf and the path at which it will stand to its bytes, or to whatever makes them."""
+
+
+def layer_task(name: str, plan: LayerPlan, bind: Bind) -> Task:
+    """The task that derives ``plan``."""
     bound: dict[str, Digest] = {}
     later: dict[str, Ref] = {}
     for path, source in plan.inputs.items():
-        found = leaves[source] if isinstance(source, Leaf) else source
+        found = bind(path, source) if isinstance(source, Leaf) else source
         if isinstance(found, Ref):
             later[path] = found
         else:

@@ -1,21 +1,24 @@
-"""Fetching: everything the locks of a target name, into the store."""
+"""Fetching: what the locks and the spec of a target name, into the store."""
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mpbuild.app.addresses import deb_requests, wheel_requests
+from mpbuild.app import toolchain
+from mpbuild.app.addresses import deb_requests, weight_requests, wheel_requests
 from mpbuild.app.locks import Environment, LockSet, environments
 from mpbuild.app.workspace import Target
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, WorldError
+from mpbuild.derive import recipe
 from mpbuild.effects.apt import mirrors
 from mpbuild.effects.download import Depot, Request, download
 from mpbuild.effects.indexes import Index, find_index
+from mpbuild.effects.registry import RegistryWeb
 from mpbuild.effects.store import Store, disk_error
-from mpbuild.effects.web import Web
 
 WHEELS = "wheels"
 
@@ -30,19 +33,30 @@ class Watcher(Protocol):
         """So many bytes more have come."""
 
 
-def fetch_locks(
+def wanted_environments(
+    target: Target, accelerators: Sequence[Accelerator]
+) -> tuple[Environment, ...]:
+    """The environments whose files a build for ``accelerators`` takes."""
+    names = recipe.built_environments(target.model, accelerators)
+    return tuple(one for one in environments(target) if one.name in names)
+
+
+def fetch(
     target: Target,
     locks: LockSet,
+    wanted: Sequence[Environment],
     store: Store,
     watcher: Watcher,
     *,
     offline: bool = False,
 ) -> tuple[int, int]:
-    """Bring what the store lacks; how many files that were, and bytes.
+    """Bring what ``wanted`` environments, the toolchain and weights need and the store lacks.
 
-    Offline, anything missing is a WorldError (fetch-failed) that names it.
+    How many files that were, and bytes. Offline, anything missing is a WorldError (fetch-failed)
+    that names it.
     """
-    files = (file for lock in locks.locks.values() for file in lock.files)
+    files = [file for one in wanted for file in locks.locks[one.name].files]
+    files += [*toolchain.read().locks.files, *recipe.fetched_weights(target.model)]
     missing = {file.digest: file for file in files if not store.has(file.digest)}
     if not missing:
         return 0, 0
@@ -51,24 +65,27 @@ def fetch_locks(
         raise WorldError.collect([_absent(target, name) for name in names])
     size = sum(file.size for file in missing.values())
     watcher.fetching(len(missing), size)
-    wanted = {request.digest: request for request in _requests(target, locks, missing)}
+    web = RegistryWeb(os.environ)
+    requests = {r.digest: r for r in _requests(target, locks, wanted, missing, web)}
     download(
-        tuple(wanted.values()),
+        tuple(requests.values()),
         into=Depot(store.path / "partial", store.has, store.adopt),
-        web=Web(os.environ),
+        web=web,
         progress=watcher.received,
     )
     return len(missing), size
 
 
-def place_wheels(target: Target, locks: LockSet, store: Store) -> int:
+def place_wheels(
+    target: Target, locks: LockSet, wanted: Sequence[Environment], store: Store
+) -> int:
     """Fill the ``wheels`` folder beside the locks, for uv, pip and pex; how many were placed."""
     placed = 0
     folder = target.workspace.lock_folder(target.label) / WHEELS
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for lock in locks.locks.values():
-            for package in lock.python.packages:
+        for one in wanted:
+            for package in locks.locks[one.name].python.packages:
                 path = folder / package.wheel.filename
                 if not path.exists():
                     _copy(store.blob(package.wheel.sha256), path)
@@ -93,12 +110,22 @@ def _copy(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _requests(target: Target, locks: LockSet, missing: Collection[Digest]) -> Iterator[Request]:
+def _requests(
+    target: Target,
+    locks: LockSet,
+    wanted: Sequence[Environment],
+    missing: Collection[Digest],
+    web: RegistryWeb,
+) -> Iterator[Request]:
     index = open_index(target)
-    for environment in environments(target):
-        lock = locks.locks[environment.name]
+    for one in wanted:
+        lock = locks.locks[one.name]
         yield from wheel_requests(lock, missing, index)
-        yield from deb_requests(lock, missing, environment.base.mirrors)
+        yield from deb_requests(lock, missing, one.base.mirrors)
+    lock = toolchain.read().locks
+    yield from wheel_requests(lock, missing, index)
+    yield from deb_requests(lock, missing, ())
+    yield from weight_requests(target.model, missing, web)
 
 
 def open_index(target: Target) -> Index:

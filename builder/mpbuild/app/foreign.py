@@ -177,6 +177,10 @@ class InLayout:
             raise InputError(f"{layer.digest} is not {layer.size} bytes", code="content-mismatch")
         return compared(self._layout.chunks(layer.digest), layer.digest, layer.size)
 
+    def has(self, digest: Digest) -> bool:
+        """Whether the layout has the blob."""
+        return self._layout.blob(digest).is_file()
+
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """Unpacked once, after the whole layer has been read and found good."""
         final = self._store.tree(diff_id)
@@ -193,7 +197,7 @@ class InLayout:
         yield from compared(gzip.decompress(self.layer(layer)), diff_id)
 
 
-def compared(chunks: Iterator[bytes], digest: Digest, size: int | None = None) -> Iterator[bytes]:
+def compared(chunks: Iterator[Buffer], digest: Digest, size: int | None = None) -> Iterator[Buffer]:
     """``chunks`` again, with an InputError (content-mismatch) at their end if they are others."""
     hasher = Hasher()
     for chunk in chunks:

@@ -1,26 +1,37 @@
-"""Inputs for a verifier: by digest from the store, else from where they are today."""
+"""Inputs for a verifier: by digest from the store, the package, or where they are today."""
 
 import os
 from collections.abc import Iterator
 
+from mpbuild.app.reference import Place
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.store import Store
+from mpbuild.formats import oci
+
+_FILE = "application/octet-stream"
 
 
 class Inputs:
-    """Brings what locks name into the store, through the verifier's own index and mirrors.
+    """Brings what locks name into the store.
 
-    Nothing of this is trusted: every file is checked against the digest in the lock.
+    It comes out of the package (wheels from its PEX files, the rest from its inputs artifact),
+    else through the verifier's own index and mirrors. Nothing of this is trusted: every file is
+    checked against the digest in the lock.
     """
 
-    def __init__(self, store: Store, *, offline: bool) -> None:
+    def __init__(self, store: Store, place: Place, *, offline: bool) -> None:
         self._store = store
+        self._place = place
         self._offline = offline
 
     def bring(self, lock: Locks) -> list[Finding]:
         """What could not be had, as content-missing findings."""
+        for file in lock.files:
+            if not self._store.has(file.digest) and self._place.has(file.digest):
+                descriptor = oci.Descriptor(media_type=_FILE, digest=file.digest, size=file.size)
+                self._store.put(self._place.layer(descriptor))
         missing = {f.digest: f.name for f in lock.files if not self._store.has(f.digest)}
         reason = "it is not in the store, and --offline forbids to fetch it"
         if missing and not self._offline:

@@ -4,7 +4,7 @@ Where a leaf lies says what it is. Layers of wheels and Debian packages are not 
 they hold none, and are compared as wholes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,23 +12,19 @@ from mpbuild.app.foreign import compared
 from mpbuild.app.reference import Image, Place
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.digest import Digest
+from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import places, recipe
 from mpbuild.derive.plan import Leaf
 from mpbuild.effects.store import Store
 from mpbuild.formats import deblock, gzip, pylock, tar, untar
+from mpbuild.formats.annotations import LAYER
 from mpbuild.formats.unsafe import UnsafeError
-from mpbuild.spec.model import Model, Weight
+from mpbuild.spec.model import Model
 from mpbuild.spec.read import model_from_document
 from mpbuild.verify.provenance import Part
 
-_PLACES = {
-    "runtime": places.RUNTIME,
-    "source": places.SOURCES,
-    "weights": places.WEIGHTS,
-    "lock": places.LOCKS,
-}
+_PLACES = {"runtime": places.RUNTIME, "source": places.SOURCES, "lock": places.LOCKS}
 _ENTRY_POINT = Leaf("runtime", "mpbuild_runtime/mpbuild-run")
 _MODEL_FOLDERS = tuple(f"{folder}/" for folder in (places.MODEL, places.RUNTIME))
 
@@ -86,9 +82,9 @@ class Contents(msgspec.Struct, frozen=True):
     @property
     def leaves(self) -> Iterator[Part]:
         """Every leaf."""
-        weights = {weight.name: weight for weight in self.model.core.weights}
+        known = _named(self.model, self.accelerator)
         for path, found in self.files.items():
-            leaf = _leaf(path, weights)
+            leaf = _leaf(path, known)
             if leaf:
                 yield Part(leaf.kind, leaf.name, found.digest)
 
@@ -109,12 +105,14 @@ def read_contents(image: Image, place: Place, store: Store) -> Contents:
     files = _all_files(image, place, store)
     if places.SPEC not in files:
         raise _mismatch(image, f"it has no /{places.SPEC}")
-    document = canonical.decode(_document(files[places.SPEC], _LARGEST_SPEC, store))
+    document = canonical.decode(_document(files[places.SPEC].digest, _LARGEST_SPEC, store))
     model = model_from_document(document, where=f"/{places.SPEC}", workspace=None)
     if accelerator not in model.accelerators:
         raise _mismatch(image, f"its spec has no accelerator {accelerator}")
-    weights = {weight.name: weight for weight in model.core.weights}
-    known = {path: found for path, found in files.items() if _leaf(path, weights)}
+    if model.environment.compile_bytecode:
+        files[recipe.BYTECODE_FILE] = _bytecode(image, place, store)
+    named = _named(model, accelerator)
+    known = {path: found for path, found in files.items() if _leaf(path, named)}
     return Contents(
         image=image,
         accelerator=accelerator,
@@ -122,19 +120,25 @@ def read_contents(image: Image, place: Place, store: Store) -> Contents:
         model=model,
         locks=_locks(files, model, accelerator, store),
         files=known,
-        findings=tuple(
-            Finding("content-extra", "nothing accounts for this file", f"/{path}")
-            for path in files
-            if path not in known
+        findings=(
+            *(
+                Finding("content-extra", "nothing accounts for this file", f"/{path}")
+                for path in files
+                if path not in known
+            ),
+            *_other_weights(model, files),
         ),
     )
 
 
 def disagreements(contents: Sequence[Contents]) -> Iterator[Finding]:
-    """Where images of one package hold different leaves: all but locks are the same in each."""
+    """Where images of one package hold different leaves: all but locks are the same in each.
+
+    Bytecode is that of an image's own environment.
+    """
     for other in contents[1:]:
         first, second = contents[0].files, other.files
-        for path in sorted(first.keys() | second.keys()):
+        for path in sorted((first.keys() | second.keys()) - {recipe.BYTECODE_FILE}):
             lock = path.startswith(f"{places.LOCKS}/")
             if lock and not (path in first and path in second):
                 continue
@@ -143,45 +147,83 @@ def disagreements(contents: Sequence[Contents]) -> Iterator[Finding]:
                 yield Finding("derivation-mismatch", message, f"/{path}")
 
 
-def _leaf(path: str, weights: dict[str, Weight]) -> Leaf | None:
+def _named(model: Model, accelerator: Accelerator) -> dict[str, Leaf]:
+    """The leaves whose paths in an image the spec decides; fetched weights count as leaves."""
+    found = {places.SPEC: Leaf("spec", "spec.json"), places.ENTRY_POINT: _ENTRY_POINT}
+    for weight in model.core.weights:
+        source = recipe.weight_source(weight)
+        leaf = source if isinstance(source, Leaf) else Leaf("weights", weight.name)
+        found[f"{places.WEIGHTS}/{weight.name}"] = leaf
+    for file in model.core.files:
+        found[f"{places.FILES}/{file.name}"] = Leaf("source", file.path)
+    if model.environment.compile_bytecode:
+        found[recipe.BYTECODE_FILE] = recipe.bytecode_leaf(accelerator)
+    return found
+
+
+def _leaf(path: str, named: dict[str, Leaf]) -> Leaf | None:
     """The leaf at a path of an image, by the name that the recipe has for it."""
-    if path == places.SPEC:
-        return Leaf("spec", "spec.json")
-    if path == places.ENTRY_POINT:
-        return _ENTRY_POINT
+    if path in named:
+        return named[path]
     for kind, folder in _PLACES.items():
         if path.startswith(f"{folder}/"):
-            name = path.removeprefix(f"{folder}/")
-            if kind != "weights":
-                return Leaf(kind, name)
-            return recipe.weight_leaf(weights[name]) if name in weights else None
+            return Leaf(kind, path.removeprefix(f"{folder}/"))
     return None
+
+
+def _other_weights(model: Model, files: dict[str, Found]) -> Iterator[Finding]:
+    """Fetched weights whose bytes are not those that the spec names."""
+    for weight in model.core.weights:
+        path = f"{places.WEIGHTS}/{weight.name}"
+        if weight.url and path in files and files[path].digest != weight.sha256:
+            message = f"the spec says {weight.sha256}, the image has {files[path].digest}"
+            yield Finding("content-mismatch", message, f"/{path}")
+
+
+def _bytecode(image: Image, place: Place, store: Store) -> Found:
+    """The plain tar of the layer before the runtime's, which is the leaf itself."""
+    titles = [(layer.annotations or {}).get(LAYER) for layer in image.manifest.layers]
+    if titles.count("bytecode") != 1:
+        raise _mismatch(image, f"it has {titles.count('bytecode')} layers of bytecode")
+    position = titles.index("bytecode")
+    layer, diff_id = image.manifest.layers[position], image.config.rootfs.diff_ids[position]
+    bounds = _Bounds(layer.size + _MOST_INFLATED)
+    store.put(bounds.bytes(compared(gzip.decompress(place.layer(layer)), diff_id)))
+    return Found(diff_id, executable=False)
 
 
 def _locks(
     files: dict[str, Found], model: Model, accelerator: Accelerator, store: Store
 ) -> dict[str, recipe.Locks]:
-    locks = {}
-    for environment in recipe.lock_environments(model, accelerator):
-        python_file, debian_file = f"pylock.{environment}.toml", f"debian.{environment}.toml"
-        python_text = _lock(files, python_file, store)
-        debian_text = _lock(files, debian_file, store)
-        found = recipe.Locks(
-            pylock.read(python_text, file=python_file), deblock.read(debian_text, file=debian_file)
-        )
-        if (pylock.write(found.python), deblock.write(found.debian)) != (python_text, debian_text):
-            raise _malformed(environment, "its text is not the one that mpbuild writes")
-        if {found.python.environment, found.debian.environment} != {environment}:
-            raise _malformed(environment, "it is that of another environment")
-        locks[environment] = found
-    return locks
+    folder = f"{places.LOCKS}/"
+    found = {
+        path.removeprefix(folder): one.digest
+        for path, one in files.items()
+        if path.startswith(folder)
+    }
+    names = recipe.lock_environments(model, accelerator)
+    return {name: read_lock_pair(found, name, store) for name in names}
 
 
-def _lock(files: dict[str, Found], name: str, store: Store) -> str:
-    found = files.get(f"{places.LOCKS}/{name}")
-    if found is None:
-        raise InputError(f"the image has no lock {name}", code="content-missing")
-    data = _document(found, _LARGEST_LOCK, store)
+def read_lock_pair(files: Mapping[str, Digest], environment: str, store: Store) -> recipe.Locks:
+    """The two locks of an environment, of ``files`` by name; InputError where they aren't ours."""
+    python_file, debian_file = f"pylock.{environment}.toml", f"debian.{environment}.toml"
+    python_text = _lock(files, python_file, store)
+    debian_text = _lock(files, debian_file, store)
+    found = recipe.Locks(
+        pylock.read(python_text, file=python_file), deblock.read(debian_text, file=debian_file)
+    )
+    if (pylock.write(found.python), deblock.write(found.debian)) != (python_text, debian_text):
+        raise _malformed(environment, "its text is not the one that mpbuild writes")
+    if {found.python.environment, found.debian.environment} != {environment}:
+        raise _malformed(environment, "it is that of another environment")
+    return found
+
+
+def _lock(files: Mapping[str, Digest], name: str, store: Store) -> str:
+    if name not in files:
+        raise InputError(f"the package has no lock {name}", code="content-missing")
+    data = _document(files[name], _LARGEST_LOCK, store)
     # Long lines can hold what takes a reader of TOML for ever.
     if max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
         raise _malformed(name, f"a line is longer than {_LONGEST_LINE} bytes")
@@ -191,13 +233,13 @@ def _lock(files: dict[str, Found], name: str, store: Store) -> str:
         raise _malformed(name, "it is not UTF-8") from error
 
 
-def _document(found: Found, largest: int, store: Store) -> bytes:
-    size = store.blob(found.digest).stat().st_size
+def _document(digest: Digest, largest: int, store: Store) -> bytes:
+    size = store.size(digest)
     if size > largest:
         raise InputError(
-            f"{found.digest} has {size} bytes; {largest} are allowed", code="content-mismatch"
+            f"{digest} has {size} bytes; {largest} are allowed", code="content-mismatch"
         )
-    return store.read(found.digest)
+    return store.read(digest)
 
 
 def _all_files(image: Image, place: Place, store: Store) -> dict[str, Found]:
@@ -235,7 +277,7 @@ class _Bounds:
         self._bytes = most
         self._entries = _MOST_ENTRIES
 
-    def bytes(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def bytes(self, chunks: Iterator[Buffer]) -> Iterator[Buffer]:
         """``chunks``, unless they are too many bytes."""
         for chunk in chunks:
             self._bytes -= len(chunk)

@@ -1,14 +1,16 @@
 """Locking: resolve every environment of a target and write what changed."""
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mpbuild.app.fetch import debian_mirrors, open_index
-from mpbuild.app.locks import Environment, environments, read_debian, read_python
+from mpbuild.app.locks import Environment, check_floors, environments, read_debian, read_python
 from mpbuild.app.workspace import Target
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
 from mpbuild.effects import debian as archive
 from mpbuild.effects.atomic import write_new
 from mpbuild.effects.store import disk_error
@@ -16,7 +18,7 @@ from mpbuild.effects.uv import Uv
 from mpbuild.effects.web import Web
 from mpbuild.formats import deblock, pylock
 from mpbuild.formats.debindex import Packages
-from mpbuild.resolve import debian, python
+from mpbuild.resolve import debian, together
 
 
 class Locker:
@@ -29,26 +31,41 @@ class Locker:
 
     def lock(self, target: Target) -> list[dict[str, Any]]:
         """Resolve and write; entries for ``locks[]`` of the command's result."""
-        return [
-            entry
-            for environment in environments(target)
-            for entry in (self._python(target, environment), self._debian(target, environment))
-        ]
+        found = environments(target)
+        previous = {e.name: lock for e in found if (lock := read_python(e)) is not None}
+        locks = self._resolve(target, found, previous)
+        findings = check_floors(target, found, locks)
+        if findings:
+            raise InputError.collect(findings)
+        entries = []
+        for environment in found:
+            name = environment.name
+            entries += [
+                _keep_python(target, environment, locks[name], previous.get(name)),
+                self._debian(target, environment),
+            ]
+        return entries
 
-    def _python(self, target: Target, environment: Environment) -> dict[str, Any]:
-        previous = read_python(environment)
-        lock = python.lock(
-            environment.python,
-            environment=environment.name,
-            index=open_index(target),
-            uv=self._uv,
-            web=self._web,
-            previous=previous,
-        )
-        _write(environment.python_file, pylock.write(lock))
-        sizes = sum(package.wheel.size for package in lock.packages)
-        old, new = _versions(previous), _versions(lock)
-        return _entry(target, environment, "python", environment.python_file, sizes, old, new)
+    def _resolve(
+        self,
+        target: Target,
+        found: Sequence[Environment],
+        previous: Mapping[str, pylock.PythonLock],
+    ) -> dict[str, pylock.PythonLock]:
+        """The accelerators together, each further environment by itself."""
+        index = open_index(target)
+        accelerators = [e for e in found if e.accelerator is not None]
+        groups = [accelerators, *([e] for e in found if e.accelerator is None)]
+        locks: dict[str, pylock.PythonLock] = {}
+        for group in groups:
+            locks |= together.lock(
+                {environment.name: environment.python for environment in group},
+                index=index,
+                uv=self._uv,
+                web=self._web,
+                previous=previous,
+            )
+        return locks
 
     def _debian(self, target: Target, environment: Environment) -> dict[str, Any]:
         previous = read_debian(environment)
@@ -77,6 +94,18 @@ class Locker:
                 base.suite, mirrors, keyring=keyring, now=datetime.now(UTC), web=self._web
             )
         return self._indexes[key]
+
+
+def _keep_python(
+    target: Target,
+    environment: Environment,
+    lock: pylock.PythonLock,
+    previous: pylock.PythonLock | None,
+) -> dict[str, Any]:
+    _write(environment.python_file, pylock.write(lock))
+    sizes = sum(package.wheel.size for package in lock.packages)
+    old, new = _versions(previous), _versions(lock)
+    return _entry(target, environment, "python", environment.python_file, sizes, old, new)
 
 
 def _versions(lock: pylock.PythonLock | deblock.DebianLock | None) -> dict[str, str]:

@@ -1,23 +1,31 @@
 """The locks of a target: where they are, what they must answer to, and reading them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from mpbuild.app.workspace import Target, read_text
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, drift, python
-from mpbuild.spec.model import ExtraEnvironment, Model
+from mpbuild.resolve import debian, drift, floors, python, together
+from mpbuild.spec.model import AcceleratorEnvironment, ExtraEnvironment
 from mpbuild.spec.workspace import Base
+
+T = TypeVar("T")
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment to lock: what is resolved for it, and the files that hold the answer."""
+    """One environment to lock: what is resolved for it, and the files that hold the answer.
+
+    ``accelerator`` is the spec's table of it, None of further environments.
+    """
 
     name: str
+    accelerator: AcceleratorEnvironment | None
     base: Base
     python: python.Inputs
     debian: debian.Inputs
@@ -54,14 +62,35 @@ def environments(target: Target) -> list[Environment]:
 def check(target: Target) -> list[Finding]:
     """How the locks have drifted, offline: nothing found means they answer to the spec."""
     findings: list[Finding] = []
-    for environment in environments(target):
+    found = environments(target)
+    for environment in found:
         where = environment.where(environment.python_file)
         text = _text(environment.python_file, where)
         findings += drift.check_python(text, environment.python, file=where)
         where = environment.where(environment.debian_file)
         text = _text(environment.debian_file, where)
         findings += drift.check_debian(text, environment.debian, file=where)
-    return findings
+    if findings:
+        return findings
+    locks = {environment.name: _present(read_python(environment)) for environment in found}
+    return check_floors(target, found, locks) + _skew(found, locks)
+
+
+def check_floors(
+    target: Target, found: Iterable[Environment], locks: Mapping[str, pylock.PythonLock]
+) -> list[Finding]:
+    """Where the wheels of ``locks``, by environment, ask for more than base or spec promise."""
+    return [
+        finding
+        for environment in found
+        for finding in floors.check(
+            locks[environment.name],
+            environment.python,
+            environment.accelerator,
+            lock_file=environment.where(environment.python_file),
+            spec_file=target.file,
+        )
+    ]
 
 
 def read_locks(target: Target) -> LockSet:
@@ -73,9 +102,7 @@ def read_locks(target: Target) -> LockSet:
     files: dict[str, Path] = {}
     for environment in environments(target):
         python_lock, debian_lock = read_python(environment), read_debian(environment)
-        assert python_lock, "checked above"
-        assert debian_lock, "checked above"
-        locks[environment.name] = Locks(python_lock, debian_lock)
+        locks[environment.name] = Locks(_present(python_lock), _present(debian_lock))
         for path in (environment.python_file, environment.debian_file):
             files[path.name] = path
     return LockSet(locks, files)
@@ -95,35 +122,56 @@ def read_debian(environment: Environment) -> deblock.DebianLock | None:
     return None if text is None else deblock.read(text, file=where)
 
 
+def _skew(found: Iterable[Environment], locks: Mapping[str, pylock.PythonLock]) -> list[Finding]:
+    return together.skew(
+        {e.where(e.python_file): locks[e.name] for e in found if e.accelerator is not None}
+    )
+
+
 def _environments(target: Target) -> Iterator[Environment]:
     model = target.model
     common = model.environment
-    for accelerator, extra in model.accelerators.items():
-        requirements = (*common.dependencies, *extra.dependencies)
-        yield _environment(target, str(accelerator), requirements, common.system, None)
+    own = {name: model.accelerators[name] for name in Accelerator if name in model.accelerators}
+    union = [*common.dependencies, *(r for extra in own.values() for r in extra.dependencies)]
+    base = target.workspace.settings.bases[common.base]
+    for accelerator, extra in own.items():
+        yield Environment(
+            name=str(accelerator),
+            accelerator=extra,
+            base=base,
+            python=python.inputs(
+                (*common.dependencies, *extra.dependencies),
+                python=common.python,
+                suite=base.suite,
+                union=union if len(own) > 1 else (),
+            ),
+            debian=debian.inputs(base.suite, base.packages, common.system),
+            root=target.workspace.root,
+            folder=target.workspace.lock_folder(target.label),
+        )
     for name, further in model.environments.items():
-        yield _environment(target, name, further.dependencies, further.system, further)
+        yield _further(target, name, further)
 
 
-def _environment(
-    target: Target,
-    name: str,
-    requirements: tuple[str, ...],
-    system: tuple[str, ...],
-    further: ExtraEnvironment | None,
-) -> Environment:
-    model: Model = target.model
-    version = (further and further.python) or model.environment.python
-    base_name = (further and further.base) or model.environment.base
-    base = target.workspace.settings.bases[base_name]
+def _further(target: Target, name: str, further: ExtraEnvironment) -> Environment:
+    common = target.model.environment
+    base = target.workspace.settings.bases[further.base or common.base]
     return Environment(
         name=name,
+        accelerator=None,
         base=base,
-        python=python.inputs(requirements, python=version, suite=base.suite),
-        debian=debian.inputs(base.suite, base.packages, system),
+        python=python.inputs(
+            further.dependencies, python=further.python or common.python, suite=base.suite
+        ),
+        debian=debian.inputs(base.suite, base.packages, further.system),
         root=target.workspace.root,
         folder=target.workspace.lock_folder(target.label),
     )
+
+
+def _present(lock: T | None) -> T:
+    assert lock is not None, "checked before"
+    return lock
 
 
 def _text(path: Path, where: str) -> str | None:

@@ -15,11 +15,12 @@ from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.store import Store
 from mpbuild.formats import bundle, oci, statement
-from mpbuild.formats.annotations import ACCELERATOR
+from mpbuild.formats.annotations import ACCELERATOR, KIND, TITLE
 
 if TYPE_CHECKING:
     from mpbuild.app.derivation import Derivation
 
+KINDS = ("image", "pex", "model")
 MOST_CHILDREN = 64
 MOST_LAYERS = 127
 """What overlay filesystems stack, and container engines run."""
@@ -33,6 +34,9 @@ class Place(Protocol):
 
     def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
         """A layer's blob; whoever reads it to its end has it checked."""
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a blob is there, or can be derived there."""
 
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """A layer, unpacked in the store and checked against both of its digests."""
@@ -51,8 +55,20 @@ class Image(msgspec.Struct, frozen=True):
         return (self.descriptor.annotations or {}).get(ACCELERATOR, "")
 
 
+class Artifact(msgspec.Struct, frozen=True):
+    """A child of a package that is no image: a PEX or the model artifact."""
+
+    descriptor: oci.Descriptor
+    manifest: oci.Artifact
+
+    @property
+    def accelerator(self) -> str:
+        """What it runs on; empty where that doesn't matter."""
+        return (self.descriptor.annotations or {}).get(ACCELERATOR, "")
+
+
 class Package:
-    """An index and its images, read from a place."""
+    """An index and its children, read from a place."""
 
     def __init__(self, place: Place, digest: Digest) -> None:
         self.place = place
@@ -68,17 +84,33 @@ class Package:
     @property
     def name(self) -> str:
         """The name it was released under."""
-        return self.index.annotations.get("org.opencontainers.image.title", "")
+        return self.index.annotations.get(TITLE, "")
+
+    @property
+    def version(self) -> str:
+        """The version it was released as."""
+        return self.index.annotations.get("org.opencontainers.image.version", "")
+
+    def children(self, kind: str) -> Iterator[oci.Descriptor]:
+        """The children of one of ``KINDS``; InputError (content-extra) where there are others."""
+        manifests = self.index.manifests
+        if len(manifests) > MOST_CHILDREN:
+            raise InputError(f"the package has {len(manifests)} parts", code="content-extra")
+        for descriptor in manifests:
+            found = (descriptor.annotations or {}).get(KIND, "")
+            if found not in KINDS:
+                raise InputError(
+                    f"{descriptor.digest} is of no kind that a package holds: {found!r:.80}",
+                    code="content-extra",
+                )
+            if found == kind:
+                yield descriptor
 
     def images(self) -> Iterator[Image]:
         """The images, cpu first."""
-        if len(self.index.manifests) > MOST_CHILDREN:
-            raise InputError(
-                f"the package has {len(self.index.manifests)} parts", code="content-extra"
-            )
-        for descriptor in self.index.manifests:
-            manifest = oci.read_manifest(self._sized(descriptor, oci.MANIFEST))
-            config = oci.read_config(self._sized(manifest.config, oci.CONFIG))
+        for descriptor in self.children("image"):
+            manifest = oci.read_manifest(self.sized(descriptor, oci.MANIFEST))
+            config = oci.read_config(self.sized(manifest.config, oci.CONFIG))
             if len(manifest.layers) > MOST_LAYERS:
                 raise InputError(
                     f"{descriptor.digest} has {len(manifest.layers)} layers", code="content-extra"
@@ -91,6 +123,23 @@ class Package:
                     code="content-mismatch",
                 )
             yield Image(descriptor, manifest, config)
+
+    def artifacts(self, kind: str) -> Iterator[Artifact]:
+        """The children of a kind that are no images."""
+        for descriptor in self.children(kind):
+            data = self.sized(descriptor, oci.MANIFEST)
+            yield Artifact(descriptor, oci.read_artifact(data))
+
+    def artifact(self, kind: str, accelerator: Accelerator | None = None) -> Artifact:
+        """The one for ``accelerator``, else the first."""
+        found = list(self.artifacts(kind))
+        wanted = [one for one in found if accelerator in (None, one.accelerator)]
+        if not wanted:
+            raise InputError(
+                f"the package has no {kind}" + (f" for {accelerator}" if accelerator else ""),
+                code="content-missing",
+            )
+        return wanted[0]
 
     def image(self, accelerator: Accelerator | None) -> Image:
         """The image for ``accelerator``, else the first."""
@@ -108,7 +157,8 @@ class Package:
         pairs = zip(image.manifest.layers, image.config.rootfs.diff_ids, strict=True)
         return tuple(self.place.tree(layer, diff_id) for layer, diff_id in pairs)
 
-    def _sized(self, descriptor: oci.Descriptor, media_type: str) -> bytes:
+    def sized(self, descriptor: oci.Descriptor, media_type: str) -> bytes:
+        """A small blob, checked against all that its descriptor says."""
         _check_media_type(descriptor, media_type)
         data = self.place.document(descriptor.digest)
         if len(data) != descriptor.size:
@@ -157,6 +207,10 @@ class InStore:
     def layer(self, layer: oci.Descriptor) -> Iterator[Buffer]:
         """Derived while streaming."""
         return self._derivation.blob(layer.digest)
+
+    def has(self, digest: Digest) -> bool:
+        """Inputs and leaves are here, layers are derived."""
+        return self._store.has(digest) or self._store.derivation(digest) is not None
 
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """Derived and unpacked once."""

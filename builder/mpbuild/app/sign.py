@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from mpbuild.app.attachments import Attachments
-from mpbuild.app.reference import Package
+from mpbuild.app.reference import KINDS, Package
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, Finding, InputError
 from mpbuild.effects import state
 from mpbuild.effects.signers import KeySigner
 from mpbuild.formats import bundle, dsse, record, statement
-from mpbuild.formats.annotations import PARTIAL
+from mpbuild.formats.annotations import ACCELERATOR, PARTIAL
 from mpbuild.verify.keys import read_public_key
 
 PASSPHRASE = "MPBUILD_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -32,7 +32,7 @@ def passphrase() -> bytes | None:
 def sign(
     package: Package, attachments: Attachments, signer: KeySigner, builder_id: str | None
 ) -> dict[str, Any]:
-    """Attach a provenance of ``package`` to its index and to each image.
+    """Attach a provenance of ``package`` to its index and to each child.
 
     Only what this user's own build recorded is signed: AnswerError (record-unproven) otherwise.
     """
@@ -86,9 +86,13 @@ def _unproven(message: str) -> AnswerError:
 
 
 def _subjects(package: Package) -> Iterator[statement.Subject]:
+    """The package and each child; names are for people, digests are what counts."""
     yield statement.Subject(package.name, package.digest)
-    for image in package.images():
-        yield statement.Subject(f"{package.name}:{image.accelerator}", image.descriptor.digest)
+    for kind in KINDS:
+        for child in package.children(kind):
+            accelerator = (child.annotations or {}).get(ACCELERATOR, "")
+            name = accelerator if kind == "image" else f"{kind}-{accelerator}".rstrip("-")
+            yield statement.Subject(f"{package.name}:{name}", child.digest)
 
 
 def _bundle(payload: bytes, signer: KeySigner) -> bytes:

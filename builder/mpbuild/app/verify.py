@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,27 +59,27 @@ def verify(question: Question, store: Store, *, offline: bool) -> Verdict:
     bundles = question.attachments.bundles(question.digest)
     examined = examine_all(bundles, question.keys, question.digest)
     contents: list[Contents] = []
+    leaves: set[Part] = set()
     needed: set[Part] = set()
     with _collecting(findings):
         package = Package(question.place, question.digest)
         findings += _listed(package)
         if question.recompute or question.source:
-            contents += _contents(package, store, findings)
+            contents += read_images(package, store, findings)
+            leaves.update(leaf for content in contents for leaf in content.leaves)
         if question.source and contents:
             findings += question.source.compare(contents)
             needed.update(question.source.step_inputs(contents))
-        if question.recompute:
-            from mpbuild.app.inputs import Inputs
-            from mpbuild.app.rederive import rederive
-
-            findings += rederive(package, contents, store, Inputs(store, offline=offline))
+        if question.recompute and contents:
+            leaves |= _recompute(package, contents, store, findings, offline=offline)
     needed.update(part for content in contents for part in content.everything)
+    needed |= leaves
     accepted = accept(examined, sorted(needed))
     return Verdict(
         digest=question.digest,
         findings=told([*findings, *accepted.findings]),
         evidence=accepted.evidence,
-        leaves=tuple(_leaves(accepted, contents)),
+        leaves=tuple(_leaves(accepted, leaves)),
         unchecked=KEY_MODE if question.recompute else (*KEY_MODE, NOT_DERIVED),
     )
 
@@ -95,7 +95,7 @@ def _listed(package: Package) -> Iterator[Finding]:
             yield Finding("derivation-mismatch", message, str(package.digest))
 
 
-def _contents(package: Package, store: Store, findings: list[Finding]) -> "list[Contents]":
+def read_images(package: Package, store: Store, findings: list[Finding]) -> "list[Contents]":
     """What each image holds; of several for one accelerator only the first is looked into."""
     from mpbuild.app.leaves import disagreements, read_contents
 
@@ -110,9 +110,31 @@ def _contents(package: Package, store: Store, findings: list[Finding]) -> "list[
     return contents
 
 
-def _leaves(accepted: Accepted, contents: "Sequence[Contents]") -> Iterator[LeafSeen]:
+def _recompute(
+    package: Package,
+    contents: "Sequence[Contents]",
+    store: Store,
+    findings: list[Finding],
+    *,
+    offline: bool,
+) -> set[Part]:
+    """Derive the package again; the leaves that its artifacts hold."""
+    from mpbuild.app.artifacts import listed, read_artifacts
+    from mpbuild.app.inputs import Inputs
+    from mpbuild.app.rederive import rederive
+
+    uneven = list(listed(package))
+    findings += uneven
+    artifacts = read_artifacts(package, contents[0].model, store)
+    if not uneven:
+        inputs = Inputs(store, package.place, offline=offline)
+        findings += rederive(package, contents, artifacts, store, inputs).findings
+    return set(artifacts.leaves)
+
+
+def _leaves(accepted: Accepted, leaves: Iterable[Part]) -> Iterator[LeafSeen]:
     vouched = accepted.provenance.resolved if accepted.provenance else frozenset()
-    for kind, name, digest in sorted({leaf for content in contents for leaf in content.leaves}):
+    for kind, name, digest in sorted(leaves):
         by = (accepted.signer,) if (kind, digest) in vouched else ()
         yield LeafSeen(kind=kind, name=name, digest=digest, vouched_by=by)
 

@@ -15,6 +15,9 @@ from mpbuild.formats.statement import PROVENANCE, Statement, Subject
 
 LOCAL_BUILDER = "urn:mpbuild:builder:local"
 
+# The leaves that the actions of a rule make.
+_MADE = {"step": "step", "bytecode": "bytecode", "pex-bootstrap": "pex"}
+
 
 def provenance(record: Record, subjects: tuple[Subject, ...], builder_id: str) -> Statement:
     """The statement that ``builder_id`` made ``subjects`` as ``record`` says."""
@@ -55,19 +58,20 @@ def _source(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def _dependencies(record: Record) -> Iterator[dict[str, Any]]:
-    """Inputs, leaves, and outputs of steps, by kind and name."""
-    for name, digest in sorted(record.inputs.items()):
-        yield _resource(name, digest, "wheel" if name.endswith(".whl") else "debian")
+    """Inputs, leaves, and what sandboxed actions read and made, by kind and name."""
+    for one in sorted(record.inputs):
+        yield _resource(one.name, one.digest, one.kind)
     for name, digest in sorted(record.leaves.items()):
         kind, _, rest = name.partition(":")
         yield _resource(rest, digest, kind)
     for action in record.actions:
-        if action.rule == "step":
+        if action.rule in _MADE:
             for name, digest in sorted(action.inputs.items()):
                 yield _resource(f"{action.name}/{name}", digest, "step-input")
+            run = {"sandboxed": action.sandboxed, "result": action.result}
             for name, digest in sorted(action.outputs.items()):
-                reproducible = {"sandboxed": action.sandboxed, "result": action.result}
-                yield _resource(f"{action.name[5:]}/{name}", digest, "step", **reproducible)
+                title = f"{action.name.partition(':')[2] or action.name}/{name}"
+                yield _resource(title, digest, _MADE[action.rule], **run)
 
 
 def _resource(name: str, digest: Digest, kind: str, **more: object) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import click
 
 from mpbuild.app.targets import labels
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.units import human_size
 from mpbuild.cli.progress import Progress
 from mpbuild.cli.session import Session
@@ -11,26 +12,37 @@ from mpbuild.cli.session import Session
 @click.command("fetch")
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
 @click.option(
+    "--accelerator",
+    "names",
+    multiple=True,
+    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
+    help="Only what a build for this one takes; may be given again.",
+)
+@click.option(
     "--wheels", is_flag=True, help="Also into wheels/ beside each lock, for uv, pip and pex."
 )
 @click.pass_obj
-def command(session: Session, targets: tuple[str, ...], *, wheels: bool) -> None:
+def command(
+    session: Session, targets: tuple[str, ...], names: tuple[str, ...], *, wheels: bool
+) -> None:
     """Bring into the store what locks name; default: the locks of all targets.
 
     Afterwards `mpbuild build --offline` needs no network.
     """
-    from mpbuild.app.fetch import fetch_locks, place_wheels
-    from mpbuild.app.locks import read_locks
+    from mpbuild.app.fetch import fetch, place_wheels, wanted_environments
+    from mpbuild.app.locks import environments, read_locks
 
+    accelerators = [Accelerator(name) for name in names]
     workspace, store = session.workspace(), session.store()
     files = size = placed = 0
     with Progress(session) as progress:
         for label in labels(workspace.root, targets, session.directory):
             target = workspace.target(label)
             locks = read_locks(target)
-            more, more_size = fetch_locks(target, locks, store, progress)
+            wanted = wanted_environments(target, accelerators) if names else environments(target)
+            more, more_size = fetch(target, locks, wanted, store, progress)
             files, size = files + more, size + more_size
-            placed += place_wheels(target, locks, store) if wheels else 0
+            placed += place_wheels(target, locks, wanted, store) if wheels else 0
     text = f"fetched {files} files, {human_size(size)}" if files else "everything is here"
     if wheels:
         text += f"; placed {placed} wheels"

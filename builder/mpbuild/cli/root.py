@@ -14,11 +14,13 @@ from mpbuild.cli.session import Session, wants_color
 
 COMMANDS = (
     "build",
+    "export",
     "fetch",
     "init",
     "inspect",
     "keygen",
     "lock",
+    "reproduce",
     "run",
     "schema",
     "sign",

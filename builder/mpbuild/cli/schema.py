@@ -1,17 +1,27 @@
-"""``mpbuild schema``: the JSON Schema of what people write."""
-
-from typing import Literal
+"""``mpbuild schema``: the JSON Schema of what people write and of what packages say."""
 
 import click
 
 from mpbuild.cli.session import Session
 
+_WRITTEN = ("model", "workspace")
+_MADE = ("dossier-contract", "dossier-environment", "dossier-graph", "dossier-model")
+
 
 @click.command("schema")
-@click.argument("name", type=click.Choice(["model", "workspace"]), default="model")
+@click.argument("name", type=click.Choice([*_WRITTEN, *_MADE]), default="model", metavar="[NAME]")
 @click.pass_obj
-def command(session: Session, name: Literal["model", "workspace"]) -> None:
-    """Print the JSON Schema of model.toml (model) or mpbuild.toml (workspace)."""
-    from mpbuild.spec.schema import json_schema
+def command(session: Session, name: str) -> None:
+    """Print the JSON Schema of a format.
 
-    session.write_json(json_schema(name))
+    NAME is model for model.toml, workspace for mpbuild.toml or, for a document of a package's
+    dossier, one of dossier-contract, dossier-environment, dossier-graph and dossier-model.
+    """
+    if name in _MADE:
+        from mpbuild.formats import documents
+
+        session.write_json(documents.json_schema(name.removeprefix("dossier-")))
+    else:
+        from mpbuild.spec.schema import json_schema
+
+        session.write_json(json_schema(name))

@@ -8,7 +8,7 @@ must be among those that the file found defines.
 
 import posixpath
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 import msgspec
@@ -102,11 +102,26 @@ class ElfScan:
             )
 
 
-def unmet(layers: Sequence[Needs]) -> list[Finding]:
-    """Every need that the layers together don't supply, as ``elf-unmet`` findings."""
+def unmet(
+    layers: Sequence[Needs],
+    supplied: Collection[str] = (),
+    never_loaded: Collection[str] = (),
+) -> list[Finding]:
+    """Every need that the layers together don't supply, as ``elf-unmet`` findings.
+
+    ``supplied`` are names of shared objects that the machine adds, in whatever version is needed.
+    Needs of the files ``never_loaded`` don't count, and these meet none; a path among them that
+    is none of an ELF file is a ``spec-invalid`` finding.
+    """
     files = {path: elf for layer in layers for path, elf in layer.files.items()}
     links = {path: target for layer in layers for path, target in layer.links.items()}
-    return list(_Image(files, links).findings())
+    stale = [
+        Finding("spec-invalid", "never_loaded names it, and it is no shared object", f"/{path}")
+        for path in sorted(never_loaded)
+        if path not in files
+    ]
+    loaded = {path: elf for path, elf in files.items() if path not in never_loaded}
+    return [*stale, *_Image(loaded, links).findings(supplied)]
 
 
 class _Image:
@@ -121,10 +136,12 @@ class _Image:
             if elf.soname and path.startswith(f"{places.VENV}/"):
                 self._by_name.setdefault(elf.soname, path)
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self, supplied: Collection[str]) -> Iterator[Finding]:
         for path, elf in sorted(self._files.items()):
             for name in elf.needed:
                 found = self._find(path, elf, name)
+                if found is None and name in supplied:
+                    continue
                 if found is None:
                     yield _finding(path, f"needs {name}, which nothing in the image supplies")
                     continue
@@ -164,7 +181,9 @@ def _finding(path: str, message: str) -> Finding:
         "elf-unmet",
         message,
         f"/{path}",
-        "add the Debian package that brings it to environment.system, or the wheel to dependencies",
+        "add the Debian package that brings it to environment.system, or the wheel to dependencies;"
+        " what an accelerator's machine has goes into its requires.libraries, and a file that is"
+        " never loaded into its never_loaded",
     )
 
 

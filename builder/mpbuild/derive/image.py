@@ -1,16 +1,17 @@
-"""From layers to an image, from images to the package: pure, in canonical JSON. Version 1."""
+"""From layers to an image: pure, in canonical JSON. Version 1."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from mpbuild.base import epoch
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive import places
+from mpbuild.derive import accelerators, places
 from mpbuild.derive.layer import Layer
 from mpbuild.derive.plan import LayerPlan
 from mpbuild.formats import oci
-from mpbuild.formats.annotations import ACCELERATOR, KIND, LAYER, PARTIAL
+from mpbuild.formats.annotations import ACCELERATOR, KIND, LAYER
+from mpbuild.formats.pylock import PythonLock
 from mpbuild.spec.model import Model
 
 
@@ -30,20 +31,15 @@ class Image(msgspec.Struct, frozen=True):
         return len(self.manifest_bytes) + len(self.config_bytes) + layers
 
 
-class Package(msgspec.Struct, frozen=True):
-    """The index, whose digest is the package's identity."""
-
-    index: oci.Index
-    index_bytes: bytes
-    descriptor: oci.Descriptor
-    partial: bool
-
-
 def image(
-    model: Model, accelerator: Accelerator, layers: Sequence[tuple[LayerPlan, Layer]]
+    model: Model,
+    accelerator: Accelerator,
+    lock: PythonLock,
+    layers: Sequence[tuple[LayerPlan, Layer]],
 ) -> Image:
-    """The image of ``layers``, lowest first."""
-    config = oci.encode(_config(model, accelerator, layers))
+    """The image of ``layers``, lowest first; ``lock`` is that of ``accelerator``."""
+    variables = environment(accelerator) | accelerators.environment(model, accelerator, lock)
+    config = oci.encode(_config(model, variables, layers))
     manifest = oci.Manifest(
         config=oci.descriptor(oci.CONFIG, config),
         layers=tuple(
@@ -55,7 +51,7 @@ def image(
             )
             for plan, layer in layers
         ),
-        annotations=_annotations(model) | {ACCELERATOR: accelerator},
+        annotations=annotations(model) | {ACCELERATOR: accelerator},
     )
     data = oci.encode(manifest)
     descriptor = oci.descriptor(
@@ -67,36 +63,17 @@ def image(
     return Image(accelerator, descriptor, manifest, data, config)
 
 
-def package(model: Model, images: Sequence[Image]) -> Package:
-    """The index over ``images``, cpu first; partial when the spec has more accelerators."""
-    order = list(Accelerator)
-    ordered = sorted(images, key=lambda image: order.index(image.accelerator))
-    missing = [a for a in order if a in model.accelerators and a not in _names(images)]
-    annotations = _annotations(model) | {KIND: "package"}
-    if missing:
-        annotations[PARTIAL] = ",".join(_names(ordered))
-    index = oci.Index(
-        manifests=tuple(image.descriptor for image in ordered), annotations=annotations
-    )
-    data = oci.encode(index)
-    return Package(index, data, oci.descriptor(oci.INDEX, data), bool(missing))
-
-
-def _names(images: Sequence[Image]) -> list[Accelerator]:
-    return [image.accelerator for image in images]
-
-
 def _config(
-    model: Model, accelerator: Accelerator, layers: Sequence[tuple[LayerPlan, Layer]]
+    model: Model, variables: Mapping[str, str], layers: Sequence[tuple[LayerPlan, Layer]]
 ) -> oci.ImageConfig:
     return oci.ImageConfig(
         created=epoch.RFC3339,
         config=oci.Execution(
             user=f"{places.NONROOT}:{places.NONROOT}",
-            env=tuple(f"{k}={v}" for k, v in sorted(environment(accelerator).items())),
+            env=tuple(f"{name}={value}" for name, value in sorted(variables.items())),
             entrypoint=(f"/{places.ENTRY_POINT}",),
             working_dir=f"/{places.MODEL}",
-            labels=_annotations(model),
+            labels=annotations(model),
         ),
         rootfs=oci.RootFs(tuple(layer.diff_id for _, layer in layers)),
         history=tuple(
@@ -107,7 +84,7 @@ def _config(
 
 
 def environment(accelerator: Accelerator) -> dict[str, str]:
-    """The environment variables of an image."""
+    """The environment variables that every image has."""
     return {
         "HOME": "/tmp",  # noqa: S108 - the one folder every runtime leaves writable
         "LANG": "C.UTF-8",
@@ -120,7 +97,7 @@ def environment(accelerator: Accelerator) -> dict[str, str]:
     }
 
 
-def _annotations(model: Model) -> dict[str, str]:
+def annotations(model: Model) -> dict[str, str]:
     """Pre-defined annotation keys of the OCI image specification, and versions of the parts."""
     about = model.package
     found = {

@@ -15,6 +15,7 @@ import msgspec
 
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.formats import gzip, tar
+from mpbuild.formats.stream import gathered
 
 MEMBER = 4 << 20
 
@@ -61,6 +62,10 @@ class Plain(msgspec.Struct, frozen=True):
         for start in range(0, len(view), MEMBER):
             yield view[start : start + MEMBER]
 
+    def member(self) -> Iterable[Buffer]:
+        """Its member of a blob."""
+        return gzip.stored(self.data)
+
 
 class Reused(msgspec.Struct, frozen=True):
     """A raw DEFLATE stream as it stands in a wheel."""
@@ -72,6 +77,10 @@ class Reused(msgspec.Struct, frozen=True):
     def inflated(self) -> Iterator[Buffer]:
         """Inflate and check length, CRC and that the stream ends with its last byte."""
         return gzip.inflate(self.raw, self.size, self.crc)
+
+    def member(self) -> Iterable[Buffer]:
+        """Its member of a blob; nothing is checked."""
+        return gzip.reuse(self.raw, self.crc, self.size)
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -101,78 +110,63 @@ class Layer(msgspec.Struct, frozen=True):
 
 def blob(nodes: Iterable[Node]) -> Iterator[Buffer]:
     """The compressed stream. It copies a wheel's bytes unread: only ``plain`` checks them."""
-    return _blob(map(_headed, nodes))
+    return gathered(_blob(_steps(nodes)))
 
 
 def plain(nodes: Iterable[Node], visitor: Visitor) -> Iterator[Buffer]:
     """The plain tar, with every content checked; ``visitor`` sees the files as they pass."""
-    return _plain(map(_headed, nodes), visitor)
+    return gathered(_plain(_steps(nodes), visitor))
 
 
 def establish(nodes: Iterable[Node], visitor: Visitor) -> Layer:
     """Hash both streams; ``visitor`` sees the files."""
-    headed = list(map(_headed, nodes))
+    steps = list(_steps(nodes))
     tar_hasher, blob_hasher = Hasher(), Hasher()
-    for chunk in _plain(headed, visitor):
+    for chunk in gathered(_plain(steps, visitor)):
         tar_hasher.write(chunk)
-    for chunk in _blob(headed):
+    for chunk in gathered(_blob(steps)):
         blob_hasher.write(chunk)
     return Layer(blob_hasher.digest, blob_hasher.size, tar_hasher.digest)
 
 
-_Headed = tuple[Node, bytes]
+_Step = tuple[bytes, Node | None]
 
 
-def _headed(node: Node) -> _Headed:
-    """A node with its tar header, which both streams need and which is slow to make."""
-    return node, tar.header(node.entry)
+def _steps(nodes: Iterable[Node]) -> Iterator[_Step]:
+    """Each node after what stands before its content: padding and its header; then the end."""
+    padding = b""
+    for node in nodes:
+        yield padding + tar.header(node.entry), node
+        padding = tar.padding(node.entry.size)
+    yield padding + tar.END, None
 
 
-def _blob(nodes: Iterable[_Headed]) -> Iterator[Buffer]:
-    loose = _Loose()
-    for node, header in nodes:
-        content = node.content
-        yield from loose.add(header)
+def _blob(steps: Iterable[_Step]) -> Iterator[Buffer]:
+    loose = bytearray()
+    for before, node in steps:
+        loose += before
+        content = node.content if node else None
         if isinstance(content, Loose):
-            yield from loose.add(content.data)
-        elif isinstance(content, Reused):
-            yield from loose.flush()
-            yield from gzip.reuse(content.raw, content.crc, content.size)
-        elif content is not None:
-            yield from loose.flush()
-            yield from gzip.stored(content.data)
-        if content is not None:
-            yield from loose.add(tar.padding(node.entry.size))
-    yield from loose.add(tar.END)
-    yield from loose.flush()
+            loose += content.data
+        while len(loose) >= MEMBER:
+            yield gzip.compress(bytes(loose[:MEMBER]))
+            del loose[:MEMBER]
+        if isinstance(content, Plain | Reused):
+            if loose:
+                yield gzip.compress(bytes(loose))
+                loose.clear()
+            yield from content.member()
+    if loose:
+        yield gzip.compress(bytes(loose))
 
 
-def _plain(nodes: Iterable[_Headed], visitor: Visitor) -> Iterator[Buffer]:
-    for node, header in nodes:
-        yield header
+def _plain(steps: Iterable[_Step], visitor: Visitor) -> Iterator[Buffer]:
+    for before, node in steps:
+        yield before
+        if node is None:
+            return
         visitor.begin(node)
         if node.content is not None:
             for chunk in node.content.inflated():
                 visitor.write(chunk)
                 yield chunk
-            if node.entry.size % tar.BLOCK:
-                yield tar.padding(node.entry.size)
-    yield tar.END
-
-
-class _Loose:
-    """Gathers loose bytes and gives them back as members of 4 MiB."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def add(self, data: Buffer) -> Iterator[bytes]:
-        self._held += data
-        while len(self._held) >= MEMBER:
-            yield gzip.compress(bytes(self._held[:MEMBER]))
-            del self._held[:MEMBER]
-
-    def flush(self) -> Iterator[bytes]:
-        if self._held:
-            yield gzip.compress(bytes(self._held))
-            self._held.clear()

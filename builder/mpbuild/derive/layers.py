@@ -11,11 +11,12 @@ import msgspec
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.derive import layer
+from mpbuild.derive.bytecode_layer import bytecode_nodes
 from mpbuild.derive.deb_layer import deb_nodes
 from mpbuild.derive.elf_needs import ElfScan, encode
 from mpbuild.derive.files_layer import file_nodes
 from mpbuild.derive.layer import Layer, Node, Visitor
-from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
 from mpbuild.derive.wheel_layer import wheel_nodes
 from mpbuild.formats import gzip
 
@@ -73,6 +74,10 @@ def _stored(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
     return file_nodes(inputs, plan.executable, stored=True)
 
 
+def _bytecode(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    return bytecode_nodes(inputs, _python(plan))
+
+
 def _python(plan: LayerPlan) -> str:
     return str(plan.parameters.get("python", ""))
 
@@ -82,4 +87,5 @@ _FUNCTIONS: dict[tuple[str, int], Callable[[LayerPlan, Inputs], tuple[Node, ...]
     (DEBS, 1): _debs,
     (FILES, 1): _files,
     (STORED, 1): _stored,
+    (BYTECODE, 1): _bytecode,
 }

@@ -2,7 +2,8 @@
 
 A pure function of the core spec, the locks and the names of the source files. Layers stand from
 what changes rarely to what changes often: base, further Debian packages, large wheels one each,
-small ones in groups, the runtime, code, weights one each, and last the spec with the locks.
+small ones in groups, bytecode, the runtime, code, files, weights one each, and last the spec with
+the locks.
 """
 
 import posixpath
@@ -15,7 +16,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import places
-from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
+from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
 from mpbuild.formats.deblock import DebianLock, DebianPackage, filename
 from mpbuild.formats.pylock import PythonLock, PythonPackage
 from mpbuild.spec.model import Model, Weight
@@ -29,8 +30,18 @@ ENTRY_POINT = "mpbuild_runtime/mpbuild-run"
 """The runtime's file that becomes an image's entry point."""
 
 
+CODE = "code"
+"""The title of the layer of the model's code."""
+
+BYTECODE_FILE = "bytecode.tar"
+"""The one output of the action that compiles, and the one input of its layer."""
+
+
 class LockedFile(NamedTuple):
-    """A file that a lock names: a ``wheel`` or a ``debian`` package; its size is in bytes."""
+    """A file that a lock names: a ``wheel`` or a ``debian`` package; its size is in bytes.
+
+    Fetched ``weights``, which the spec itself pins, are such, too.
+    """
 
     kind: str
     name: str
@@ -86,11 +97,52 @@ def image_layers(
     """
     return (
         *environment_layers(locks[accelerator], model.environment.python),
+        *_bytecode(model, accelerator),
         _runtime(runtime),
         _code(sources),
+        *_files(model),
         *_weights(model),
         _dossier(model, accelerator),
     )
+
+
+def pex_paths(files: Mapping[str, Digest], accelerator: Accelerator) -> dict[str, Digest]:
+    """The files of an image that stand in its PEX, too, by their paths there.
+
+    Code and runtime stand at their import paths, weights and files below folders of these names,
+    the spec and the lock of ``accelerator`` in the root. Raise InputError where a folder
+    or file of the code would stand where others do.
+    """
+    found: dict[str, Digest] = {}
+    roots: dict[str, str] = {}
+    for path, digest in files.items():
+        root, place = _pex_path(path, accelerator)
+        first = place.partition("/")[0]
+        if place and roots.setdefault(first, root) != root:
+            raise InputError(
+                f"{first} would hold files of the code and others in the PEX",
+                where=f"/{path}",
+                hint=f"rename what is called {first} in core.sources",
+            )
+        if place:
+            found[place] = digest
+    return found
+
+
+def _pex_path(path: str, accelerator: Accelerator) -> tuple[str, str]:
+    """The folder of an image that a file is in, and its path in the PEX; empty where it has none.
+
+    Folders of the PEX hold files of one of these alone, because they are import roots there.
+    """
+    lock = f"pylock.{accelerator}.toml"
+    if path == f"{places.LOCKS}/{lock}":
+        return places.MODEL, lock
+    if path == places.ENTRY_POINT or path.startswith(f"{places.LOCKS}/"):
+        return "", ""
+    for root in (places.SOURCES, places.RUNTIME, places.MODEL):
+        if path.startswith(f"{root}/"):
+            return root, path.removeprefix(f"{root}/")
+    return "", ""
 
 
 def lock_environments(model: Model, accelerator: Accelerator) -> tuple[str, ...]:
@@ -106,11 +158,37 @@ def source_destination(source: SourceFile) -> str:
     return f"{places.SOURCES}/{relative}"
 
 
-def weight_leaf(weight: Weight) -> Leaf:
-    """The leaf that brings a file of weights: a step's output, or a file of the workspace."""
+def weight_source(weight: Weight) -> Leaf | Digest:
+    """What brings a file of weights: a step, the workspace, or as an input its address."""
     if weight.step:
         return Leaf("step", f"{weight.step}/{weight.output}")
-    return Leaf("source", str(weight.path))
+    if weight.path:
+        return Leaf("source", weight.path)
+    assert weight.sha256, "the spec demands it where weights are fetched"
+    return weight.sha256
+
+
+def fetched_weights(model: Model) -> Iterator[LockedFile]:
+    """The weights that are fetched, as files that the spec itself locks."""
+    for weight in model.core.weights:
+        if weight.url:
+            assert weight.sha256, "the spec demands it beside an address"
+            yield LockedFile("weights", weight.name, weight.sha256, weight.size or 0)
+
+
+def bytecode_leaf(accelerator: Accelerator) -> Leaf:
+    """The bytecode of an accelerator's environment, which a sandboxed action makes."""
+    return Leaf("bytecode", f"{accelerator}/{BYTECODE_FILE}")
+
+
+def weight_path(weight: Weight) -> str:
+    """Where a file of weights stands in an image."""
+    return f"{places.WEIGHTS}/{weight.name}"
+
+
+def built_environments(model: Model, accelerators: Iterable[Accelerator]) -> tuple[str, ...]:
+    """The environments that a build for ``accelerators`` needs the files of."""
+    return (*accelerators, *sorted({step.environment for step in model.steps}))
 
 
 def _debian(
@@ -172,10 +250,29 @@ def _code(sources: Sequence[SourceFile]) -> LayerPlan:
             )
     return LayerPlan(
         rule=FILES,
-        title="code",
+        title=CODE,
         inputs=inputs,
         executable=tuple(source_destination(s) for s in sorted(sources) if s.executable),
     )
+
+
+def _bytecode(model: Model, accelerator: Accelerator) -> Iterable[LayerPlan]:
+    if model.environment.compile_bytecode:
+        yield LayerPlan(
+            rule=BYTECODE,
+            title="bytecode",
+            inputs={BYTECODE_FILE: bytecode_leaf(accelerator)},
+            parameters={"python": model.environment.python},
+        )
+
+
+def _files(model: Model) -> Iterable[LayerPlan]:
+    if model.core.files:
+        yield LayerPlan(
+            rule=FILES,
+            title="files",
+            inputs={f"{places.FILES}/{f.name}": Leaf("source", f.path) for f in model.core.files},
+        )
 
 
 def _weights(model: Model) -> Iterable[LayerPlan]:
@@ -183,7 +280,7 @@ def _weights(model: Model) -> Iterable[LayerPlan]:
         yield LayerPlan(
             rule=STORED,
             title=f"weights {weight.name} {weight.version}",
-            inputs={f"{places.WEIGHTS}/{weight.name}": weight_leaf(weight)},
+            inputs={weight_path(weight): weight_source(weight)},
         )
 
 

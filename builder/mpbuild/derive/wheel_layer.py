@@ -5,21 +5,24 @@ Follows packaging.python.org: "Binary distribution format", "Recording installed
 
 Members keep the compressed bytes they have in the wheel. Made anew are only: scripts (with the
 image's interpreter in their first line) and, where there are scripts or a ``.data`` folder, RECORD.
+Left out are RECORD's signatures, which would no longer be any.
 """
 
 import base64
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import places
-from mpbuild.derive.layer import Node, Plain, Reused
+from mpbuild.derive.layer import Loose, Node, Plain, Reused
 from mpbuild.derive.tree import Nodes
 from mpbuild.formats.wheel import Wheel, read_wheel
 from mpbuild.formats.zip import ZipEntry
 
 _INTERPRETER = f"#!/{places.VENV}/bin/python"
+_PLACEHOLDER = b"#!python"
+_WRAPPER_ENDS = (".exe", "-script.py", ".pya")
 _SCRIPT = """{interpreter}
 import sys
 from {module} import {name}
@@ -42,25 +45,40 @@ def wheel_nodes(wheels: Mapping[str, Buffer], python: str) -> tuple[Node, ...]:
 def _install(wheel: Wheel, python: str, nodes: Nodes) -> None:
     site = places.site_packages(python)
     record = f"{wheel.dist_info}/RECORD"
-    moved: dict[str, str] = {}
+    wrappers = dict(_wrappers(wheel))
+    moved: dict[str, str | None] = {}
+    changed: dict[str, bytes] = {}
     for entry in wheel.entries:
         if entry.is_directory or entry.name in (record, record + ".jws", record + ".p7s"):
             continue
-        path = _destination(wheel, entry.name, site, python)
+        scheme, path = _destination(wheel, entry.name, site, python)
         if path != f"{site}/{entry.name}":
             moved[entry.name] = path
-        _place(entry, path, nodes)
-    scripts = dict(_scripts(wheel))
-    for path, text in scripts.items():
+        if scheme != "scripts":
+            nodes.file(path, _content(entry), executable=entry.executable)
+        elif _is_wrapper(path, wrappers):
+            moved[entry.name] = None
+        elif script := _script(entry):
+            changed[entry.name] = script
+            nodes.file(path, Loose(script), executable=True)
+        else:
+            nodes.file(path, _content(entry), executable=True)
+    for path, text in wrappers.items():
         nodes.text(path, text, executable=True)
-    _record(wheel, moved, scripts, site, nodes)
+    _spare_interpreter({*moved.values(), *wrappers}, python)
+    if moved or wrappers:
+        rows = [*_rows(wheel, moved, changed, site), *_wrapper_rows(wrappers, site)]
+        nodes.text(f"{site}/{record}", "\n".join(rows) + "\n")
+    else:
+        entry = next(entry for entry in wheel.entries if entry.name == record)
+        nodes.file(f"{site}/{record}", _content(entry))
 
 
-def _destination(wheel: Wheel, name: str, site: str, python: str) -> str:
-    """Where a member goes: the root is site-packages, ``.data`` holds the other schemes."""
+def _destination(wheel: Wheel, name: str, site: str, python: str) -> tuple[str, str]:
+    """Of a member its scheme and its place: the root is site-packages, ``.data`` the others."""
     data = wheel.dist_info.removesuffix(".dist-info") + ".data/"
     if not name.startswith(data):
-        return f"{site}/{name}"
+        return "", f"{site}/{name}"
     scheme, _, rest = name.removeprefix(data).partition("/")
     schemes = {
         "purelib": site,
@@ -75,20 +93,36 @@ def _destination(wheel: Wheel, name: str, site: str, python: str) -> str:
             code="layer-unsafe",
             hint="known are purelib, platlib, scripts, data and headers",
         )
-    return f"{schemes[scheme]}/{rest}"
+    return scheme, f"{schemes[scheme]}/{rest}"
 
 
-def _place(entry: ZipEntry, path: str, nodes: Nodes) -> None:
-    content = _content(entry)
-    if path.startswith(f"{places.VENV}/bin/"):
-        start = b"".join(content.inflated())
-        if start.startswith(b"#!python"):
-            rest = start.partition(b"\n")[2]
-            nodes.text(path, _INTERPRETER + "\n" + _decoded(rest, entry.name), executable=True)
-        else:
-            nodes.file(path, content, executable=True)
-    else:
-        nodes.file(path, content, executable=entry.executable)
+def _spare_interpreter(paths: Collection[str | None], python: str) -> None:
+    """The interpreter is the base layer's: a wheel's layer would put another in its place."""
+    for name in ("bin/python", "bin/python3", f"bin/python{python}", "pyvenv.cfg"):
+        if f"{places.VENV}/{name}" in paths:
+            raise InputError(f"it would replace /{places.VENV}/{name}", code="layer-unsafe")
+
+
+def _is_wrapper(path: str, wrappers: Mapping[str, str]) -> bool:
+    """Whether setuptools made this script for an entry point, for which a wrapper is made here.
+
+    Wheels of the first years bring both; pip and uv leave the script out.
+    """
+    stem = next((path[: -len(end)] for end in _WRAPPER_ENDS if path.lower().endswith(end)), path)
+    return stem in wrappers
+
+
+def _script(entry: ZipEntry) -> bytes:
+    """A script with the image's interpreter, where it begins with ``#!python``; else nothing."""
+    start = b""
+    for piece in entry.inflated():
+        start += bytes(piece[: len(_PLACEHOLDER)])
+        if len(start) >= len(_PLACEHOLDER):
+            break
+    if not start.startswith(_PLACEHOLDER):
+        return b""
+    rest = b"".join(entry.inflated()).partition(b"\n")[2]
+    return f"{_INTERPRETER}\n".encode() + rest
 
 
 def _content(entry: ZipEntry) -> Plain | Reused:
@@ -97,7 +131,7 @@ def _content(entry: ZipEntry) -> Plain | Reused:
     return Reused(entry.raw, entry.size, entry.crc)
 
 
-def _scripts(wheel: Wheel) -> Iterator[tuple[str, str]]:
+def _wrappers(wheel: Wheel) -> Iterator[tuple[str, str]]:
     for script in (*wheel.console_scripts, *wheel.gui_scripts):
         yield (
             f"{places.VENV}/bin/{script.name}",
@@ -110,37 +144,31 @@ def _scripts(wheel: Wheel) -> Iterator[tuple[str, str]]:
         )
 
 
-def _record(
-    wheel: Wheel, moved: Mapping[str, str], scripts: Mapping[str, str], site: str, nodes: Nodes
-) -> None:
-    """RECORD as it is in the wheel, or with what moved and what was made."""
-    record = f"{wheel.dist_info}/RECORD"
-    if not moved and not scripts:
-        entry = next(entry for entry in wheel.entries if entry.name == record)
-        nodes.file(f"{site}/{record}", _content(entry))
-        return
-    rows = []
+def _rows(
+    wheel: Wheel, moved: Mapping[str, str | None], changed: Mapping[str, bytes], site: str
+) -> Iterator[str]:
+    """The wheel's rows of RECORD: where things went, and without what was left out."""
     for name, recorded in wheel.record.items():
-        if name in moved:
-            rows.append(_row(moved[name], nodes.read(moved[name]), site))
-        else:
-            rows.append(f"{_quoted(name)},{recorded.hash},{recorded.size}")
-    rows += [_row(path, script.encode(), site) for path, script in sorted(scripts.items())]
-    nodes.text(f"{site}/{record}", "\n".join(rows) + "\n")
+        path = moved.get(name, f"{site}/{name}")
+        if name in changed and path:
+            yield _row(path, changed[name], site)
+        elif path:
+            yield f"{_cell(path, site)},{recorded.hash},{recorded.size}"
+
+
+def _wrapper_rows(wrappers: Mapping[str, str], site: str) -> Iterator[str]:
+    for path, text in sorted(wrappers.items()):
+        yield _row(path, text.encode(), site)
 
 
 def _row(path: str, data: bytes, site: str) -> str:
-    """A row of RECORD: paths outside of site-packages are relative to it, too."""
     raw = base64.urlsafe_b64encode(bytes.fromhex(Digest.of(data).hex)).rstrip(b"=").decode()
-    return f"{_quoted(posixpath.relpath(path, site))},sha256={raw},{len(data)}"
+    return f"{_cell(path, site)},sha256={raw},{len(data)}"
 
 
-def _quoted(cell: str) -> str:
+def _cell(path: str, site: str) -> str:
+    """A path of RECORD, which is relative to site-packages outside of it, too."""
+    cell = path.removeprefix(f"{site}/")
+    if cell == path:
+        cell = posixpath.relpath(path, site)
     return '"' + cell.replace('"', '""') + '"' if set(cell) & set('",\r\n') else cell
-
-
-def _decoded(data: bytes, name: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8", code="layer-unsafe") from error

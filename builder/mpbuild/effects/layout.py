@@ -56,6 +56,13 @@ class Layout:
         if not self.blob(digest).is_file():
             self._write(self.blob(digest), chunks)
 
+    def remove(self, digest: Digest) -> None:
+        """Take away a blob that nothing points at any more."""
+        try:
+            self.blob(digest).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
     def finish(self, package: oci.Descriptor) -> None:
         """Point ``index.json`` at the package: last, so that a half-written layout shows none.
 

@@ -65,6 +65,13 @@ class Store:
         """Whether the blob itself is here."""
         return self.blob(digest).is_file()
 
+    def size(self, digest: Digest) -> int:
+        """Of a blob, in bytes; raise InputError (content-mismatch) where it is not here."""
+        try:
+            return self.blob(digest).stat().st_size
+        except FileNotFoundError as error:
+            raise self._absent(digest) from error
+
     def read(self, digest: Digest) -> bytes:
         """A small blob, checked against its digest."""
         with self.mapped(digest) as data:
@@ -91,14 +98,17 @@ class Store:
                     return file.read()
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError as error:
-            raise InputError(
-                f"the blob {digest} is not in the store",
-                where=str(self.path),
-                hint="run `mpbuild fetch`",
-                code="content-mismatch",
-            ) from error
+            raise self._absent(digest) from error
         except OSError as error:
             raise disk_error(error, self.path) from error
+
+    def _absent(self, digest: Digest) -> InputError:
+        return InputError(
+            f"the blob {digest} is not in the store",
+            where=str(self.path),
+            hint="run `mpbuild fetch`",
+            code="content-mismatch",
+        )
 
     def put(self, chunks: Iterable[Buffer]) -> Output:
         """Keep a stream of bytes."""

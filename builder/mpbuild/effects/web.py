@@ -31,6 +31,7 @@ _CHUNK = 1 << 18
 _ATTEMPTS = 4
 _REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)
 _TIMEOUT = urllib3.Timeout(connect=15, read=30)
+_MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 _USERINFO = re.compile(r"(?<=//)[^/@\s]*@")
@@ -79,16 +80,20 @@ class Web:
         headers = {"Accept-Encoding": "identity"}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop}"
-        with _failures(url):
-            response = self._request(url, headers)
-            try:
-                yield _body(response, url)
-            finally:
-                response.close()
+        with self._open(url, headers) as body:
+            yield body
 
     def read(self, url: str, *, limit: int) -> bytes:
         """A small file whole; raise WorldError where it has more than ``limit`` bytes."""
         return self.retry(lambda: self._read(url, limit))
+
+    def confide(self, url: str, headers: Mapping[str, str], *, limit: int) -> bytes:
+        """A small answer to a request whose ``headers`` are for this host only.
+
+        A redirect is not followed, and nothing is tried again.
+        """
+        with self._open(url, headers, redirect=False) as body:
+            return _whole(body, url, limit)
 
     def size(self, url: str) -> int:
         """How many bytes the file at ``url`` has."""
@@ -103,7 +108,20 @@ class Web:
                 time.sleep(self._backoff * 2**i)
         return attempt()
 
-    def _request(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    @contextlib.contextmanager
+    def _open(
+        self, url: str, headers: Mapping[str, str], *, redirect: bool = True
+    ) -> Iterator[Body]:
+        with _failures(url):
+            response = self._request(url, headers, redirect=redirect)
+            try:
+                yield _body(response, url)
+            finally:
+                response.close()
+
+    def _request(
+        self, url: str, headers: Mapping[str, str], *, redirect: bool = True
+    ) -> urllib3.BaseHTTPResponse:
         try:
             address, authorization = self._credentials(url)
             pool = self._pool(address)
@@ -112,11 +130,12 @@ class Web:
             hint = "addresses start with http://, https:// or file://"
             raise WorldError("this is no address", where=shown(url), hint=hint) from error
         if authorization:
-            headers = headers | {"Authorization": authorization}
+            headers = {"Authorization": authorization, **headers}
         return pool.request(
             "GET",
             address,
             headers=headers,
+            redirect=redirect,
             preload_content=False,
             decode_content=False,
             retries=_REDIRECTS,
@@ -124,15 +143,8 @@ class Web:
         )
 
     def _read(self, url: str, limit: int) -> bytes:
-        found = bytearray()
         with self.open(url) as body:
-            for chunk in body.chunks:
-                found += chunk
-                if len(found) > limit:
-                    raise WorldError(
-                        f"it has more than {limit} bytes", where=shown(url), code="content-mismatch"
-                    )
-        return bytes(found)
+            return _whole(body, url, limit)
 
     def _size(self, url: str) -> int:
         # A range of one byte, as not every server answers HEAD.
@@ -225,6 +237,17 @@ def _body(response: urllib3.BaseHTTPResponse, url: str) -> Body:
     return Body(int(match.group(1)), int(match.group(2)), chunks)
 
 
+def _whole(body: Body, url: str, limit: int) -> bytes:
+    found = bytearray()
+    for chunk in body.chunks:
+        found += chunk
+        if len(found) > limit:
+            raise WorldError(
+                f"it has more than {limit} bytes", where=shown(url), code="content-mismatch"
+            )
+    return bytes(found)
+
+
 def _refuse(response: urllib3.BaseHTTPResponse, url: str) -> NoReturn:
     said = f"the server answered {response.status} {response.reason or ''}".rstrip()
     if response.status in (404, 410):
@@ -233,8 +256,13 @@ def _refuse(response: urllib3.BaseHTTPResponse, url: str) -> NoReturn:
         raise TransientError(said, where=shown(url))
     if response.status == 416:
         raise WorldError("it ends earlier", where=shown(url), code="content-mismatch")
-    denied = response.status in (401, 403, 407)
-    hint = "give credentials in the address's user:password@ or in ~/.netrc" if denied else ""
+    hint = ""
+    if response.status in (401, 403, 407):
+        hint = "give credentials in the address's user:password@ or in ~/.netrc"
+        if url.startswith("oci:"):
+            hint = "log in with `docker login`, or name a file of logins in REGISTRY_AUTH_FILE"
+    elif response.status in _MOVED:
+        hint = "a login is for one host only and follows no redirect"
     raise WorldError(said, where=shown(url), hint=hint)
 
 

@@ -40,8 +40,23 @@ class StepData(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int
 
 
-class Rule(Protocol):
+class StepRule(Protocol):
     """Steps by name to tasks; task names are ``step:NAME``."""
 
     def __call__(self, steps: Mapping[str, StepData], /) -> tuple[Task, ...]:
         """The tasks, in any order."""
+
+
+class EnvironmentRule(Protocol):
+    """A task about the environment ``name``, for an interpreter ("3.11"), in layers it needs."""
+
+    def __call__(self, name: str, python: str, root: tuple[Ref, ...], /) -> Task:
+        """The task; its name is the caller's, or made of it."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What runs for a model: its steps, what a PEX begins with, the bytecode of an environment."""
+
+    model: StepRule
+    pex: EnvironmentRule
+    bytecode: EnvironmentRule

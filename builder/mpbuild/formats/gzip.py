@@ -14,22 +14,28 @@ from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor, IsalError
 
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import WorldError
+from mpbuild.formats import fixed
 from mpbuild.formats.stream import PIECE, Source, expand
 from mpbuild.formats.unsafe import UnsafeError
 
 LEVEL = 6
-CODEC = f"deflate-0.9.0 level {LEVEL}"
+CODEC = f"deflate-0.9.0 level {LEVEL}, fixed 1"
 
 _HEADER = bytes.fromhex("1f8b 08 00 00000000 00 ff")
+_TRAILER = struct.Struct("<LL")
 _BLOCK = 0xFFFF
+_SHORT = 2048
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
 _LONGEST_TEXT = 1 << 16
 _GOLDEN = Digest("sha256:83c0d3496b91eebd6df71c5796a67988f4063ecf1da58f958e08b3d8bced0230")
 
 
-def compress(data: Buffer) -> bytes:
-    """One member with ``data`` compressed by the pinned codec at the fixed level."""
-    body = deflate.deflate_compress(data, LEVEL)
+def compress(data: bytes) -> bytes:
+    """One member: short ASCII (tar headers) in fixed codes, all else by the pinned compressor."""
+    if len(data) <= _SHORT and data.isascii():
+        body = fixed.encode(data)
+    else:
+        body = deflate.deflate_compress(data, LEVEL)
     return b"".join((_HEADER, body, _trailer(deflate.crc32(data), len(data))))
 
 
@@ -47,11 +53,9 @@ def stored(data: Buffer) -> Iterator[Buffer]:
     yield _trailer(crc, len(view))
 
 
-def reuse(raw: Buffer, crc: int, size: int) -> Iterator[Buffer]:
+def reuse(raw: Buffer, crc: int, size: int) -> tuple[Buffer, ...]:
     """One member round a raw DEFLATE stream that ``inflate`` has found sound, or will."""
-    yield _HEADER
-    yield raw
-    yield _trailer(crc, size)
+    return _HEADER, raw, _trailer(crc, size)
 
 
 def inflate(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
@@ -63,8 +67,11 @@ def inflate(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
     zlib refuses: such a stream never gives other bytes, but an engine may refuse the layer.
     """
     if size < PIECE:
-        yield _inflate_small(raw, size, crc)
-        return
+        return iter((_inflate_small(raw, size, crc),))
+    return _inflate_large(raw, size, crc)
+
+
+def _inflate_large(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
     source = Source((raw,))
     found_size = found_crc = 0
     for piece in expand(_decompressor(), source, PIECE):
@@ -142,7 +149,7 @@ def _decompressor() -> IgzipDecompressor:
 
 
 def _trailer(crc: int, size: int) -> bytes:
-    return struct.pack("<LL", crc, size & 0xFFFFFFFF)
+    return _TRAILER.pack(crc, size & 0xFFFFFFFF)
 
 
 def _member(source: Source) -> Iterator[bytes]:

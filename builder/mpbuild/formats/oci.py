@@ -163,6 +163,19 @@ def read_config(data: bytes) -> ImageConfig:
     return typed(canonical.decode(data), ImageConfig)
 
 
+class _Pointing(msgspec.Struct, frozen=True):
+    """Any manifest, as far as it points at blobs."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+def pointers(manifest: bytes) -> tuple[Descriptor, ...]:
+    """What a manifest of whatever kind consists of: its configuration, then its layers."""
+    found = typed(canonical.decode(manifest), _Pointing)
+    return (found.config, *found.layers)
+
+
 def retagged(entry: Descriptor, tag: str) -> Descriptor:
     """``entry`` under the name ``tag`` ("Image Layout", ``org.opencontainers.image.ref.name``)."""
     annotations = {**(entry.annotations or {}), REF_NAME: tag}

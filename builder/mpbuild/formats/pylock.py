@@ -11,8 +11,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from mpbuild.base.digest import Digest
+from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import InputError
-from mpbuild.formats import tags
+from mpbuild.formats import cuda, tags
 from mpbuild.formats.locktoml import Table, lines, literal, malformed, refuse_doubles
 
 LOCK_VERSION = "1.0"
@@ -70,6 +71,11 @@ class PythonLock(msgspec.Struct, frozen=True, kw_only=True):
         newest = max((floor for floor in floors if floor), default=None)
         return f"{newest[0]}.{newest[1]}" if newest else ""
 
+    @property
+    def cuda(self) -> Dotted | None:
+        """The CUDA that the wheels bring; None where none does. Errors are those of cuda.py."""
+        return cuda.version({package.name: package.version for package in self.packages})
+
 
 def write(lock: PythonLock) -> str:
     """The canonical text of ``lock``."""
@@ -83,7 +89,7 @@ def write(lock: PythonLock) -> str:
     tool = [
         "[tool.mpbuild]",
         *lines(format=FORMAT, environment=lock.environment, platform=_PLATFORM, python=lock.python),
-        *(lines(glibc=lock.glibc) if lock.glibc else []),
+        *lines(**_floors(lock)),
         *lines(packages=len(lock.packages), resolution=lock.resolution, resolver=lock.resolver),
     ]
     return "\n\n".join("\n".join(block) for block in (head, *packages, tool)) + "\n"
@@ -99,6 +105,14 @@ def read(text: str, *, file: str) -> PythonLock:
         return _lock(Table.document(text))
     except InputError as error:
         raise error.within(file) from None
+
+
+def _floors(lock: PythonLock) -> dict[str, str]:
+    """What the wheels ask of base and machine, computed from their names and versions."""
+    floors = {"glibc": lock.glibc} if lock.glibc else {}
+    if lock.cuda is not None:
+        floors |= {"cuda": str(lock.cuda), "driver": str(cuda.floor(lock.cuda).driver)}
+    return floors
 
 
 def _marker(python: str) -> str:
@@ -146,11 +160,20 @@ def _lock(document: Table) -> PythonLock:
         resolver=ours.text("resolver", _RESOLVER),
         packages=tuple(sorted(packages, key=_by_name)),
     )
-    if lock.glibc or ours.has("glibc"):
-        ours.exactly("glibc", lock.glibc)
+    _check_floors(lock, ours)
     for table in (ours, tool, document):
         table.done()
     return lock
+
+
+def _check_floors(lock: PythonLock, ours: Table) -> None:
+    try:
+        floors = _floors(lock)
+    except InputError as error:
+        raise malformed(error.findings[0].message, ours.path("cuda")) from error
+    for key in ("glibc", "cuda", "driver"):
+        if key in floors or ours.has(key):
+            ours.exactly(key, floors.get(key, ""))
 
 
 def _package(table: Table, python: str) -> PythonPackage:

@@ -41,23 +41,34 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True):
     finished: float
 
 
+class Input(msgspec.Struct, frozen=True, order=True):
+    """A file that was fetched: ``wheel``, ``debian`` or ``weights``, its name and its bytes."""
+
+    kind: str
+    name: str
+    digest: Digest
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One build of one target.
 
-    ``images`` are the package's images by accelerator; ``leaves`` and ``inputs`` the digests by
-    name; ``hermetic`` says that every action was
-    either a pure function or kept from everything undeclared by a sandbox.
+    ``images`` and ``pex`` are the package's children by accelerator, ``model`` its model artifact;
+    ``leaves`` are digests by kind and name (``lock:pylock.cpu.toml``), as far as no action made
+    them. ``hermetic`` says that every action was either a pure function or kept from everything
+    undeclared by a sandbox.
     """
 
     mpbuild: str
     label: Label
     package: Digest
     images: dict[str, Digest]
+    pex: dict[str, Digest]
+    model: Digest
     partial: bool
     source: Source
     hermetic: bool
     leaves: dict[str, Digest]
-    inputs: dict[str, Digest]
+    inputs: tuple[Input, ...]
     actions: tuple[ActionRecord, ...]
     started: float
     finished: float

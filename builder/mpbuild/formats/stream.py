@@ -10,6 +10,7 @@ from mpbuild.base.digest import Buffer
 from mpbuild.formats.unsafe import UnsafeError
 
 PIECE = 1 << 20
+GATHERED = 1 << 16
 
 _FIRST_SLICE = 1 << 14
 _LARGEST_SLICE = 1 << 18
@@ -67,6 +68,27 @@ class Source:
         """Leave out the next ``count`` bytes."""
         for _ in self.span(count):
             pass
+
+
+def gathered(chunks: Iterable[Buffer], least: int = GATHERED) -> Iterator[Buffer]:
+    """The same bytes in fewer chunks: small ones are joined until they have ``least`` bytes.
+
+    Hashing and writing cost per call, and most files are small.
+    """
+    held: list[Buffer] = []
+    size = 0
+    for chunk in chunks:
+        if len(chunk) < least:
+            held.append(chunk)
+            size += len(chunk)
+        if held and (size >= least or len(chunk) >= least):
+            yield b"".join(held)
+            held.clear()
+            size = 0
+        if len(chunk) >= least:
+            yield chunk
+    if held:
+        yield b"".join(held)
 
 
 class Decompressor(Protocol):

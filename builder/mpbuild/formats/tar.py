@@ -8,10 +8,11 @@ What a tree may hold is the same whatever archive brings it: see ``safe_path``, 
 import re
 import struct
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
+from deflate import adler32
 
 from mpbuild.base import epoch
 from mpbuild.formats.unsafe import UnsafeError
@@ -25,6 +26,7 @@ _TYPES = {"file": b"0", "hardlink": b"1", "symlink": b"2", "directory": b"5"}
 _NAME, _PREFIX = 100, 155
 _LARGEST = 8**11 - 1
 _EXTENDED_NAME = b"././@PaxHeader"
+_ZERO, _TIME = b"%07o" % 0, b"%011o" % epoch.SECONDS
 
 _LONGEST_PATH, _LONGEST_NAME = 4096, 255
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
@@ -102,7 +104,7 @@ def check_tree(entries: Iterable[Entry], *, absolute_links: bool = False) -> Non
         if entry.kind == "hardlink" and not _is_file(tree.get(entry.target)):
             raise UnsafeError(f"{entry.path} is a hard link to {entry.target}, no file before it")
         tree[entry.path] = entry
-    _check_parents(tree)
+    _check_spelling(tree.keys() | _folders(tree))
     links = {path for path, entry in tree.items() if entry.kind == "symlink"}
     for path in links:
         problem = _link_problem(tree[path], links, absolute_links)
@@ -131,27 +133,27 @@ def _shortened(name: str) -> bytes:
 def _block(
     kind: bytes, name: bytes, mode: int, size: int, *, target: bytes = b"", prefix: bytes = b""
 ) -> bytes:
-    block = bytearray(
-        _HEADER.pack(
-            name,
-            b"%07o" % mode,
-            b"%07o" % 0,
-            b"%07o" % 0,
-            b"%011o" % size,
-            b"%011o" % epoch.SECONDS,
-            b" " * 8,
-            kind,
-            target,
-            b"ustar\x0000",
-            b"",
-            b"",
-            b"%07o" % 0,
-            b"%07o" % 0,
-            prefix,
-        )
+    block = _HEADER.pack(
+        name,
+        b"%07o" % mode,
+        _ZERO,
+        _ZERO,
+        b"%011o" % size,
+        _TIME,
+        b" " * 8,
+        kind,
+        target,
+        b"ustar\x0000",
+        b"",
+        b"",
+        _ZERO,
+        _ZERO,
+        prefix,
     )
-    block[_CHECKSUM] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    # The low half of Adler-32 is one more than the sum of the bytes: ASCII never reaches its
+    # modulus here.
+    checksum = (adler32(block) & 0xFFFF) - 1
+    return b"%b%06o\0 %b" % (block[: _CHECKSUM.start], checksum, block[_CHECKSUM.stop :])
 
 
 def _extended(records: dict[str, str]) -> bytes:
@@ -192,31 +194,27 @@ def _is_file(entry: Entry | None) -> bool:
     return entry is not None and entry.kind in ("file", "hardlink")
 
 
-def _parents(path: str) -> Iterator[str]:
-    """From the nearest outwards, without the root."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
-
-
-def _check_parents(tree: dict[str, Entry]) -> None:
-    spelled: dict[str, str] = {}
-    seen: set[str] = set()
+def _folders(tree: Mapping[str, Entry]) -> set[str]:
+    """Every path above another, all of them folders."""
+    folders: set[str] = set()
     for path in tree:
-        _check_spelling(path, spelled)
-        for parent in _parents(path):
-            if parent in seen:  # and with it all above it
-                break
-            seen.add(parent)
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
             if parent in tree and tree[parent].kind != "directory":
                 raise UnsafeError(f"{path} lies under {parent}, which is no directory")
-            _check_spelling(parent, spelled)
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    return folders
 
 
-def _check_spelling(path: str, spelled: dict[str, str]) -> None:
-    known = spelled.setdefault(_folded(path), path)
-    if known != path:
-        raise UnsafeError(f"{path} and {known} differ in spelling only")
+def _check_spelling(paths: Collection[str]) -> None:
+    if len(set(map(_folded, paths))) == len(paths):
+        return
+    spelled: dict[str, str] = {}
+    for path in sorted(paths):
+        known = spelled.setdefault(_folded(path), path)
+        if known != path:
+            raise UnsafeError(f"{path} and {known} differ in spelling only")
 
 
 def _folded(path: str) -> str:

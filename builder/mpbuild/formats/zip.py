@@ -30,7 +30,10 @@ _LARGEST_DIRECTORY = 64 << 20
 _ALL_ONES = 0xFFFFFFFF
 
 _STORED, _DEFLATED = 0, 8
+# Section 4.4.5: what archivers write beside these, for messages.
+_METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
 _STREAMED, _UTF8 = 1 << 3, 1 << 11
+_NOTHING = b"\3\0"  # DEFLATEd: what some archivers write for a directory
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _UNDERSTOOD = 1 << 1 | 1 << 2 | _STREAMED | _UTF8
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
@@ -228,15 +231,15 @@ def _extra_fields(extra: bytes, name: str) -> Mapping[int, bytes]:
 def _check(header: _Header) -> None:
     if header.flags & _ENCRYPTED:
         raise UnsafeError("it is encrypted", where=header.name)
-    if header.flags & ~_UNDERSTOOD or header.method not in (_STORED, _DEFLATED):
-        raise UnsafeError(
-            f"method {header.method} with flags {header.flags:#x} is not understood",
-            where=header.name,
-        )
+    if header.flags & ~_UNDERSTOOD:
+        raise UnsafeError(f"the flags {header.flags:#x} are not understood", where=header.name)
+    if header.method not in (_STORED, _DEFLATED):
+        method = _METHODS.get(header.method, f"method {header.method}")
+        raise UnsafeError(f"compressed by {method}; wheels use DEFLATE", where=header.name)
     if header.method == _STORED and header.packed != header.size:
         raise UnsafeError(f"stored, yet {header.packed} bytes for {header.size}", where=header.name)
     directory = header.name.endswith("/")
-    if directory and (header.packed or header.size or header.crc):
+    if directory and (header.size or header.crc):
         raise UnsafeError("a directory with content", where=header.name)
     # Not every archiver gives a type; what Unix gives must be the one that the name says.
     if stat.S_IFMT(header.mode) not in (0, stat.S_IFDIR if directory else stat.S_IFREG):
@@ -280,7 +283,10 @@ def _raw(view: memoryview, header: _Header, end: int) -> memoryview:
         raise UnsafeError("its local header and the central directory disagree", where=header.name)
     if view[stop:end] not in (_descriptors(header) if streamed else (b"",)):
         raise UnsafeError("bytes that are of no entry follow it", where=header.name)
-    return view[start:stop]
+    raw = view[start:stop]
+    if header.name.endswith("/") and raw not in (b"", _NOTHING):
+        raise UnsafeError("a directory with content", where=header.name)
+    return raw
 
 
 def _descriptors(header: _Header) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ L = TypeVar("L")
 
 _HINT = "run `mpbuild lock`"
 _CHANGED = "the spec has changed since it was locked"
+_CHANGED_TOGETHER = f"{_CHANGED}: all accelerators are locked together"
 _PLATFORM = {
     "implementation_name": "cpython",
     "os_name": "posix",
@@ -31,8 +32,9 @@ def check_python(text: str | None, wanted: python.Inputs, *, file: str) -> list[
     """
 
     def drift(lock: pylock.PythonLock) -> list[str]:
-        same = lock.resolution == wanted.digest
-        return [] if same else _unmet(wanted, lock) or [_CHANGED]
+        if lock.resolution == wanted.digest:
+            return []
+        return _unmet(wanted, lock) or [_CHANGED_TOGETHER if wanted.union else _CHANGED]
 
     return _check(text, file, pylock, drift)
 

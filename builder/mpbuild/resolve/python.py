@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,7 +15,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.effects.download import Request
 from mpbuild.effects.indexes import Index
-from mpbuild.effects.uv import Candidate, Resolved, Target, Uv
+from mpbuild.effects.uv import Candidate, Pin, Resolved, Target, Uv
 from mpbuild.effects.web import Web
 from mpbuild.formats import tags
 from mpbuild.formats.pylock import FORMAT, PythonLock, PythonPackage, Wheel
@@ -23,21 +24,32 @@ _SUITES = {"bookworm": Target("3.11", (2, 36)), "trixie": Target("3.13", (2, 41)
 _SIZES_AT_ONCE = 8
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a Python lock is resolved from, and nothing else, in one order."""
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that a Python lock is resolved from, and nothing else, in one order.
+
+    ``union`` holds the requirements of all accelerators where there are several: whatever one of
+    them adds can move what the others share.
+    """
 
     requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     python: str
     glibc: str
     indexes: tuple[str, ...]
-    platform: str = "linux/amd64"
-    format: int = FORMAT
+    platform: str
+    format: int
+    union: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
         """The digest of the canonical JSON of the inputs."""
         return canonical.digest(plain(self))
+
+    @property
+    def target(self) -> Target:
+        """What the wheels must run on."""
+        major, minor = self.glibc.split(".")
+        return Target(self.python, (int(major), int(minor)))
 
 
 def inputs(
@@ -46,6 +58,7 @@ def inputs(
     python: str,
     suite: str,
     constraints: Iterable[str] = (),
+    union: Iterable[str] = (),
     index: str = "default",
 ) -> Inputs:
     """The canonical inputs for an environment on a base of the Debian ``suite``.
@@ -72,6 +85,9 @@ def inputs(
         python=python,
         glibc=f"{target.glibc[0]}.{target.glibc[1]}",
         indexes=(index,),
+        platform="linux/amd64",
+        format=FORMAT,
+        union=_canonical(union),
     )
 
 
@@ -82,29 +98,30 @@ def lock(
     index: Index,
     uv: Uv,
     web: Web,
-    previous: PythonLock | None = None,
+    known: Mapping[str, PythonPackage] = MappingProxyType({}),
+    pins: Iterable[Pin] = (),
     fresh: Collection[str] = (),
     released_before: str = "",
 ) -> PythonLock:
-    """Resolve ``wanted``; packages of ``previous`` stay as they are unless named in ``fresh``.
+    """Resolve ``wanted``; packages ``known`` by name stay as they are unless named in ``fresh``.
 
-    ``released_before`` (RFC 3339) leaves younger files out. Raises InputError where there is no
-    solution, and (content-mismatch) where a file of ``previous`` has other bytes today.
+    ``pins`` bind what they name. ``released_before`` (RFC 3339) leaves younger files out. Raises
+    InputError where there is no solution, and (content-mismatch) where a known file has other
+    bytes today.
     """
-    old = {package.name: package for package in previous.packages} if previous else {}
-    target = _target(wanted)
+    target = wanted.target
     resolved = uv.compile(
         wanted.requirements,
         target,
         index,
-        constraints=wanted.constraints,
-        preferences=[(p.name, p.version) for p in old.values() if p.name not in fresh],
+        constraints=[*wanted.constraints, *(f"{name}=={version}" for name, version in pins)],
+        preferences=[(p.name, p.version) for p in known.values() if p.name not in fresh],
         released_before=released_before,
     )
-    refuse_changed(resolved, old)
+    refuse_changed(resolved, known)
     ranks = tags.supported(target.python, target.glibc)
-    chosen = [choose(package, ranks, old.get(package.name)) for package in resolved]
-    sizes = _sizes(chosen, {p.wheel.sha256: p.wheel.size for p in old.values()}, index, web)
+    chosen = [choose(package, ranks, known.get(package.name)) for package in resolved]
+    sizes = _sizes(chosen, {p.wheel.sha256: p.wheel.size for p in known.values()}, index, web)
     packages = [
         _locked(package, wheel, sizes, index.name)
         for package, wheel in zip(resolved, chosen, strict=True)
@@ -225,11 +242,6 @@ def _requirement(text: str) -> str:
         )
     requirement.name = canonicalize_name(requirement.name)
     return str(requirement)
-
-
-def _target(wanted: Inputs) -> Target:
-    major, minor = wanted.glibc.split(".")
-    return Target(wanted.python, (int(major), int(minor)))
 
 
 def _gone(filename: str) -> Finding:

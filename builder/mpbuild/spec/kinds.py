@@ -76,14 +76,13 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One of a few ``words``.
 
-    Words in ``later``, or all others if ``rest_later``, belong to the format and aren't built yet.
+    If ``rest_later``, all other words belong to the format and aren't built yet.
     """
 
     blank: ClassVar[str] = ""
 
     words: tuple[str, ...]
     hint: str = ""
-    later: tuple[str, ...] = ()
     rest_later: bool = False
     parse: Callable[[str], Any] = str
 
@@ -94,10 +93,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         words = ", ".join(self.words)
         if not isinstance(value, str):
             at.wrong(f"expected one of {words} in quotes, found {shown(value)}", hint=self.hint)
-        elif value in self.later or self.rest_later:
+        elif self.rest_later:
             at.not_yet()
         else:
-            hint = self.hint or nearest(value, self.words + self.later)
+            hint = self.hint or nearest(value, self.words)
             at.wrong(f"{shown(value)} is not one of {words}", hint=hint)
         return None
 

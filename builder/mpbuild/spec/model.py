@@ -4,27 +4,33 @@ Each class is a table of the file, each field a key; tables.py says how to read 
 as they are written, relative to the folder of the file.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, NamedTuple, Self
 
 import msgspec
 
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.spec import values
 from mpbuild.spec.place import Place, shown
-from mpbuild.spec.tables import Alternative, Items, Table
+from mpbuild.spec.tables import Alternative, Items, Table, Variants
 from mpbuild.spec.vocabulary import (
-    AcceleratorName,
     Argument,
+    CapabilityFloor,
     Datatype,
     DebianPackage,
     Default,
     Dimension,
+    DriverFloor,
     Duration,
     EntryPoint,
     EnvironmentName,
     FilePath,
     FilePattern,
     FileSize,
+    Gfx,
     InnerPath,
+    InstalledPath,
+    LibraryName,
     Licence,
     Line,
     Name,
@@ -35,6 +41,7 @@ from mpbuild.spec.vocabulary import (
     SchemaVersion,
     SemanticVersion,
     Sha256,
+    Size,
     StepInput,
     TensorName,
     WeightAddress,
@@ -96,6 +103,12 @@ class Core(Table, frozen=True, kw_only=True):
     ]
     weights: Annotated[tuple[Weight, ...], "The files that the code loads."] = ()
     files: Annotated[tuple[CoreFile, ...], "Further files that the code reads."] = ()
+
+    @property
+    def kept(self) -> Iterator[Weight | CoreFile]:
+        """Weights and files that are in the workspace."""
+        yield from (weight for weight in self.weights if weight.path)
+        yield from self.files
 
     def check(self, at: Place) -> None:
         """The code finds weights and files by name, in one mapping."""
@@ -170,14 +183,61 @@ class Environment(Table, frozen=True, kw_only=True):
     ] = False
 
 
+class HostRequirements(Table, frozen=True, kw_only=True):
+    """What the machine must have beside the image."""
+
+    memory: Annotated[Size | None, "The least memory of the accelerator."] = None
+    libraries: Annotated[
+        tuple[LibraryName, ...],
+        Items(distinct=True),
+        "Shared objects that the machine supplies beside the driver's own, by the names that files "
+        "need them by.",
+    ] = ()
+
+
+class CudaRequirements(HostRequirements, frozen=True, kw_only=True):
+    """What a machine with NVIDIA GPUs must have beside the image."""
+
+    driver: Annotated[
+        DriverFloor | None, "The least version of the driver; the lock's floor if not given."
+    ] = None
+    compute_capability: Annotated[
+        CapabilityFloor | None, "The least compute capability; that of the lock if not given."
+    ] = None
+
+
+class RocmRequirements(HostRequirements, frozen=True, kw_only=True):
+    """What a machine with AMD GPUs must have beside the image."""
+
+    gfx: Annotated[
+        tuple[Gfx, ...], Items(distinct=True), "The processors that will do; all if not given."
+    ] = ()
+
+
 class AcceleratorEnvironment(Table, frozen=True, kw_only=True):
     """What one accelerator adds to the environment; each such table gives an image."""
-
-    LATER: ClassVar = ("requires",)
 
     dependencies: Annotated[
         tuple[Requirement, ...], Items(distinct=True), "Python packages for this accelerator."
     ] = ()
+    never_loaded: Annotated[
+        tuple[InstalledPath, ...],
+        Items(distinct=True),
+        "Shared objects of wheels that the model never loads, by their paths in the wheel: what "
+        "they need may be missing.",
+    ] = ()
+
+
+class CudaEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
+    """What CUDA adds to the environment."""
+
+    requires: Annotated[CudaRequirements, "What the machine must have."] = CudaRequirements()
+
+
+class RocmEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
+    """What ROCm adds to the environment."""
+
+    requires: Annotated[RocmRequirements, "What the machine must have."] = RocmRequirements()
 
 
 class ExtraEnvironment(Table, frozen=True, kw_only=True):
@@ -267,8 +327,9 @@ class Model(Table, frozen=True, kw_only=True):
     io: Annotated[Io, "What goes in and what comes out."]
     environment: Annotated[Environment, "What the model runs on."]
     accelerators: Annotated[
-        dict[AcceleratorName, AcceleratorEnvironment],
+        dict[Accelerator, AcceleratorEnvironment],
         Items(least=1),
+        Variants({Accelerator.CUDA: CudaEnvironment, Accelerator.ROCM: RocmEnvironment}),
         "The accelerators to build for, each with what it adds.",
     ]
     environments: Annotated[

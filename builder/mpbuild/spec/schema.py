@@ -1,7 +1,5 @@
 """The formats as JSON Schema (2020-12), made from the declarations that the reader follows."""
 
-from typing import Literal
-
 from mpbuild.spec.kinds import Schema
 from mpbuild.spec.model import Model
 from mpbuild.spec.structure import Nested
@@ -14,7 +12,7 @@ _FORMATS: dict[str, tuple[type[Table], str]] = {
 }
 
 
-def json_schema(name: Literal["model", "workspace"]) -> Schema:
+def json_schema(name: str) -> Schema:
     """The schema of one format.
 
     Closed to unknown keys, with a description for each known one. What lies between keys (names

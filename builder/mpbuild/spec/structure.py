@@ -11,7 +11,7 @@ import msgspec
 
 from mpbuild.spec.kinds import Boolean, Choice, Number, Scalar, Schema, Text, Whole
 from mpbuild.spec.place import Place, Reading, nearest, shown
-from mpbuild.spec.tables import Alternative, Items, Table
+from mpbuild.spec.tables import Alternative, Items, Table, Variants
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -52,6 +52,7 @@ class Mapping(msgspec.Struct, frozen=True):
     name: Text | Choice
     value: "Kind"
     items: Items = Items()
+    variants: dict[str, "Nested"] = {}
 
     def read(self, value: Any, at: Place) -> dict[str, Any] | None:
         """The values by name; those with a wrong name are left out."""
@@ -62,7 +63,7 @@ class Mapping(msgspec.Struct, frozen=True):
             at.wrong(f"expected at least {self.items.least}, found {len(value)}")
         names = {key: self.name.read(key, at / key) for key in value}
         return {
-            name: _or_blank(self.value, value[key], at / key)
+            name: _or_blank(self._kind(key), value[key], at / key)
             for key, name in names.items()
             if name is not None
         }
@@ -71,10 +72,13 @@ class Mapping(msgspec.Struct, frozen=True):
         """An object that is closed to other names."""
         found: Schema = {"type": "object", "additionalProperties": False}
         if isinstance(self.name, Choice):
-            found["properties"] = {str(word): self.value.schema() for word in self.name.words}
+            found["properties"] = {str(word): self._kind(word).schema() for word in self.name.words}
         else:
             found["patternProperties"] = {self.name.schema()["pattern"]: self.value.schema()}
         return found | ({"minProperties": self.items.least} if self.items.least else {})
+
+    def _kind(self, name: str) -> "Kind":
+        return self.variants.get(name, self.value)
 
 
 class Nested(msgspec.Struct, frozen=True):
@@ -205,17 +209,20 @@ def kind_of(hint: Any) -> Kind:
         if isinstance(note, Kind):
             return note
     items = next((note for note in notes if isinstance(note, Items)), Items())
-    return _structural(hint, items)
+    variants = next((note for note in notes if isinstance(note, Variants)), Variants({}))
+    return _structural(hint, items, variants)
 
 
-def _structural(hint: Any, items: Items) -> Kind:
+def _structural(hint: Any, items: Items, variants: Variants) -> Kind:
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return kind_of(next(part for part in parts if part is not types.NoneType))
     if origin is tuple:
         return Listing(kind_of(parts[0]), items)
     if origin is dict:
-        return Mapping(typing.cast(Text | Choice, kind_of(parts[0])), kind_of(parts[1]), items)
+        name = typing.cast(Text | Choice, kind_of(parts[0]))
+        own = {name: Nested(table) for name, table in variants.tables.items()}
+        return Mapping(name, kind_of(parts[1]), items, own)
     if hint is bool:
         return Boolean()
     if issubclass(hint, StrEnum):

@@ -12,7 +12,8 @@ the key may be left out. What a type means:
 an enumeration          one of its words
 ``bool``                true or false
 ``tuple[T, ...]``       an array; ``Items`` beside it says how many, and whether all differ
-``dict[K, T]``          a table of tables whose names are of kind K
+``dict[K, T]``          a table of tables whose names are of kind K; ``Variants`` beside it
+                        says which names have a table of their own
 a ``Table``             that table
 ======================  =====================================================================
 
@@ -51,6 +52,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self, at: Place) -> None:
         """Report what is wrong between the keys of this table; fields may be blank."""
+
+
+class Variants(NamedTuple):
+    """Names of a table of tables whose tables have more keys than the others, and their classes."""
+
+    tables: dict[str, type[Table]]
 
 
 class Items(NamedTuple):

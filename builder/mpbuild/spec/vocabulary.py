@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Annotated
 
 from mpbuild.base import units
-from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
+from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import InputError
 from mpbuild.base.version import Version
 from mpbuild.spec import paths
@@ -69,6 +69,10 @@ def _entry_point(text: str) -> str:
     if reserved:
         raise InputError(f"{reserved[0]!r} is a keyword of Python, so {text!r} can't be imported")
     return text
+
+
+def _floor(text: str) -> Dotted:
+    return Dotted(text.removeprefix(">="))
 
 
 Name = Annotated[str, Text(what="a name", pattern=_NAME, hint=_NAME_HINT, longest=100)]
@@ -152,8 +156,49 @@ DebianPackage = Annotated[
     ),
 ]
 PythonVersion = Annotated[str, Choice(words=("3.11", "3.13"), hint=INTERPRETERS)]
-AcceleratorName = Annotated[
-    Accelerator, Choice(words=("cpu",), later=("cuda", "rocm"), parse=Accelerator)
+DriverFloor = Annotated[
+    Dotted,
+    Text(
+        what="the least version of a driver",
+        pattern=r">=[0-9]{1,4}(?:\.[0-9]{1,4}){0,2}",
+        hint='write >= and the version, such as ">=580" or ">=525.60.13"',
+        parse=_floor,
+    ),
+]
+CapabilityFloor = Annotated[
+    Dotted,
+    Text(
+        what="the least compute capability",
+        pattern=r">=[1-9][0-9]?\.[0-9]",
+        hint='write >= and the capability, such as ">=7.5"',
+        parse=_floor,
+    ),
+]
+Gfx = Annotated[
+    str,
+    Text(
+        what="an AMD processor",
+        pattern="gfx[1-9][0-9]{1,2}[0-9a-f]",
+        hint="the target's name as the ROCm compilers have it, such as gfx90a or gfx1100",
+    ),
+]
+LibraryName = Annotated[
+    str,
+    Text(
+        what="a name of a shared object",
+        pattern=r"[A-Za-z0-9_][A-Za-z0-9_+.-]*\.so(?:\.[A-Za-z0-9_]+)*",
+        hint="the name that files need it by, with its version, such as libamdhip64.so.7",
+        longest=200,
+    ),
+]
+InstalledPath = Annotated[
+    str,
+    Text(
+        what="a path of a file that a wheel installs",
+        pattern=INNER,
+        hint="as it stands in the wheel, such as package/plugins/libplugin.so",
+        explain=fault_of_inner,
+    ),
 ]
 IndexName = Annotated[str, Choice(words=("default",), rest_later=True)]
 SchemaVersion = Annotated[int, Whole(what="1, the version of the format", least=1, most=1)]

@@ -1,0 +1,122 @@
+"""Reading what the artifacts of a package hold beside its images: starts of PEX files, locks.
+
+All else in them is derived, and compared as a whole.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from mpbuild.app.assembly import PexStart
+from mpbuild.app.leaves import read_lock_pair
+from mpbuild.app.reference import Artifact, Package, Place
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.derive import pex as derive_pex
+from mpbuild.derive import recipe
+from mpbuild.effects.store import Store
+from mpbuild.formats import modelpack, oci
+from mpbuild.formats import pex as pex_format
+from mpbuild.spec.model import Model
+from mpbuild.verify.provenance import Part
+
+# What nobody vouches for yet is read with bounds, in bytes.
+_LARGEST_BOOTSTRAP = 64 << 20
+_LARGEST_MAIN = 1 << 20
+_LARGEST_DOCUMENT = 4 << 20
+
+_LOCKS = "locks/"
+
+
+class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What PEX files begin with, by accelerator; spec and locks of the model artifact by name."""
+
+    starts: Mapping[Accelerator, PexStart]
+    documents: Mapping[str, Digest]
+    locks: Mapping[str, recipe.Locks]
+
+    @property
+    def leaves(self) -> Iterator[Part]:
+        """Every leaf that stands in an artifact."""
+        for start in self.starts.values():
+            yield Part("pex", derive_pex.BOOTSTRAP_FILE, start.bootstrap)
+            yield Part("pex", derive_pex.MAIN_FILE, start.main)
+        for name, digest in self.documents.items():
+            yield Part("spec" if name == "spec.json" else "lock", name, digest)
+
+
+def read_artifacts(package: Package, model: Model, store: Store) -> Artifacts:
+    """Read what the artifacts hold; raise InputError where they are none of ours."""
+    starts = {}
+    for artifact in package.artifacts("pex"):
+        if artifact.accelerator not in list(Accelerator):
+            raise InputError(
+                f"a PEX has the accelerator {artifact.accelerator!r:.80}",
+                where=str(artifact.descriptor.digest),
+                code="derivation-mismatch",
+            )
+        starts[Accelerator(artifact.accelerator)] = _start(artifact, package.place, store)
+    documents = _documents(package, store)
+    names = recipe.built_environments(model, model.accelerators)
+    locks = {name: read_lock_pair(documents, name, store) for name in names}
+    return Artifacts(starts=starts, documents=documents, locks=locks)
+
+
+def model_files(package: Package) -> modelpack.Contents:
+    """What the model artifact holds, by its manifest."""
+    artifact = package.artifact("model")
+    config = package.sized(artifact.manifest.config, modelpack.CONFIG)
+    return modelpack.read(artifact.manifest, modelpack.read_config(config))
+
+
+def listed(package: Package) -> Iterator[Finding]:
+    """Whether there is one PEX for each image, and one model artifact."""
+    images = [image.accelerator for image in package.images()]
+    pexes = [artifact.accelerator for artifact in package.artifacts("pex")]
+    models = len(list(package.artifacts("model")))
+    where = str(package.digest)
+    for accelerator in sorted({*images, *pexes}):
+        if pexes.count(accelerator) != images.count(accelerator):
+            message = (
+                f"for {accelerator!r:.80} the package has {images.count(accelerator)} images"
+                f" and {pexes.count(accelerator)} PEX files"
+            )
+            yield Finding("derivation-mismatch", message, where)
+    if models != 1:
+        yield Finding("derivation-mismatch", f"the package has {models} model artifacts", where)
+
+
+def _start(artifact: Artifact, place: Place, store: Store) -> PexStart:
+    files = derive_pex.read_files(artifact.manifest)
+    bootstrap = files[pex_format.BOOTSTRAP]
+    main = _read(place, files[pex_format.MAIN], _LARGEST_MAIN)
+    if bootstrap.size > _LARGEST_BOOTSTRAP:
+        raise _too_large(bootstrap.digest, bootstrap.size)
+    return PexStart(
+        store.put(place.layer(_descriptor(bootstrap))).digest,
+        store.put_bytes(pex_format.without_hash(main)),
+    )
+
+
+def _documents(package: Package, store: Store) -> dict[str, Digest]:
+    found = {}
+    for file in model_files(package).files:
+        if file.path == "spec.json" or file.path.startswith(_LOCKS):
+            data = _read(package.place, file, _LARGEST_DOCUMENT)
+            found[file.path.removeprefix(_LOCKS)] = store.put_bytes(data)
+    return found
+
+
+def _read(place: Place, file: derive_pex.File | modelpack.File, most: int) -> bytes:
+    if file.size > most:
+        raise _too_large(file.digest, file.size)
+    return b"".join(place.layer(_descriptor(file)))
+
+
+def _descriptor(file: derive_pex.File | modelpack.File) -> oci.Descriptor:
+    return oci.Descriptor(media_type=derive_pex.FILE, digest=file.digest, size=file.size)
+
+
+def _too_large(digest: Digest, size: int) -> InputError:
+    return InputError(f"{digest} has {size} bytes, which is too large", code="content-mismatch")

@@ -1,0 +1,61 @@
+"""Keeping the inputs artifact of a package that was built: see derive/inputs.py."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from mpbuild.app.assembly import Assembly
+from mpbuild.app.blueprint import Blueprint
+from mpbuild.app.plan import Plan
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.derive import inputs, recipe
+from mpbuild.derive.inputs import InputFile
+from mpbuild.effects.store import Store
+from mpbuild.engine.scheduler import Done
+from mpbuild.formats import oci, referrer
+
+_FOLDERS = {"wheel": "wheels", "debian": "debian"}
+
+
+def keep_inputs(
+    made: Blueprint, plan: Plan, done: Mapping[str, Done], assembly: Assembly, store: Store
+) -> list[Digest]:
+    """Attach the artifact to the package in the store; the digests of its own small blobs."""
+    steps = inputs.write_steps(made.steps)
+    files = [
+        *_locked(made, [image.accelerator for image in assembly.images]),
+        *_step_layers(plan, done),
+        InputFile(inputs.STEPS, Digest.of(steps), len(steps)),
+        *(
+            InputFile(f"locks/{name}", Digest.of(data), len(data))
+            for name, data in made.toolchain.files.items()
+        ),
+    ]
+    package = assembly.package.descriptor
+    manifest = referrer.encode(inputs.inputs(package, files))
+    blobs = (oci.EMPTY, steps, *made.toolchain.files.values(), manifest)
+    kept = [store.put_bytes(blob) for blob in blobs]
+    store.refer(package.digest, Digest.of(manifest))
+    return kept
+
+
+def _locked(made: Blueprint, accelerators: Sequence[Accelerator]) -> Iterator[InputFile]:
+    """Debian packages, and wheels that stand in no PEX of the package."""
+    names = recipe.built_environments(made.model, accelerators)
+    held = {
+        file.digest
+        for name in accelerators
+        for file in made.locks[name].files
+        if file.kind == "wheel"
+    }
+    locks = [*(made.locks[name] for name in names), made.toolchain.locks]
+    for file in chain.from_iterable(lock.files for lock in locks):
+        if file.digest not in held:
+            yield InputFile(f"{_FOLDERS[file.kind]}/{file.name}", file.digest, file.size)
+
+
+def _step_layers(plan: Plan, done: Mapping[str, Done]) -> Iterator[InputFile]:
+    for name, task in plan.reads.items():
+        layer = done[task].result.outputs["layer"]
+        path = f"steps/{name}.tar.gz"
+        yield InputFile(path, layer.digest, layer.size, oci.LAYER_GZIP)

@@ -1,0 +1,82 @@
+"""``mpbuild reproduce``: the same bytes again."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mpbuild.app.options import Options
+from mpbuild.cli.session import Session
+
+if TYPE_CHECKING:
+    from mpbuild.app.reproduce import Reproduction
+
+
+@click.command("reproduce")
+@click.argument("ref", metavar="TARGET|REF")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Also run again what made leaves: steps, bytecode, what PEX files begin with.",
+)
+@click.option("--offline", is_flag=True, help="Fetch nothing: inputs come with the package.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="At most N actions at once; default: as many as processors.",
+)
+@click.pass_obj
+def command(session: Session, ref: str, jobs: int | None, *, rebuild: bool, offline: bool) -> int:
+    """Derive a package again from its leaves and inputs, and compare every digest.
+
+    No key is asked for: this says whether a package is what it says it is made of, not who made
+    it. Inputs come out of the package and the inputs artifact beside it. Exit status 0: the same;
+    1: differences.
+    """
+    from mpbuild.app.reproduce import reproduce
+    from mpbuild.cli.progress import Progress
+    from mpbuild.cli.refs import locate
+    from mpbuild.formats import gzip
+
+    gzip.prove()
+    store = session.store()
+    located = locate(session, ref, store)
+    options = Options(jobs=jobs or 0, offline=offline)
+    with Progress(session) as progress:
+        found = reproduce(located, store, options, progress, rebuild=rebuild)
+    findings = found.findings
+    session.emit(_json(found), lambda: _text(session, found), ok=not findings, findings=findings)
+    return 1 if findings else 0
+
+
+def _json(found: "Reproduction") -> dict[str, Any]:
+    return {
+        "digest": str(found.digest),
+        "derived": {"checked": found.derived.checked, "matched": found.derived.matched},
+        "steps": {"checked": found.steps_checked, "matched": found.steps_matched},
+        "differences": [
+            {
+                "path": difference.finding.where,
+                "expected": difference.expected,
+                "actual": difference.actual,
+            }
+            for difference in (*found.derived.differences, *found.differences)
+        ],
+        "unchecked": list(found.unchecked),
+    }
+
+
+def _text(session: Session, found: "Reproduction") -> str:
+    good = not found.findings
+    word = session.paint("REPRODUCED", "32") if good else session.paint("DIFFERENT", "31")
+    derived = found.derived
+    lines = [
+        f"{word}  {found.digest}",
+        f"  derived   {derived.matched} of {derived.checked} blobs are the same",
+    ]
+    if found.steps_checked:
+        lines.append(
+            f"  run again {found.steps_matched} of {found.steps_checked} outputs are the same"
+        )
+    lines += [f"  unchecked {remark}" for remark in found.unchecked]
+    return "\n".join(lines)

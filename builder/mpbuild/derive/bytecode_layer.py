@@ -1,0 +1,72 @@
+"""The bytecode of an environment as a layer, so that a read-only container starts fast. Version 1.
+
+The one input is the layer's plain tar itself, as an environment's own interpreter made it: its
+digest is the layer's diff_id, and it can be read out of the layer again. Taken is nothing but
+unchecked bytecode of that interpreter (PEP 552) beside where its modules lie, in the form that
+this package gives to every tar.
+"""
+
+from collections.abc import Mapping
+
+from mpbuild.base.digest import Buffer
+from mpbuild.derive import places
+from mpbuild.derive.layer import Loose, Node
+from mpbuild.derive.recipe import BYTECODE_FILE
+from mpbuild.derive.tree import Nodes
+from mpbuild.formats import tar, untar
+from mpbuild.formats.pyc import CACHE, Bytecode
+from mpbuild.formats.unsafe import UnsafeError
+
+
+def folders(python: str) -> tuple[str, ...]:
+    """Where modules lie: the standard library and site-packages."""
+    return f"usr/lib/python{python}", places.site_packages(python)
+
+
+def bytecode_nodes(inputs: Mapping[str, Buffer], python: str) -> tuple[Node, ...]:
+    """The nodes of the plain tar ``inputs["bytecode.tar"]``; contents are slices of it."""
+    if inputs.keys() != {BYTECODE_FILE}:
+        raise UnsafeError(f"bytecode comes as {BYTECODE_FILE} and nothing else")
+    data = memoryview(inputs[BYTECODE_FILE])
+    bytecode = Bytecode(python)
+    nodes = Nodes()
+    entries: list[tar.Entry] = []
+    end = 0
+    for entry, _ in untar.read([data]):
+        content = _content(data, end, entry)
+        end += len(tar.header(entry)) + entry.size + len(tar.padding(entry.size))
+        entries.append(entry)
+        if entry.kind != "directory":
+            _check(entry, content, bytecode, folders(python))
+            nodes.file(entry.path, Loose(content))
+    row = nodes.row()
+    if [node.entry for node in row] != entries or data[end:] != tar.END:
+        raise _unlike("its members are not the files with their folders, sorted, and two blocks")
+    return row
+
+
+def _content(data: memoryview, start: int, entry: tar.Entry) -> memoryview:
+    """The bytes of the file whose header stands at ``start``, all around it as it must be."""
+    header, padding = tar.header(entry), tar.padding(entry.size)
+    first = start + len(header)
+    last = first + entry.size
+    if data[start:first] != header or data[last : last + len(padding)] != padding:
+        raise _unlike(f"what stands around {entry.path} is not what a layer has there")
+    return data[first:last]
+
+
+def _check(
+    entry: tar.Entry, content: memoryview, bytecode: Bytecode, folders: tuple[str, ...]
+) -> None:
+    folder, _, name = entry.path.rpartition("/")
+    place, _, cache = folder.rpartition("/")
+    stem = name.removesuffix(bytecode.suffix)
+    inside = any(f"{place}/".startswith(f"{folder}/") for folder in folders)
+    if entry.kind != "file" or cache != CACHE or stem in ("", name) or not inside:
+        raise UnsafeError(f"{entry.path} is no place of bytecode")
+    if not bytecode.is_unchecked(content):
+        raise UnsafeError(f"{entry.path} is no unchecked bytecode of this interpreter")
+
+
+def _unlike(problem: str) -> UnsafeError:
+    return UnsafeError(f"{BYTECODE_FILE} is not the tar that a layer is: {problem}")

@@ -1,0 +1,238 @@
+"""The dossier of a package, as documents in the model artifact. Version 1.
+
+It is a function of the spec, the locks of all its accelerators and the files of the model, so it
+is the same whichever accelerators a package was built for.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.derive import dependencies
+from mpbuild.derive.recipe import Locks
+from mpbuild.formats import cuda, documents, dossier
+from mpbuild.formats.modelpack import File
+from mpbuild.formats.pylock import PythonLock
+from mpbuild.spec.model import (
+    AcceleratorEnvironment,
+    CoreFile,
+    CudaEnvironment,
+    ExtraEnvironment,
+    Model,
+    Parameter,
+    RocmEnvironment,
+    Tensor,
+    Weight,
+)
+
+T = TypeVar("T")
+
+
+def dossier_files(
+    model: Model, locks: Mapping[str, Locks], files: Iterable[File]
+) -> dict[str, bytes]:
+    """The bytes of each document by its path in the model artifact.
+
+    ``locks`` are those of every environment by name; ``files`` holds at least the model's own, as
+    ``weights/NAME`` and ``files/NAME``.
+    """
+    known = {file.path: file for file in files}
+    contract = contract_document(model, locks)
+    made: dict[str, documents.Document] = {
+        "contract": contract,
+        "environment": environment_document(model, locks),
+        "graph": dependencies.graph_document(model, locks, known, contract.hosts),
+        "model": model_document(model, known),
+    }
+    return {f"dossier/{name}.json": documents.encode(made[name]) for name in sorted(made)}
+
+
+def model_document(model: Model, files: Mapping[str, File]) -> dossier.ModelDocument:
+    """What the model is; ``files`` by path."""
+    about, core = model.package, model.core
+    return dossier.ModelDocument(
+        package=dossier.Release(
+            name=about.name,
+            version=about.version,
+            summary=about.summary,
+            owners=about.owners,
+            license=about.license,
+        ),
+        core=dossier.Core(
+            version=core.version,
+            task=core.task,
+            format=core.format,
+            entry_point=core.entry_point,
+            weights=tuple(_model_file(w, files[f"weights/{w.name}"]) for w in core.weights),
+            files=tuple(_model_file(f, files[f"files/{f.name}"]) for f in core.files),
+        ),
+    )
+
+
+def environment_document(model: Model, locks: Mapping[str, Locks]) -> dossier.EnvironmentDocument:
+    """What the model runs on, and what its steps run in."""
+    common = model.environment
+    return dossier.EnvironmentDocument(
+        version=common.version,
+        accelerators=tuple(
+            _environment(
+                locks[a],
+                ExtraEnvironment(
+                    dependencies=(*common.dependencies, *model.accelerators[a].dependencies),
+                    system=common.system,
+                ),
+                model,
+                _requirements(model.accelerators[a]),
+            )
+            for a in Accelerator
+            if a in model.accelerators
+        ),
+        steps=tuple(
+            _environment(locks[name], model.environments[name], model)
+            for name in sorted({step.environment for step in model.steps})
+        ),
+    )
+
+
+def contract_document(model: Model, locks: Mapping[str, Locks]) -> dossier.ContractDocument:
+    """What callers can rely on, and what a machine must have."""
+    io = model.io
+    return dossier.ContractDocument(
+        io=dossier.Io(
+            version=io.version,
+            inputs=tuple(map(_tensor, io.inputs)),
+            outputs=tuple(map(_tensor, io.outputs)),
+            parameters=tuple(map(_parameter, io.parameters)),
+        ),
+        hosts=tuple(
+            _host(model, a, locks[a].python) for a in Accelerator if a in model.accelerators
+        ),
+    )
+
+
+def _model_file(one: Weight | CoreFile, file: File) -> dossier.ModelFile:
+    return dossier.ModelFile(
+        name=one.name,
+        version=one.version,
+        path=file.path,
+        digest=file.digest,
+        size=file.size,
+        origin=_origin(one),
+    )
+
+
+def _origin(one: Weight | CoreFile) -> dossier.Origin:
+    if one.path:
+        return dossier.WorkspaceOrigin(path=one.path)
+    assert isinstance(one, Weight), "every other file has a path"
+    if one.url:
+        return dossier.AddressOrigin(url=one.url)
+    return dossier.StepOrigin(step=str(one.step), output=str(one.output))
+
+
+def _environment(
+    locks: Locks,
+    asked: ExtraEnvironment,
+    model: Model,
+    requires: dossier.Requirements | UnsetType = UNSET,
+) -> dossier.Environment:
+    return dossier.Environment(
+        name=locks.python.environment,
+        python=locks.python.python,
+        base=asked.base or model.environment.base,
+        suite=locks.debian.suite,
+        dependencies=asked.dependencies,
+        system=asked.system,
+        floors=_floors(locks.python),
+        requires=requires,
+        packages=tuple(
+            dossier.Wheel(
+                name=package.name,
+                version=package.version,
+                wheel=package.wheel.filename,
+                digest=package.wheel.sha256,
+                size=package.wheel.size,
+            )
+            for package in locks.python.packages
+        ),
+        debian=tuple(
+            dossier.DebianPackage(
+                name=package.name,
+                version=package.version,
+                architecture=package.architecture,
+                base=package.base,
+                digest=package.sha256,
+                size=package.size,
+            )
+            for package in locks.debian.packages
+        ),
+    )
+
+
+def _floors(lock: PythonLock) -> dossier.Floors:
+    if lock.cuda is None:
+        return dossier.Floors(glibc=lock.glibc or UNSET)
+    floor = cuda.floor(lock.cuda)
+    return dossier.Floors(
+        glibc=lock.glibc or UNSET,
+        cuda=lock.cuda,
+        driver=floor.driver,
+        compute_capability=floor.capability,
+    )
+
+
+def _requirements(environment: AcceleratorEnvironment) -> dossier.Requirements:
+    if isinstance(environment, CudaEnvironment):
+        of_cuda = environment.requires
+        return dossier.Requirements(
+            driver=_given(of_cuda.driver),
+            compute_capability=_given(of_cuda.compute_capability),
+            memory=_given(of_cuda.memory),
+            libraries=of_cuda.libraries,
+        )
+    if isinstance(environment, RocmEnvironment):
+        of_rocm = environment.requires
+        return dossier.Requirements(
+            gfx=of_rocm.gfx, memory=_given(of_rocm.memory), libraries=of_rocm.libraries
+        )
+    return dossier.Requirements()
+
+
+def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> dossier.Host:
+    """What the spec demands, and where it says nothing what the wheels need."""
+    demanded, floors = _requirements(model.accelerators[accelerator]), _floors(lock)
+    requires = msgspec.structs.replace(
+        demanded,
+        driver=demanded.driver or floors.driver,
+        compute_capability=demanded.compute_capability or floors.compute_capability,
+    )
+    return dossier.Host(accelerator=accelerator, requires=requires)
+
+
+def _tensor(tensor: Tensor) -> dossier.Tensor:
+    return dossier.Tensor(
+        name=tensor.name,
+        datatype=tensor.datatype,
+        shape=tensor.shape,
+        minimum=_given(tensor.minimum),
+        maximum=_given(tensor.maximum),
+        description=_given(tensor.description),
+    )
+
+
+def _parameter(parameter: Parameter) -> dossier.Parameter:
+    return dossier.Parameter(
+        name=parameter.name,
+        datatype=parameter.datatype,
+        default=_given(parameter.default),
+        minimum=_given(parameter.minimum),
+        maximum=_given(parameter.maximum),
+        description=_given(parameter.description),
+    )
+
+
+def _given(value: T | None) -> T | UnsetType:
+    return UNSET if value is None else value

@@ -1,0 +1,213 @@
+"""A PEX folder as an OCI artifact, equal byte for byte to what pex writes. Format version 1.
+
+The artifact has one blob a file: wheels as they are in the lock, the model's own files, and what
+``formats.pex`` makes from pex's ``.bootstrap`` and ``__main__.py``. So it is made without pex, and
+without reading a wheel. Its options, in pex's words: ``--layout packed --no-pre-install-wheels
+--no-compress --no-compile -e mpbuild_runtime.run:main``, each wheel as a requirement ``==``,
+``--interpreter-constraint 'CPython==X.Y.*' --python-shebang '/usr/bin/env pythonX.Y'
+--inject-env MPBUILD_ACCELERATOR=…``.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Buffer, Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.derive.image import annotations
+from mpbuild.formats import oci, tar
+from mpbuild.formats import pex as form
+from mpbuild.formats.annotations import ACCELERATOR, EXECUTABLE, KIND, TITLE
+from mpbuild.formats.pylock import PythonLock
+from mpbuild.formats.unsafe import UnsafeError
+from mpbuild.spec.model import Model
+
+ARTIFACT = "application/vnd.mpbuild.pex.v1"
+FILE = "application/vnd.mpbuild.pex.file.v1"
+
+BOOTSTRAP_FILE, MAIN_FILE = "bootstrap.zip", "main.py"
+"""The outputs of the action that runs pex: ``.bootstrap``, and ``__main__.py`` without its hash."""
+
+PYTHON = "3.11"
+"""The interpreter that pex runs under, whatever the PEX is for: that of the toolchain."""
+
+LINKS = {"pex": form.MAIN}
+"""Links in the folder, which the artifact doesn't hold: path to target."""
+
+_ENTRY_POINT = "mpbuild_runtime.run:main"
+_NEEDED = (form.BOOTSTRAP, form.INFO, form.MAIN, form.IMPORT_HOOK)
+# pex writes PEX-LAYOUT beside the files when it unpacks them.
+_RESERVED = frozenset(
+    {form.BOOTSTRAP, form.WHEELS, form.INFO, form.MAIN, "PEX-LAYOUT", "__pex__", *LINKS}
+)
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of a PEX folder: its bytes by digest, its size in bytes, its executable bit."""
+
+    digest: Digest
+    size: int
+    executable: bool = False
+
+    @classmethod
+    def of(cls, data: Buffer, *, executable: bool = False) -> "File":
+        """The file of some bytes."""
+        return cls(Digest.of(data), len(data), executable)
+
+
+class Pex(msgspec.Struct, frozen=True):
+    """A PEX: its manifest, the files that were made for it, and how the index refers to it."""
+
+    accelerator: Accelerator
+    descriptor: oci.Descriptor
+    manifest: oci.Artifact
+    manifest_bytes: bytes
+    made: dict[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """What a registry transfers for it: manifest, configuration and files, in bytes."""
+        files = {layer.digest: layer.size for layer in self.manifest.layers}
+        return len(self.manifest_bytes) + len(oci.EMPTY) + sum(files.values())
+
+
+def pex(
+    model: Model,
+    accelerator: Accelerator,
+    lock: PythonLock,
+    files: Mapping[str, Buffer],
+    bootstrap: Buffer,
+    main: bytes,
+) -> Pex:
+    """The PEX of ``model`` on ``lock``, which is the lock of ``accelerator``.
+
+    ``files`` are the model's own, by their paths in the folder; ``bootstrap`` and ``main`` are what
+    the action that runs pex left. Raise InputError where a file can't stand at its path.
+    """
+    check_paths(files)
+    made = _made(accelerator, lock, files, bootstrap, main)
+    found = {path: File.of(data) for path, data in {**files, **made}.items()}
+    found[form.BOOTSTRAP] = File.of(bootstrap)
+    found[form.MAIN] = File.of(made[form.MAIN], executable=True)
+    for wheel in (package.wheel for package in lock.packages):
+        found[f"{form.WHEELS}/{wheel.filename}"] = File(wheel.sha256, wheel.size)
+    document = manifest(model, accelerator, found)
+    data = oci.encode(document)
+    descriptor = oci.descriptor(
+        oci.MANIFEST,
+        data,
+        platform=oci.NO_PLATFORM,
+        annotations={KIND: "pex", ACCELERATOR: accelerator},
+    )
+    return Pex(accelerator, descriptor, document, data, made)
+
+
+def manifest(model: Model, accelerator: Accelerator, files: Mapping[str, File]) -> oci.Artifact:
+    """The manifest of a PEX folder with these files by path; links are left out."""
+    return oci.Artifact(
+        artifact_type=ARTIFACT,
+        config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
+        layers=_layers(files),
+        annotations=annotations(model) | {ACCELERATOR: accelerator},
+    )
+
+
+def read_files(manifest: oci.Artifact) -> dict[str, File]:
+    """The files of a PEX by path; raise InputError where the manifest is none that we write.
+
+    What it says is safe to write into an empty folder, beside ``LINKS``.
+    """
+    if manifest.artifact_type != ARTIFACT:
+        raise _mismatch(f"it is a {manifest.artifact_type!r:.80}")
+    found = {}
+    for layer in manifest.layers:
+        about = layer.annotations or {}
+        file = File(layer.digest, layer.size, EXECUTABLE in about)
+        found[tar.safe_path(about.get(TITLE, ""))] = file
+    config = oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY)
+    if (manifest.config, manifest.layers) != (config, _layers(found)):
+        raise _mismatch("its files are not told as mpbuild tells them")
+    for path in _NEEDED:
+        if path not in found:
+            raise _mismatch(f"it has no {path}")
+    if any(file.size < 0 for file in found.values()):
+        raise _mismatch("a file has a negative size")
+    _check_tree(found)
+    return found
+
+
+def check_paths(paths: Iterable[str]) -> None:
+    """Refuse paths of the model's own files that are pex's, or that pex can't vouch for."""
+    findings = [finding for path in paths if (finding := _fault(path))]
+    if findings:
+        raise InputError.collect(findings)
+
+
+def is_own(path: str) -> bool:
+    """Whether a path in the folder is for a file of the model."""
+    return path.partition("/")[0] not in _RESERVED
+
+
+def _fault(path: str) -> Finding | None:
+    try:
+        plain = tar.safe_path(path) == path
+    except UnsafeError as error:
+        return Finding("spec-invalid", error.findings[0].message, hint="it must be plain, relative")
+    if not plain or not is_own(path):
+        hint = "pex has files of its own at such paths: rename yours"
+        return Finding("spec-invalid", "no file of a model can stand here in a PEX", path, hint)
+    if not form.is_hashed(path):
+        hint = "pex wouldn't notice a change of it: rename it, or leave it out of core.sources"
+        message = "hidden and compiled files can't stand in a PEX"
+        return Finding("spec-invalid", message, path, hint)
+    return None
+
+
+def _made(
+    accelerator: Accelerator,
+    lock: PythonLock,
+    files: Mapping[str, Buffer],
+    bootstrap: Buffer,
+    main: bytes,
+) -> dict[str, bytes]:
+    start = form.read_bootstrap(bootstrap)
+    info = form.PexInfo(
+        bootstrap_hash=start.hash,
+        build_properties=form.BuildProperties(start.version),
+        code_hash=form.code_hash(files),
+        distributions={p.wheel.filename: p.wheel.sha256.hex for p in lock.packages},
+        entry_point=_ENTRY_POINT,
+        inject_env={"MPBUILD_ACCELERATOR": str(accelerator)},
+        interpreter_constraints=(f"CPython=={lock.python}.*",),
+        requirements=tuple(sorted(f"{p.name}=={p.version}" for p in lock.packages)),
+    )
+    program = form.with_hash(main, info.pex_hash)
+    return {
+        form.INFO: form.write_info(info),
+        form.MAIN: program,
+        form.IMPORT_HOOK: form.import_hook(program),
+    }
+
+
+def _layers(files: Mapping[str, File]) -> tuple[oci.Descriptor, ...]:
+    """One blob a file, in the order of their paths."""
+    _check_tree(files)
+    return tuple(
+        oci.Descriptor(
+            media_type=FILE,
+            digest=file.digest,
+            size=file.size,
+            annotations={TITLE: path} | ({EXECUTABLE: "true"} if file.executable else {}),
+        )
+        for path, file in sorted(files.items())
+    )
+
+
+def _check_tree(files: Mapping[str, File]) -> None:
+    links = (tar.Entry(path, "symlink", 0, target=target) for path, target in LINKS.items())
+    tar.check_tree([*(tar.Entry(tar.safe_path(path), "file", 0) for path in files), *links])
+
+
+def _mismatch(message: str) -> InputError:
+    return InputError(message, where="the PEX's manifest", code="content-mismatch")

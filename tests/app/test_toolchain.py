@@ -1,0 +1,91 @@
+"""The toolchain's locks: what mpbuild declares, in its wheel, and sharing what can be shared."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from mpbuild.app import toolchain
+from mpbuild.base.errors import WorldError
+from mpbuild.derive import recipe
+from mpbuild.formats import deblock, pylock
+from mpbuild.resolve import drift
+
+FILES = {"debian.toolchain.toml", "pylock.toolchain.toml"}
+
+
+@pytest.fixture(autouse=True)
+def toolchain_of_tests():
+    """None here: it is mpbuild's own that is tested."""
+
+
+@pytest.fixture
+def read():
+    return toolchain.read()
+
+
+def test_the_locks_answer_to_what_is_declared():
+    place = toolchain.environment()
+    python, debian = place.python_file.read_text(), place.debian_file.read_text()
+    assert drift.check_python(python, place.python, file=place.python_file.name) == []
+    assert drift.check_debian(debian, place.debian, file=place.debian_file.name) == []
+
+
+def test_what_is_read_are_the_files_as_they_are(read, checkout):
+    folder = checkout / "lockfiles/toolchain"
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert read.files == {name: (folder / name).read_bytes() for name in FILES}
+    assert pylock.write(read.locks.python).encode() == read.files["pylock.toolchain.toml"]
+    assert deblock.write(read.locks.debian).encode() == read.files["debian.toolchain.toml"]
+
+
+def test_pex_is_the_one_wheel_and_pinned(read):
+    (package,) = read.locks.python.packages
+    assert (f"{package.name}=={package.version}",) == toolchain.REQUIREMENTS
+    assert read.locks.python.python == toolchain.PYTHON
+
+
+def test_it_shares_the_base_layer_of_the_example(read, checkout):
+    """Where this fails, one of the locks is older: ``make lock-toolchain`` renews these."""
+    folder = checkout / "lockfiles/examples/digits"
+    name = "debian.cpu.toml"
+    example = recipe.Locks(read.locks.python, deblock.read((folder / name).read_text(), file=name))
+    own, others = (
+        recipe.environment_layers(locks, toolchain.PYTHON)[0] for locks in (read.locks, example)
+    )
+    assert own == others
+    assert own.title.startswith("base: ")
+
+
+def test_the_wheel_of_mpbuild_brings_them(checkout, tmp_path, read):
+    command = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        brought = {
+            name.removeprefix("mpbuild/toolchain/"): archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("mpbuild/toolchain/")
+        }
+    assert brought == read.files
+
+
+def test_an_installed_mpbuild_reads_those_of_its_wheel(monkeypatch, tmp_path, read):
+    folder = tmp_path / "site-packages/mpbuild/toolchain"
+    folder.mkdir(parents=True)
+    for name, data in read.files.items():
+        (folder / name).write_bytes(data)
+    monkeypatch.setattr(toolchain, "resource_files", lambda package: folder.parent)
+    assert toolchain.environment().folder == folder
+    assert toolchain.read() == read
+
+
+def test_an_mpbuild_without_them_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(toolchain, "resource_files", lambda package: tmp_path / "a/mpbuild")
+    with pytest.raises(WorldError) as caught:
+        toolchain.read()
+    (finding,) = caught.value.findings
+    assert finding.code == "lock-missing"
+    assert finding.hint == "install mpbuild anew: they come with it"
