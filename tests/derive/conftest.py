@@ -18,6 +18,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.derive import layers
 from mpbuild.derive.elf_needs import read_needs
 from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.formats.tar import END, Entry, header, padding
 from mpbuild.spec.model import Model
 from mpbuild.spec.read import read_model, read_workspace
 
@@ -202,6 +203,17 @@ def elf(
     return head + bytes(gap) + bytes(strings) + verneed + verdef + table + bytes(after)
 
 
+def bytecode_tar(files):
+    """The tar that bytecode comes as: ``files`` (path to bytes), their folders, all sorted."""
+    folders = {path[:i] for path in files for i, c in enumerate(path) if c == "/"}
+    out = b""
+    for path in sorted({*files, *folders}, key=str.encode):
+        data = files.get(path, b"")
+        kind, mode = ("directory", 0o755) if path in folders else ("file", 0o644)
+        out += header(Entry(path, kind, mode, len(data))) + data + padding(len(data))
+    return out + END
+
+
 class Made:
     """A layer derived from inputs: its fact, blob, plain tar and ELF needs, all consistent."""
 
@@ -247,6 +259,7 @@ def file_layer(files, executable=(), *, stored=False):
 def make():
     """The builders by what they make."""
     return SimpleNamespace(
+        bytecode_tar=bytecode_tar,
         deb=deb,
         deb_layer=deb_layer,
         elf=elf,

@@ -6,6 +6,7 @@ out as before: what ``git diff`` shows then is a break of the format, unless it 
 
 import hashlib
 import json
+import posixpath
 
 import pytest
 
@@ -13,9 +14,10 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.derive import image, places
 from mpbuild.derive.layer import Layer
-from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
 
 DEMO, PLAIN = "demo-1.0-py3-none-any.whl", "plain-2.0-py3-none-any.whl"
+BYTECODE_TAR = "bytecode.tar"
 BASE, LIBRARY = "demo-base_1.0-1_amd64.deb", "libdemo1_1.0-1_amd64.deb"
 
 
@@ -86,7 +88,25 @@ def library_deb(make):
     )
 
 
-MAKERS = {DEMO: demo_wheel, PLAIN: plain_wheel, BASE: base_deb, LIBRARY: library_deb}
+def bytecode(make):
+    """Bytecode with names of every form that headers have; what is compiled decides nothing."""
+    start = bytes.fromhex("a70d0d0a01000000")
+    folder = "opt/venv/lib/python3.11/site-packages"
+    modules = {"demo/plain": 9, f"{'deep/' * 20}module": 512, "demo/ümlaut": 1300}
+    paths = {
+        f"{folder}/{posixpath.dirname(name)}/__pycache__/{posixpath.basename(name)}": size
+        for name, size in modules.items()
+    }
+    return make.bytecode_tar({f"{p}.cpython-311.pyc": start + noise(n) for p, n in paths.items()})
+
+
+MAKERS = {
+    BYTECODE_TAR: bytecode,
+    DEMO: demo_wheel,
+    PLAIN: plain_wheel,
+    BASE: base_deb,
+    LIBRARY: library_deb,
+}
 LONG = f"opt/model/src/{'long-' * 30}name.py"
 LAYERS = {
     "wheel-layer-1-schemes": (WHEELS, [DEMO], {"python": "3.11"}),
@@ -96,6 +116,7 @@ LAYERS = {
     "deb-layer-1-system": (DEBS, [LIBRARY], {"python": "3.11", "base": False}),
     "files-layer-1": (FILES, {LONG: b"x\n", "opt/model/src/ü.py": b"", "opt/run": b"#!"}, {}),
     "files-layer-1-over-4-mib": (FILES, {"opt/noise": noise((4 << 20) + 99), "opt/z": b"z"}, {}),
+    "bytecode-layer-1": (BYTECODE, [BYTECODE_TAR], {"python": "3.11"}),
     "stored-layer-1": (STORED, {"opt/model/weights/w": noise(70_000)}, {}),
 }
 

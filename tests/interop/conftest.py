@@ -1,13 +1,38 @@
-"""The example, built and signed, for other people's tools."""
+"""Packages for other people's tools: the example, built and signed, and a small made-up one."""
 
+import gzip
+import io
 import json
 import os
+import re
+import shutil
+import socket
+import struct
 import subprocess
 import sys
+import tarfile
+import time
+import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.derive import inputs
+from mpbuild.effects.layout import Layout
+from mpbuild.formats import bundle, oci, referrer
+from mpbuild.formats.annotations import ACCELERATOR, EXECUTABLE, KIND, LAYER, TITLE
+
+EPOCH = "1980-01-01T00:00:00Z"
+PATIENCE_S = 10
+# docker-registry as Debian starts it, without a password.
+DOCKER_REGISTRY = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
+http: {{addr: "{address}"}}
+"""
 
 
 class Signed(NamedTuple):
@@ -35,3 +60,234 @@ def package(checkout, tmp_path_factory):
     mpbuild("build", target, *sign, "--output", folder / "signed")
     digest = built["targets"][0]["package"]["digest"]
     return Signed(digest, folder / "layout", folder / "signed", folder / "key.pub")
+
+
+@pytest.fixture(scope="session")
+def crane():
+    return tool("crane", "`make interop` builds it")
+
+
+@pytest.fixture(scope="session")
+def oras():
+    return tool("oras", "`make interop` builds it")
+
+
+@pytest.fixture(scope="session")
+def skopeo():
+    return tool("skopeo", "Debian's package has its name")
+
+
+def tool(name, hint):
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not on PATH; {hint}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def crane_registry(crane, tmp_path_factory):
+    """The address of crane's registry, which keeps everything in memory."""
+    log = tmp_path_factory.mktemp("registry") / "log"
+    command = [crane, "registry", "serve", "--address", "127.0.0.1:0"]
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
+        try:
+            port = patiently(
+                server, log, lambda: re.search(r"serving on port (\d+)", log.read_text())
+            )
+            yield f"127.0.0.1:{port[1]}"
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def docker_registry(tmp_path_factory):
+    """The address of a docker-registry on an empty folder."""
+    program = tool("docker-registry", "Debian's package has its name")
+    folder = tmp_path_factory.mktemp("docker-registry")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings, log = folder / "config.yml", folder / "log"
+    settings.write_text(DOCKER_REGISTRY.format(folder=folder, address=address))
+    command = [program, "serve", settings]
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
+        try:
+            patiently(server, log, lambda: answers(address))
+            yield address
+        finally:
+            server.kill()
+
+
+def answers(address):
+    try:
+        with urllib.request.urlopen(f"http://{address}/v2/", timeout=1) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+def patiently(server, log, found):
+    """What ``found()`` gives once a server is up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (result := found()):
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, f"no registry after {PATIENCE_S} s: {log.read_text()}"
+        time.sleep(0.05)
+    return result
+
+
+@pytest.fixture(params=["docker_registry", "crane_registry"])
+def registry(request):
+    """The address of a registry, of each of the two."""
+    return request.getfixturevalue(request.param)
+
+
+class Package:
+    """A package by hand: every kind of child and blob, and programs of two system calls."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.layout = Layout(folder)
+        self.layout.begin()
+        images = [self._image(accelerator) for accelerator in ("cpu", "cuda", "rocm")]
+        pexes = [self._pex(accelerator) for accelerator in ("cpu", "cuda", "rocm")]
+        self.children = [*images, *pexes, self._model()]
+        index = oci.Index(manifests=tuple(self.children), annotations={KIND: "package"})
+        self.descriptor = self._blob(oci.INDEX, oci.encode(index))
+        self.digest = self.descriptor.digest
+        self.layout.finish(oci.retagged(self.descriptor, "1.0.0"))
+        self.referrers = []
+
+    def attach(self):
+        """The inputs and signatures, listed under fallback tags."""
+        wheels = [b"wheel %d" % number for number in range(5)]
+        self._refer(self.descriptor, bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}package"])
+        self._refer(self.descriptor, inputs.ARTIFACT, inputs.FILE, wheels)
+        self._refer(self.children[0], bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}image"])
+
+    @property
+    def blobs(self):
+        """Every blob of the package and of what is attached, without the listings of referrers."""
+        waiting = [self.digest, *self.referrers]
+        found = set()
+        while waiting:
+            digest = waiting.pop()
+            found.add(digest)
+            document = json.loads(self.layout.read(digest))
+            waiting += [Digest(one["digest"]) for one in document.get("manifests", ())]
+            if "config" in document:
+                found |= {one["digest"] for one in (document["config"], *document["layers"])}
+        return {str(digest) for digest in found}
+
+    def _blob(self, media_type, data, **more):
+        self.layout.add(Digest.of(data), [data])
+        return oci.descriptor(media_type, data, **more)
+
+    def _image(self, accelerator):
+        tars = [tar("hello", program(f"{accelerator}\n")), tar("opt/note", accelerator.encode())]
+        config = oci.ImageConfig(
+            created=EPOCH,
+            config=oci.Execution(
+                user="65532:65532", env=(), entrypoint=("/hello",), working_dir="/", labels={}
+            ),
+            rootfs=oci.RootFs(tuple(Digest.of(data) for data in tars)),
+            history=tuple(oci.History(EPOCH, "by hand") for _ in tars),
+        )
+        layers = [gzip.compress(data, mtime=0) for data in tars]
+        manifest = oci.Manifest(
+            config=self._blob(oci.CONFIG, oci.encode(config)),
+            layers=tuple(
+                self._blob(oci.LAYER_GZIP, data, annotations={LAYER: "by hand"}) for data in layers
+            ),
+            annotations={ACCELERATOR: accelerator},
+        )
+        about = {KIND: "image", ACCELERATOR: accelerator}
+        data = oci.encode(manifest)
+        return self._blob(oci.MANIFEST, data, platform=oci.Platform(), annotations=about)
+
+    def _pex(self, accelerator):
+        """Many blobs: one is empty, one is the configuration too, and one comes twice."""
+        files = {f".deps/wheel{number}.whl": b"wheel %d" % number for number in range(20)}
+        files |= {"digits/__init__.py": b"", "digits/größe.txt": b"same", "files/same": b"same"}
+        files |= {"spec.json": oci.EMPTY, "PEX-INFO": accelerator.encode()}
+        layers = [
+            self._blob("application/vnd.mpbuild.pex.file.v1", data, annotations={TITLE: path})
+            for path, data in sorted(files.items())
+        ]
+        main = {TITLE: "__main__.py", EXECUTABLE: "true"}
+        layers.append(
+            self._blob("application/vnd.mpbuild.pex.file.v1", b"import", annotations=main)
+        )
+        config = self._blob(oci.EMPTY_TYPE, oci.EMPTY)
+        about = {KIND: "pex", ACCELERATOR: accelerator}
+        return self._artifact("application/vnd.mpbuild.pex.v1", config, layers, about)
+
+    def _model(self):
+        weights = self._blob(
+            "application/vnd.cncf.model.weight.v1.raw",
+            bytes(1000),
+            annotations={TITLE: "weights/w", "org.cncf.model.filepath": "weights/w"},
+        )
+        code = self._blob("application/vnd.cncf.model.code.v1.tar+gzip", b"code")
+        config = self._blob("application/vnd.cncf.model.config.v1+json", b'{"config":{}}')
+        media_type = "application/vnd.cncf.model.manifest.v1+json"
+        return self._artifact(media_type, config, [weights, code], {KIND: "model"})
+
+    def _artifact(self, media_type, config, layers, about):
+        manifest = oci.Artifact(
+            artifact_type=media_type, config=config, layers=tuple(layers), annotations=about
+        )
+        data = oci.encode(manifest)
+        return self._blob(oci.MANIFEST, data, platform=oci.NO_PLATFORM, annotations=about)
+
+    def _refer(self, subject, artifact_type, media_type, blobs):
+        manifest = referrer.Referrer(
+            artifact_type=artifact_type,
+            config=self._blob(oci.EMPTY_TYPE, oci.EMPTY),
+            layers=tuple(self._blob(media_type, data) for data in blobs),
+            subject=oci.Descriptor(
+                media_type=subject.media_type, digest=subject.digest, size=subject.size
+            ),
+        )
+        data = referrer.encode(manifest)
+        self.referrers.append(self._blob(oci.MANIFEST, data).digest)
+        tag = referrer.tag(subject.digest)
+        known = self.layout.tagged(tag)
+        listing = referrer.listing(manifest, self.layout.read(known.digest) if known else None)
+        with self.layout.locked():
+            self.layout.point(tag, self._blob(oci.INDEX, listing))
+
+
+def tar(path, data):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo(path)
+        info.size, info.mode = len(data), 0o755
+        archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def program(text):
+    """A static ELF program for Linux on x86-64 that writes ``text`` and ends well."""
+    base, headers, length = 0x400000, 64 + 56, 34
+    code = b"\xb8\1\0\0\0\xbf\1\0\0\0\xbe" + struct.pack("<I", base + headers + length)
+    code += b"\xba" + struct.pack("<I", len(text)) + b"\x0f\5\xb8\x3c\0\0\0\x31\xff\x0f\5"
+    size = headers + length + len(text)
+    ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
+    entry = base + headers
+    head = struct.pack("<16sHHIQQQIHHHHHH", ident, 2, 62, 1, entry, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
+    return head + segment + code.ljust(length, b"\x90") + text.encode()
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory):
+    """A package with all kinds of children, to which nothing is attached."""
+    return Package(tmp_path_factory.mktemp("made-up") / "layout")
+
+
+@pytest.fixture(scope="session")
+def attached(tmp_path_factory):
+    """The same, with what is attached to it."""
+    made = Package(tmp_path_factory.mktemp("attached") / "layout")
+    made.attach()
+    return made

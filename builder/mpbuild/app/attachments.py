@@ -6,7 +6,7 @@ That is bundles, which say something about it, and its inputs artifact.
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
@@ -23,6 +23,14 @@ _MOST_INPUTS = 8
 Found = tuple[str, bytes | InputError]
 
 
+class Listed(NamedTuple):
+    """A manifest that is attached: its type, and the size of it and its blobs in bytes."""
+
+    digest: Digest
+    artifact_type: str
+    size: int
+
+
 class Attachments(Protocol):
     """Where the referrers of a package are."""
 
@@ -31,6 +39,9 @@ class Attachments(Protocol):
 
         In place of bytes that can't be had stands the reason. Nothing here raises.
         """
+
+    def listed(self, subject: Digest) -> Iterator[Listed]:
+        """Everything that is attached to ``subject``, as far as it can be read."""
 
     def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
         """The manifests of inputs artifacts about ``subject``; what can't be read is left out."""
@@ -53,6 +64,11 @@ class InStore:
             yield "the store's referrers", error
             return
         yield from _bundles(digests, subject, self._read)
+
+    def listed(self, subject: Digest) -> Iterator[Listed]:
+        """In the order of the manifests' digests."""
+        with contextlib.suppress(InputError):
+            yield from _listed(self._store.referrers(subject), subject, self._read)
 
     def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
         """In the order of the manifests' digests."""
@@ -88,6 +104,13 @@ class InLayout:
             yield "the listing of referrers", error
             return
         yield from _bundles([entry.digest for entry in listed], subject, self._read)
+
+    def listed(self, subject: Digest) -> Iterator[Listed]:
+        """In the order of the listing."""
+        with contextlib.suppress(InputError):
+            listing = self._listing(subject)
+            entries = referrer.read_listing(listing) if listing is not None else ()
+            yield from _listed([entry.digest for entry in entries], subject, self._read)
 
     def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
         """In the order of the listing."""
@@ -163,6 +186,16 @@ def _bundles(digests: Iterable[Digest], subject: Digest, read: Reader) -> Iterat
                 yield where, _bundle(manifest, subject, read)
         except InputError as error:
             yield where, error
+
+
+def _listed(digests: Iterable[Digest], subject: Digest, read: Reader) -> Iterator[Listed]:
+    for digest in digests:
+        with contextlib.suppress(InputError):
+            data = read(digest, referrer.LARGEST)
+            manifest = referrer.read(data)
+            if manifest.subject.digest == subject:
+                size = sum(layer.size for layer in manifest.layers)
+                yield Listed(digest, manifest.artifact_type, len(data) + size)
 
 
 def _inputs(

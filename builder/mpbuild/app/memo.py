@@ -71,11 +71,17 @@ def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str])
     )
 
 
-def find(slot: Slot) -> dict[str, Any] | None:
-    """The result of the last build if it would be the result of one now."""
+def find(slot: Slot, *, whatever_options: bool = False) -> dict[str, Any] | None:
+    """The result of the last build if it would be the result of one now.
+
+    ``whatever_options``: of one with the options that the last build had.
+    """
     with contextlib.suppress(*_GARBAGE, OSError, MpbuildError):
         memo = json.loads(slot.path.read_bytes())
-        if _holds(slot, memo):
+        conditions = slot.conditions
+        if whatever_options:
+            conditions["options"] = memo["options"]
+        if _holds(slot, memo, conditions):
             result: dict[str, Any] = memo["result"]
             actions = result["actions"]
             return {**result, "actions": {**actions, "run": 0, "cached": actions["total"]}}
@@ -105,9 +111,9 @@ def keep(
         write_new(slot.store / "scratch", slot.path, json.dumps(document, sort_keys=True).encode())
 
 
-def _holds(slot: Slot, memo: dict[str, Any]) -> bool:
+def _holds(slot: Slot, memo: dict[str, Any], conditions: dict[str, Any]) -> bool:
     return (
-        all(memo[key] == value for key, value in slot.conditions.items())
+        all(memo[key] == value for key, value in conditions.items())
         and all(_unchanged_pattern(slot.root, *item) for item in memo["patterns"].items())
         and all(_unchanged(slot.root, p, f, memo["at"]) for p, f in memo["files"].items())
         and all((slot.store / "blobs/sha256" / hex_).is_file() for hex_ in memo["blobs"])

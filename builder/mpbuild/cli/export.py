@@ -1,58 +1,113 @@
 """``mpbuild export``: a part of a package, for tools that don't read the package."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.errors import InputError
 from mpbuild.base.units import human_size
 from mpbuild.cli.session import Session
+
+if TYPE_CHECKING:
+    from mpbuild.app.reference import Located
 
 
 @click.command("export")
 @click.argument("ref", metavar="TARGET|REF")
 @click.option(
     "--image",
-    "tar",
-    required=True,
     metavar="TAR",
     help="Write one image there, for `podman load`, `docker load` and `skopeo copy`.",
 )
+@click.option("--pex", metavar="DIR", help="Write one PEX there, a folder that Python runs.")
+@click.option("--lock", metavar="FILE|-", help="Write the Python lock there, PEP 751.")
 @click.option(
     "--accelerator",
     type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="Of which image; default: the package's first, cpu where it has one.",
+    help="For which accelerator; default: the package's first, cpu where it has one.",
 )
 @click.pass_obj
-def command(session: Session, ref: str, tar: str, accelerator: str | None) -> None:
-    """Write a part of a package to a file.
+def command(
+    session: Session,
+    ref: str,
+    image: str | None,
+    pex: str | None,
+    lock: str | None,
+    accelerator: str | None,
+) -> None:
+    """Write a part of a package to a file or folder.
 
     Exporting the same part again makes the same bytes. REF is an OCI layout (DIR, or
     DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if need be.
     """
-    from mpbuild.app.export import export_image
-    from mpbuild.cli.refs import locate
+    from mpbuild.cli.refs import Build, locate
 
-    target = Path(session.directory, tar)
-    package = locate(session, ref, session.store(), build=True).open()
+    if [image, pex, lock].count(None) != 2:
+        raise InputError("give one of --image, --pex and --lock", code="usage")
     chosen = Accelerator(accelerator) if accelerator else None
-    exported = export_image(package, chosen, target)
-    result = {
-        "path": str(target),
-        "digest": str(exported.digest),
-        "size": exported.size,
-        "name": exported.name,
-        "accelerator": exported.accelerator,
-    }
+    located = locate(session, ref, session.store(), Build(chosen))
+    if lock == "-":
+        from mpbuild.app.export_lock import python_lock
+
+        _, text = python_lock(located.open(), chosen)
+        session.emit({"lock": text}, lambda: text.rstrip("\n"))
+        return
+    if image:
+        result = _image(located, chosen, Path(session.directory, image))
+    elif pex:
+        result = _pex(located, chosen, Path(session.directory, pex))
+    else:
+        result = _lock(located, chosen, Path(session.directory, str(lock)))
     session.emit(result, lambda: _text(result))
 
 
+def _image(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+    from mpbuild.app.export import export_image
+
+    exported = export_image(located.open(), chosen, target)
+    return {
+        "kind": "image",
+        "accelerator": exported.accelerator,
+        "digest": str(exported.digest),
+        "path": str(target),
+        "size": exported.size,
+        "name": exported.name,
+    }
+
+
+def _pex(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+    from mpbuild.app.pex_folder import export_pex
+
+    exported = export_pex(located, chosen, target)
+    return {
+        "kind": "pex",
+        "accelerator": exported.accelerator,
+        "digest": str(exported.digest),
+        "path": str(target),
+        "size": exported.size,
+    }
+
+
+def _lock(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+    from mpbuild.app.export_lock import export_lock
+
+    exported = export_lock(located.open(), chosen, target)
+    return {
+        "kind": "lock",
+        "accelerator": exported.accelerator,
+        "digest": str(exported.digest),
+        "path": str(target),
+        "size": exported.size,
+    }
+
+
 def _text(result: dict[str, Any]) -> str:
-    return "\n".join(
-        (
-            f"{result['path']}  {human_size(result['size'])}",
-            f"  image    {result['accelerator']:<5} {result['digest']}",
-            f"  name     {result['name']}",
-        )
-    )
+    lines = [
+        f"{result['path']}  {human_size(result['size'])}",
+        f"  {result['kind']:<8} {result['accelerator']:<5} {result['digest']}",
+    ]
+    if "name" in result:
+        lines.append(f"  name     {result['name']}")
+    return "\n".join(lines)

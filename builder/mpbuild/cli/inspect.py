@@ -1,5 +1,6 @@
 """``mpbuild inspect``: what is in a package."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -7,33 +8,51 @@ import click
 from mpbuild.base.units import human_size
 from mpbuild.cli.session import Session
 
+MARKS = {(False, False): " ", (True, False): "*", (False, True): "=", (True, True): "#"}
+
 
 @click.command("inspect")
 @click.argument("ref", metavar="TARGET|REF")
+@click.option(
+    "--against",
+    metavar="REF",
+    help="Another version: what of this package is in that one, too.",
+)
 @click.pass_obj
-def command(session: Session, ref: str) -> None:
-    """Show the images of a package with their layers, lowest first.
+def command(session: Session, ref: str, against: str | None) -> None:
+    """Show the images, PEX files and model artifact of a package with their blobs and sizes.
 
-    REF is an OCI layout (DIR, or DIR@sha256:...), sha256:... in the store, or a TARGET, which is
-    built if need be.
+    Marked * is what several of them share, = what the version of --against has, and # what is
+    both. REF is an OCI layout (DIR, or DIR@sha256:...), sha256:... in the store, or a TARGET,
+    which is built if need be.
     """
     from mpbuild.app.inspect import inspect
-    from mpbuild.cli.refs import locate
+    from mpbuild.cli.refs import Build, locate
 
-    package = locate(session, ref, session.store(), build=True).open()
-    found = inspect(package)
-    session.emit(found, lambda: _text(found))
+    store = session.store()
+    located = locate(session, ref, store, Build())
+    other = locate(session, against, store).open() if against else None
+    found = inspect(located.open(), located.attachments, other)
+    session.emit(found, lambda: "\n".join(_text(found)))
 
 
-def _text(found: dict[str, Any]) -> str:
-    lines = [f"{found['name']} {found['version']}  {found['digest']}"]
+def _text(found: dict[str, Any]) -> Iterator[str]:
+    yield f"{found['name']} {found['version']}  {found['digest']}"
+    yield f"  {human_size(found['size'])}, of which {human_size(found['shared'])} are shared (*)"
+    if "other" in found:
+        other = found["other"]
+        yield (
+            f"  {human_size(other['same'])} are in {other['version']} (=),"
+            f" {human_size(other['new'])} are not: {other['digest']}"
+        )
     for child in found["children"]:
-        lines.append(
-            f"  {child['kind']} {child['accelerator']}  {child['digest']}"
+        yield (
+            f"  {child['kind']:<5} {child['accelerator']:<4} {child['digest']}"
             f"  {human_size(child['size'])}"
         )
-        lines += [
-            f"    {layer['digest'][7:19]}  {human_size(layer['size']):>10}  {layer['title']}"
-            for layer in child["layers"]
-        ]
-    return "\n".join(lines)
+        for layer in child["layers"]:
+            mark = MARKS[layer["shared"], layer.get("same", False)]
+            size = human_size(layer["size"])
+            yield f"  {mark} {layer['digest'][7:19]}  {size:>10}  {layer['title']}"
+    for referrer in found["referrers"]:
+        yield f"  attached {referrer['digest']}  {referrer['type']}"

@@ -1,29 +1,39 @@
 """TARGET or REF as given on the command line, opened."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mpbuild.app import memo
 from mpbuild.app.options import Options
 from mpbuild.app.reference import Located, in_layout, in_store
 from mpbuild.app.targets import MODEL_FILE, labels
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
+from mpbuild.base.label import Label
 from mpbuild.cli.session import Session
 from mpbuild.effects.store import Store
 
 
-def locate(session: Session, ref: str, store: Store, *, build: bool = False) -> Located:
+class Build(NamedTuple):
+    """That a target may be built, and for which accelerator; None takes the spec's first."""
+
+    accelerator: Accelerator | None = None
+
+
+def locate(session: Session, ref: str, store: Store, build: Build | None = None) -> Located:
     """Where the package that ``ref`` names lies.
 
-    A path that exists wins: a layout (also ``DIR@sha256:…``), or a folder with a model.toml, whose
-    package must be built as the workspace stands, or is built now with ``build``; then
-    ``sha256:…`` in the store. Who only asks about a package must not run a workspace's steps.
+    A path that exists wins: a layout (also ``DIR@sha256:…``), an exported PEX, or a folder with a
+    model.toml, which means its last build. That must be of the workspace as it stands, and where
+    it isn't (or lacks the accelerator) ``build`` makes one; then ``sha256:…`` in the store. Who
+    only asks about a package must not run a workspace's steps.
     """
     path = Path(session.directory, ref.partition("@sha256:")[0])
     if (path / "oci-layout").is_file():
         return in_layout(str(Path(session.directory, ref)), store)
     if ref.startswith("//") or (path / MODEL_FILE).is_file():
-        return in_store(store, _built(session, ref, build=build))
+        return in_store(store, _built(session, ref, build))
     if ref.startswith("sha256:"):
         return in_store(store, _kept(store, Digest(ref)))
     raise InputError(
@@ -42,22 +52,35 @@ def _kept(store: Store, digest: Digest) -> Digest:
     return digest
 
 
-def _built(session: Session, ref: str, *, build: bool) -> Digest:
+def _built(session: Session, ref: str, build: Build | None) -> Digest:
     root = session.root
     found = labels(root, [ref], session.directory)
     if len(found) != 1:
         raise InputError(f"{ref} means {len(found)} targets", hint="name one")
-    options = Options()
-    result = memo.find(memo.Slot(session.store_path, root, found[0], options))
+    slot = memo.Slot(session.store_path, root, found[0], Options())
+    result = memo.find(slot, whatever_options=True)
     if result is None and not build:
         raise InputError(
             f"{found[0]} is not built as the workspace stands",
             hint=f"`mpbuild build {found[0]}` builds it",
         )
-    if result is None:
-        from mpbuild.app.build import build as build_target
-        from mpbuild.cli.progress import Progress
-
-        with Progress(session) as progress:
-            result = build_target(session.workspace(), found[0], session.store(), options, progress)
+    if build and (result is None or not _has(result, build.accelerator)):
+        result = _build(session, found[0], build.accelerator)
+    assert result, "found or built"
     return Digest(result["package"]["digest"])
+
+
+def _has(result: dict[str, Any], accelerator: Accelerator | None) -> bool:
+    built = [image["accelerator"] for image in result["images"]]
+    return accelerator is None or accelerator in built
+
+
+def _build(session: Session, label: Label, accelerator: Accelerator | None) -> dict[str, Any]:
+    from mpbuild.app.build import build
+    from mpbuild.cli.progress import Progress
+
+    workspace = session.workspace()
+    declared = workspace.target(label).model.accelerators
+    chosen = accelerator or next(a for a in Accelerator if a in declared)
+    with Progress(session) as progress:
+        return build(workspace, label, session.store(), Options((chosen,)), progress)

@@ -10,9 +10,11 @@ from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
     from mpbuild.app.checkout import Checkout
+    from mpbuild.effects.store import Store
     from mpbuild.verify.keys import PublicKey
     from mpbuild.verify.verdict import Verdict
 
+PEX_INFO = "PEX-INFO"
 OF_THE_PACKAGE = ("content-", "subject-", "bundle-")
 """What these codes begin is the package's fault and a verdict on it; else the REF is wrong."""
 
@@ -41,30 +43,34 @@ def command(
     """Check who built a package and from what, and that nothing else is in it.
 
     Demands one valid provenance by the key over the whole package that names every input and
-    every leaf, and derives the package again. Exit status 0: PASSED; 1: FAILED.
+    every leaf, and derives the package again. REF may also be a folder that `mpbuild export --pex`
+    wrote. Exit status 0: PASSED; 1: FAILED.
     """
     from mpbuild.app.verify import Question, refused, verify
     from mpbuild.cli.refs import locate
 
     keys = (_key(session, key),)
     store = session.store()
+    folder = Path(session.directory, ref)
     try:
-        located = locate(session, ref, store)
+        if (folder / PEX_INFO).is_file():
+            verdict = _verify_pex(folder, keys, store, plainly=recompute and not source)
+        else:
+            located = locate(session, ref, store)
+            question = Question(
+                place=located.place,
+                attachments=located.attachments,
+                digest=located.digest,
+                keys=keys,
+                recompute=recompute,
+                sound=located.sound,
+                source=_checkout(session, source),
+            )
+            verdict = verify(question, store, offline=offline)
     except InputError as error:
         if not error.findings[0].code.startswith(OF_THE_PACKAGE):
             raise
         verdict = refused(error)
-    else:
-        question = Question(
-            place=located.place,
-            attachments=located.attachments,
-            digest=located.digest,
-            keys=keys,
-            recompute=recompute,
-            sound=located.sound,
-            source=_checkout(session, source),
-        )
-        verdict = verify(question, store, offline=offline)
     session.emit(
         _json(verdict),
         lambda: _text(session, verdict),
@@ -72,6 +78,22 @@ def command(
         findings=verdict.findings,
     )
     return 0 if verdict.passed else 1
+
+
+def _verify_pex(
+    folder: Path, keys: "tuple[PublicKey, ...]", store: "Store", *, plainly: bool
+) -> "Verdict":
+    """The verdict on a folder that ``mpbuild export --pex`` wrote."""
+    from mpbuild.app.pex_folder import verify_pex
+
+    if not plainly:
+        raise InputError(
+            "an exported PEX is always made again, and compared with no checkout",
+            where=str(folder),
+            hint="leave --source and --no-recompute out, or verify the package",
+            code="usage",
+        )
+    return verify_pex(folder, keys, store)
 
 
 def _key(session: Session, key: str | None) -> "PublicKey":

@@ -6,7 +6,7 @@ unchecked bytecode of that interpreter (PEP 552) beside where its modules lie, i
 this package gives to every tar.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from mpbuild.base.digest import Buffer
 from mpbuild.derive import places
@@ -27,41 +27,43 @@ def bytecode_nodes(inputs: Mapping[str, Buffer], python: str) -> tuple[Node, ...
     """The nodes of the plain tar ``inputs["bytecode.tar"]``; contents are slices of it."""
     if inputs.keys() != {BYTECODE_FILE}:
         raise UnsafeError(f"bytecode comes as {BYTECODE_FILE} and nothing else")
-    data = memoryview(inputs[BYTECODE_FILE])
     bytecode = Bytecode(python)
     nodes = Nodes()
     entries: list[tar.Entry] = []
-    end = 0
-    for entry, _ in untar.read([data]):
-        content = _content(data, end, entry)
-        end += len(tar.header(entry)) + entry.size + len(tar.padding(entry.size))
+    for entry, content in _members(memoryview(inputs[BYTECODE_FILE])):
         entries.append(entry)
         if entry.kind != "directory":
             _check(entry, content, bytecode, folders(python))
             nodes.file(entry.path, Loose(content))
     row = nodes.row()
-    if [node.entry for node in row] != entries or data[end:] != tar.END:
-        raise _unlike("its members are not the files with their folders, sorted, and two blocks")
+    if [node.entry for node in row] != entries:
+        raise _unlike("its members are not each file once and their folders, sorted")
     return row
 
 
-def _content(data: memoryview, start: int, entry: tar.Entry) -> memoryview:
-    """The bytes of the file whose header stands at ``start``, all around it as it must be."""
-    header, padding = tar.header(entry), tar.padding(entry.size)
-    first = start + len(header)
-    last = first + entry.size
-    if data[start:first] != header or data[last : last + len(padding)] != padding:
-        raise _unlike(f"what stands around {entry.path} is not what a layer has there")
-    return data[first:last]
+def _members(data: memoryview) -> Iterator[tuple[tar.Entry, memoryview]]:
+    """The members, with nothing around contents but what a layer has there."""
+    at = 0
+    for entry, _ in untar.read([data]):
+        header, padding = tar.header(entry), tar.padding(entry.size)
+        start = at + len(header)
+        end = start + entry.size
+        after = end + len(padding)
+        if data[at:start] != header or data[end:after] != padding:
+            raise _unlike(f"it has another header or padding for {entry.path}")
+        yield entry, data[start:end]
+        at = after
+    if data[at:] != tar.END:
+        raise _unlike("it ends with something else than two blocks of zeros")
 
 
 def _check(
-    entry: tar.Entry, content: memoryview, bytecode: Bytecode, folders: tuple[str, ...]
+    entry: tar.Entry, content: memoryview, bytecode: Bytecode, within: tuple[str, ...]
 ) -> None:
     folder, _, name = entry.path.rpartition("/")
-    place, _, cache = folder.rpartition("/")
+    package, _, cache = folder.rpartition("/")
     stem = name.removesuffix(bytecode.suffix)
-    inside = any(f"{place}/".startswith(f"{folder}/") for folder in folders)
+    inside = f"{package}/".startswith(tuple(f"{place}/" for place in within))
     if entry.kind != "file" or cache != CACHE or stem in ("", name) or not inside:
         raise UnsafeError(f"{entry.path} is no place of bytecode")
     if not bytecode.is_unchecked(content):

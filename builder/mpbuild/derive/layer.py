@@ -31,7 +31,7 @@ class Content(Protocol):
         """The bytes as they are in the file, checked while they pass."""
 
 
-class Loose(msgspec.Struct, frozen=True):
+class Loose(msgspec.Struct, frozen=True, gc=False):
     """Bytes that the layer's own codec compresses along with their surroundings."""
 
     data: Buffer
@@ -46,7 +46,7 @@ class Loose(msgspec.Struct, frozen=True):
         yield self.data
 
 
-class Plain(msgspec.Struct, frozen=True):
+class Plain(msgspec.Struct, frozen=True, gc=False):
     """Bytes that go into stored blocks: compressing them was not worth it once already."""
 
     data: Buffer
@@ -67,7 +67,7 @@ class Plain(msgspec.Struct, frozen=True):
         return gzip.stored(self.data)
 
 
-class Reused(msgspec.Struct, frozen=True):
+class Reused(msgspec.Struct, frozen=True, gc=False):
     """A raw DEFLATE stream as it stands in a wheel."""
 
     raw: Buffer
@@ -83,7 +83,7 @@ class Reused(msgspec.Struct, frozen=True):
         return gzip.reuse(self.raw, self.crc, self.size)
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """One tar entry and, of a file, its content."""
 
     entry: tar.Entry

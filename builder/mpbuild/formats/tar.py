@@ -37,7 +37,7 @@ _ORDINARY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z)|\.wh\.)[ -.0-\[\]-~]{1,255}(?:/(?
 Kind = Literal["file", "directory", "symlink", "hardlink"]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One member: ``path`` and a hard link's ``target`` are relative, without a slash at the end.
 
     ``size`` is a file's, in bytes; ``mode`` holds the permission bits.

@@ -151,14 +151,14 @@ def tar_member(name=b"usr/x", content=b"", **fields):
     return block + content + bytes(-len(content) % 512)
 
 
-def pax(**records):
-    """An extended header."""
+def pax(*, kind=b"x", **records):
+    """An extended header; two underlines in a key stand for a full stop."""
     body = b""
     for key, value in records.items():
         rest = f" {key.replace('__', '.')}={value}\n".encode()
         length = next(n for n in range(1, 9999) if n == len(str(n)) + len(rest))
         body += str(length).encode() + rest
-    return tar_member(b"pax", body, kind=b"x")
+    return tar_member(b"pax", body, kind=kind)
 
 
 def ar(*members, sizes=None):
@@ -181,7 +181,8 @@ def deb(tar=b"", *, end=END, control=CONTROL, sizes=None, **members):
     }
     for key, value in members.items():
         name = key.replace("_", ".")
-        parts.pop("data.tar.xz" if name.startswith("data.tar") else name, None)
+        stem = name.partition(".tar")[0]
+        parts = {n if n.partition(".tar")[0] != stem else name: d for n, d in parts.items()}
         parts[name] = value
     return ar(*parts.items(), sizes=sizes)
 
@@ -265,10 +266,10 @@ class Ground:
         (self.canary / "link").symlink_to("file")
         (root / "a/b/canary").write_text("as it was\n")
         self.store = self.here / "store"
-        self.spared = [self.here / name for name in ("store", "output", "state")]
+        self.spared = [self.here / name for name in ("store", "made", "state")]
         for path in self.spared:
             path.mkdir()
-        (self.here / "output").rmdir()
+        self.output = self.here / "made/layout"
         shutil.copytree(tiny.store.path, self.store, dirs_exist_ok=True)
         for name in ("last", "trees"):
             shutil.rmtree(self.store / name, ignore_errors=True)
@@ -289,7 +290,7 @@ class Ground:
         (self.store / "blobs/sha256" / digest).write_bytes(data)
         for path, text in self._locks.items():
             path.write_text(renamed(text, name, digest, len(data)))
-        words = ("build", "//...", "--offline", "--output", self.here / "output")
+        words = ("build", "//...", "--offline", "--output", self.output)
         with self.untouched():
             return self.command("-C", self.workspace, *words)
 

@@ -1,8 +1,11 @@
 """Debian packages made to deceive: ``mpbuild build`` refuses each and touches nothing else."""
 
+import contextlib
 import gzip
 import lzma
 import struct
+import tarfile
+import zlib
 
 import pytest
 
@@ -46,12 +49,11 @@ def bomb(compress):
 
 
 def hungry(c):
-    """A stream that would take a gigabyte to read."""
-    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}]
-    sound = c.tar_member(b"./usr/x", b"x") + c.END
-    stream = bytearray(lzma.compress(sound, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}]))
-    with_more = lzma.compress(b"", filters=filters[:0] or None)
-    del with_more
+    """An xz stream that says that four gigabytes of memory are needed to read it."""
+    stream = bytearray(xz(c.END))
+    size = (stream[12] + 1) * 4
+    stream[16] = 40
+    struct.pack_into("<L", stream, 12 + size - 4, zlib.crc32(stream[12 : 12 + size - 4]))
     return bytes(stream)
 
 
@@ -99,6 +101,11 @@ HOSTILE = {
         "inflates to more than",
     ),
     "is an xz bomb": (lambda c: c.deb(data_tar_xz=bomb(xz)(c)), UNSAFE, "inflates to more than"),
+    "wants gigabytes of memory": (
+        lambda c: c.deb(data_tar_xz=hungry(c)),
+        UNSAFE,
+        "data.tar.xz: the compressed stream is broken",
+    ),
     "has bytes after its xz stream": (
         lambda c: c.deb(data_tar_xz=xz(c.END) + b"evil"),
         UNSAFE,
@@ -120,7 +127,7 @@ HOSTILE = {
         "CRC-32 or size is wrong",
     ),
     "has bytes after its gzip members": (
-        lambda c: c.deb(data_tar_gz=gzip.compress(c.END) + bytes(9)),
+        lambda c: c.deb(data_tar_gz=gzip.compress(c.END) + bytes(20)),
         UNSAFE,
         "not a gzip member",
     ),
@@ -146,15 +153,6 @@ HOSTILE = {
         UNSAFE,
         "an extended header of 8589934592 bytes",
     ),
-    "says two sizes": (
-        raw(
-            lambda c: (
-                c.pax(size="0") + c.tar_member(b"./usr/x", c.tar_member(b"./usr/evil", b"evil"))
-            )
-        ),
-        UNSAFE,
-        "python3.11",
-    ),
     "has a size beyond its end": (
         raw(lambda c: c.pax(size=str(1 << 40)) + c.tar_member(b"./usr/x", b"x")),
         UNSAFE,
@@ -166,9 +164,9 @@ HOSTILE = {
         "not a number in a header",
     ),
     "has a global header": (
-        raw(lambda c: c.pax(path="evil").replace(b"\x00x\x00", b"\x00g\x00")),
+        raw(lambda c: c.pax(kind=b"g", path="evil") + c.tar_member(b"./usr/x")),
         UNSAFE,
-        "",
+        "a global header that changes members",
     ),
     "has an attribute that grants privileges": (
         raw(lambda c: c.pax(SCHILY__xattr__security__capability="x") + c.tar_member(b"./usr/x")),
@@ -241,11 +239,6 @@ HOSTILE = {
         "bytes follow the end",
     ),
     "has zeros between members": (raw(lambda c: bytes(512)), UNSAFE, "between members"),
-    "is another package": (
-        lambda c: c.deb(control=b"Package: evil\nVersion: 1\nArchitecture: amd64\n"),
-        "content-mismatch",
-        "evil",
-    ),
     "is of two packages": (
         lambda c: c.deb(control=c.CONTROL + b"package: evil\n"),
         UNSAFE,
@@ -273,7 +266,7 @@ def test_a_package_is_refused_that(ground, craft, case, monkeypatch):
     assert answer.code == 2, answer.json
     assert code in answer.errors
     assert told in answer.told(code)
-    assert not (ground.here / "output").exists()
+    assert not ground.output.exists()
 
 
 def test_a_package_is_refused_wherever_it_is_cut(ground, craft):
@@ -288,8 +281,11 @@ def test_a_package_is_refused_wherever_it_is_cut(ground, craft):
 
 def test_privileges_of_a_package_are_not_taken_over(ground, craft):
     """Set-user-id bits are Debian's own: they are dropped, not refused."""
-    data = craft.deb(craft.tar_member(b"./usr/bin/su", b"\x7fELF no more", mode=0o6755))
-    answer = ground.build(name=DEB, data=data)
-    assert answer.code == 0
-    for blob in (ground.here / "output/blobs/sha256").iterdir():
-        assert blob.stat().st_mode & 0o7000 == 0
+    data = craft.deb(craft.tar_member(b"./usr/bin/su", b"#!/bin/sh\n", mode=0o6755))
+    assert ground.build(name=DEB, data=data).code == 0
+    modes = {}
+    for blob in (ground.output / "blobs/sha256").iterdir():
+        with contextlib.suppress(tarfile.ReadError), tarfile.open(blob, "r:gz") as archive:
+            modes |= {member.name: member.mode for member in archive}
+    assert modes["usr/bin/su"] == 0o755
+    assert {path for path, mode in modes.items() if mode & 0o7000} <= {"tmp", "var/tmp"}

@@ -282,7 +282,7 @@ def test_a_wheel_is_refused_that(ground, craft, case):
     assert answer.code == 2, answer.json
     assert code in answer.errors
     assert told in answer.told(code)
-    assert not (ground.here / "output").exists()
+    assert not ground.output.exists()
 
 
 def test_a_wheel_is_refused_wherever_it_is_cut(ground, craft):

@@ -1,0 +1,241 @@
+"""A PEX as a folder: written out of a package, and verified without the rest of it.
+
+What is needed for that (the index, the manifest of the PEX, signed provenance) lies in a small
+OCI layout, ``.mpbuild``, inside the folder; pex takes no notice of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from mpbuild.app import attachments
+from mpbuild.app.layout import COSIGN_ENTRY
+from mpbuild.app.reference import Artifact, Located, Package, in_layout
+from mpbuild.app.verify import KEY_MODE
+from mpbuild.base import canonical
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.derive import pex as derive_pex
+from mpbuild.derive import recipe
+from mpbuild.derive.pex import File, Pex, pex
+from mpbuild.derive.plan import Leaf
+from mpbuild.effects import folders
+from mpbuild.effects.layout import Layout
+from mpbuild.effects.store import Store
+from mpbuild.formats import oci, pylock
+from mpbuild.formats import pex as pex_format
+from mpbuild.spec.model import Model
+from mpbuild.spec.read import model_from_document
+from mpbuild.verify.key_mode import accept, examine_all
+from mpbuild.verify.keys import PublicKey
+from mpbuild.verify.provenance import Part
+from mpbuild.verify.verdict import LeafSeen, Verdict, told
+
+EVIDENCE = ".mpbuild"
+
+_LARGEST_DOCUMENT = 4 << 20
+_OTHERS = "the images, the other PEX files and the model artifact of the package: only this PEX was"
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """The PEX in a folder: its accelerator, its digest in the package, its size in bytes."""
+
+    accelerator: str
+    digest: Digest
+    size: int
+
+
+def export_pex(located: Located, accelerator: Accelerator | None, target: Path) -> Exported:
+    """Write the PEX for ``accelerator``, else the package's first, to the new folder ``target``.
+
+    It appears when all of it is written. Raise InputError where something is there already.
+    """
+    package = located.open()
+    artifact = package.artifact("pex", accelerator)
+    files = derive_pex.read_files(artifact.manifest)
+    with folders.new_folder(target) as folder:
+        for path, file in files.items():
+            descriptor = oci.Descriptor(
+                media_type=derive_pex.FILE, digest=file.digest, size=file.size
+            )
+            folder.write(path, package.place.layer(descriptor), executable=file.executable)
+        for path, destination in derive_pex.LINKS.items():
+            folder.link(path, destination)
+        _write_evidence(located, package, artifact, Layout(folder.path / EVIDENCE))
+    size = sum(file.size for file in files.values())
+    return Exported(artifact.accelerator, artifact.descriptor.digest, size)
+
+
+def _write_evidence(located: Located, package: Package, artifact: Artifact, layout: Layout) -> None:
+    layout.begin()
+    manifest = package.sized(artifact.descriptor, oci.MANIFEST)
+    for blob in (oci.EMPTY, manifest, package.index_bytes):
+        layout.add(Digest.of(blob), [blob])
+    annotations = {**COSIGN_ENTRY, oci.REF_NAME: package.version or "latest"}
+    layout.finish(msgspec.structs.replace(package.descriptor, annotations=annotations))
+    attachments.copy(located.attachments, attachments.InLayout(layout), package.descriptor)
+
+
+def verify_pex(folder: Path, keys: tuple[PublicKey, ...], store: Store) -> Verdict:
+    """The verdict on an exported PEX: signed provenance of its package, and the PEX made again.
+
+    Every file of the folder is compared with what its own lock, spec and leaves give, and that
+    with what the signed index says. Nothing of the folder is run.
+    """
+    findings: list[Finding] = []
+    leaves: set[Part] = set()
+    needed: set[Part] = set()
+    digest = ""
+    examined = examine_all((), keys, Digest.of(b""))
+    try:
+        located = in_layout(str(folder / EVIDENCE), store)
+        digest = located.digest
+        examined = examine_all(located.attachments.bundles(digest), keys, Digest(digest))
+        content = _Folder(folder)
+        leaves = set(content.leaves())
+        needed = leaves | set(content.inputs())
+        findings += content.compare(located.open())
+    except InputError as error:
+        findings += error.findings
+    accepted = accept(examined, sorted(needed))
+    vouched = accepted.provenance.resolved if accepted.provenance else frozenset()
+    return Verdict(
+        digest=digest,
+        findings=told([*findings, *accepted.findings]),
+        evidence=accepted.evidence,
+        leaves=tuple(
+            LeafSeen(
+                kind=leaf.kind,
+                name=leaf.name,
+                digest=leaf.digest,
+                vouched_by=(accepted.signer,) if (leaf.kind, leaf.digest) in vouched else (),
+            )
+            for leaf in sorted(leaves)
+        ),
+        unchecked=(*KEY_MODE, _OTHERS),
+    )
+
+
+class _Folder:
+    """A folder that says it is a PEX: its files, its spec and its lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found = folders.listing(path, skip=EVIDENCE)
+        self.files = {
+            name: File(one.digest, one.size, one.executable)
+            for name, one in self._found.items()
+            if one.digest
+        }
+        document = canonical.decode(self._read("spec.json"))
+        self.model = model_from_document(document, where="spec.json", workspace=None)
+        self.accelerator = self._accelerator()
+        name = f"pylock.{self.accelerator}.toml"
+        self.lock = pylock.read(_text(self._read(name), name), file=name)
+
+    def _accelerator(self) -> Accelerator:
+        locks = [a for a in Accelerator if f"pylock.{a}.toml" in self.files]
+        if len(locks) != 1 or locks[0] not in self.model.accelerators:
+            raise InputError(
+                f"it holds {len(locks)} locks of accelerators, not one of its spec's",
+                where=str(self._path),
+                code="lock-malformed",
+            )
+        return locks[0]
+
+    def leaves(self) -> Iterator[Part]:
+        """Every leaf in the folder."""
+        named = _named(self.model)
+        for path in self._own():
+            leaf = named.get(path) or _by_folder(path)
+            yield Part(leaf.kind, leaf.name, self.files[path].digest)
+        yield Part("pex", derive_pex.BOOTSTRAP_FILE, self.files[pex_format.BOOTSTRAP].digest)
+        yield Part("pex", derive_pex.MAIN_FILE, Digest.of(self._main()))
+
+    def inputs(self) -> Iterator[Part]:
+        """The wheels that its lock names."""
+        for package in self.lock.packages:
+            yield Part("wheel", package.wheel.filename, package.wheel.sha256)
+
+    def compare(self, package: Package) -> Iterator[Finding]:
+        """Where the folder differs from what it gives when it is made again, and from the index."""
+        made = self._again()
+        expected = derive_pex.read_files(made.manifest)
+        for path in sorted(expected.keys() | self._found.keys()):
+            yield from self._difference(path, expected.get(path))
+        children = {child.digest for child in package.children("pex")}
+        if made.descriptor.digest not in children:
+            yield Finding(
+                "derivation-mismatch",
+                f"spec, lock and files give the PEX {made.descriptor.digest}, which the package"
+                f" {package.digest} does not hold",
+                str(self._path),
+            )
+
+    def _difference(self, path: str, expected: File | None) -> Iterator[Finding]:
+        found = self._found.get(path)
+        if path in derive_pex.LINKS:
+            if not found or found.target != derive_pex.LINKS[path]:
+                wanted = derive_pex.LINKS[path]
+                yield Finding("content-mismatch", f"it is no link to {wanted}", path)
+        elif expected is None:
+            hint = "pex may have written it: export the PEX again, and verify before it runs"
+            yield Finding("content-extra", "nothing accounts for this file", path, hint)
+        elif found is None:
+            yield Finding("content-missing", "the file is not in the folder", path)
+        elif self.files.get(path) != expected:
+            message = f"it is {found.digest or 'no file'}, and spec and lock give {expected.digest}"
+            yield Finding("content-mismatch", message, path)
+
+    def _again(self) -> Pex:
+        own = {path: self._read(path, None) for path in self._own()}
+        bootstrap = self._read(pex_format.BOOTSTRAP, None)
+        return pex(self.model, self.accelerator, self.lock, own, bootstrap, self._main())
+
+    def _own(self) -> list[str]:
+        return [path for path in self.files if derive_pex.is_own(path)]
+
+    def _main(self) -> bytes:
+        return pex_format.without_hash(self._read(pex_format.MAIN))
+
+    def _read(self, path: str, most: int | None = _LARGEST_DOCUMENT) -> bytes:
+        file = self.files.get(path)
+        if file is None:
+            raise InputError("the file is not in the folder", where=path, code="content-missing")
+        if most is not None and file.size > most:
+            raise InputError(
+                f"it has {file.size} bytes; {most} are allowed", where=path, code="content-mismatch"
+            )
+        data = (self._path / path).read_bytes()
+        if Digest.of(data) != file.digest:
+            raise InputError("changed while it was read", where=path, code="content-mismatch")
+        return data
+
+
+def _named(model: Model) -> Mapping[str, Leaf]:
+    """The leaves whose paths in a PEX the spec decides."""
+    found = {"spec.json": Leaf("spec", "spec.json")}
+    for weight in model.core.weights:
+        source = recipe.weight_source(weight)
+        leaf = source if isinstance(source, Leaf) else Leaf("weights", weight.name)
+        found[f"weights/{weight.name}"] = leaf
+    for file in model.core.files:
+        found[f"files/{file.name}"] = Leaf("source", file.path)
+    return found
+
+
+def _by_folder(path: str) -> Leaf:
+    if path.startswith("pylock."):
+        return Leaf("lock", path)
+    if path.startswith("mpbuild_runtime/"):
+        return Leaf("runtime", path)
+    return Leaf("source", path)
+
+
+def _text(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError("it is not UTF-8", where=where, code="lock-malformed") from error
