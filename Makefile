@@ -7,7 +7,8 @@ SHELL := bash
 PYTHON ?=
 # Tools that `make interop` builds, each into .tools/NAME@VERSION.
 TOOLS := github.com/google/go-containerregistry/cmd/crane@v0.22.1 \
-	github.com/sigstore/cosign/v3/cmd/cosign@v3.1.2
+	github.com/sigstore/cosign/v3/cmd/cosign@v3.1.2 \
+	oras.land/oras/cmd/oras@v1.3.6
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -26,20 +27,25 @@ demo: venv ## lock, fetch, build, sign, verify, run and inspect the example mode
 	export MPBUILD_KEY_PASSPHRASE=
 	say() { printf '\n== %s\n' "$$1"; }
 	mpbuild() { echo "\$$ mpbuild $$*"; .venv/bin/mpbuild -C . "$$@"; }
-	rm -rf dist/digits dist/demo.key dist/demo.pub
+	rm -rf dist/digits dist/digits.pex dist/demo.key dist/demo.pub
 	mkdir -p dist
 	say "The locks pin every wheel and Debian package by sha256. Do they still fit the spec?"
 	mpbuild lock --check "$$target"
-	say "Everything the locks name comes into the store; what follows needs no network."
-	mpbuild fetch "$$target"
+	say "Everything that the CPU variant needs comes into the store; what follows needs no network."
+	mpbuild fetch "$$target" --accelerator cpu
 	say "A key pair for this demo, without a passphrase; real keys are kept elsewhere."
 	mpbuild keygen dist/demo
-	say "Build and sign: a sandboxed step trains the model, all other bytes are derived from locked inputs; a signed provenance says who built it and from which bytes."
-	mpbuild build "$$target" --offline --sign --key dist/demo.key --output dist/digits
+	say "Build and sign: a sandboxed step trains the model, all other bytes are derived from locked inputs; a signed provenance says who built it and from which bytes. With one accelerator of three the package is a partial one."
+	mpbuild build "$$target" --accelerator cpu --offline --sign --key dist/demo.key --output dist/digits
 	say "Verify, with the public key alone: the provenance is good, and the package is derived again from what it names."
 	mpbuild verify dist/digits --key dist/demo.pub --offline
 	say "Predict, inside the image that was built: three pictures, how probable each of ten digits is."
 	mpbuild run dist/digits --input examples/digits/request.json
+	say "The same model as a PEX, a folder that a Python 3.11 of this machine runs; it brings its provenance along."
+	mpbuild export dist/digits --pex dist/digits.pex
+	mpbuild verify dist/digits.pex --key dist/demo.pub
+	say "Derived again, and the training run again, from nothing but the package: the same digest."
+	mpbuild reproduce dist/digits --rebuild --offline
 	say "What is in the package. Its digest is its identity: build again anywhere, it is the same."
 	mpbuild inspect dist/digits
 	say "dist/digits is an OCI layout, which other tools read too, such as:"

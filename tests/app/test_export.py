@@ -48,6 +48,7 @@ def test_the_answer_names_the_file_and_the_image(unsigned, cli, tmp_path):
     assert answer.json == {
         "schema": "mpbuild.export/1",
         "ok": True,
+        "kind": "image",
         "path": str(target),
         "digest": unsigned.index["manifests"][0]["digest"],
         "size": target.stat().st_size,

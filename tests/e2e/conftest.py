@@ -1,4 +1,7 @@
-"""The example's package, made once per test run, and mpbuild run as its users run it."""
+"""The example's package for the CPU, made once per test run, and mpbuild run as users run it.
+
+The locks of its other accelerators name wheels of 1.6 GB, which only ``make soak`` fetches.
+"""
 
 import contextlib
 import fcntl
@@ -15,8 +18,11 @@ from typing import NamedTuple
 import pytest
 
 TARGET = "//examples/digits"
+CPU = ("--accelerator", "cpu")
 LOCKS = "lockfiles/examples/digits"
 WORKSPACE = ("mpbuild.toml", "examples/digits", LOCKS)
+# What a build for the CPU takes: the locks of two environments, and of mpbuild's own.
+TAKEN = (f"{LOCKS}/*.cpu.toml", f"{LOCKS}/*.train.toml", "lockfiles/toolchain/*.toml")
 LONGEST_S = 600
 # Not by its script, so that any interpreter that has the package may run it.
 PROGRAM = ("-c", "from mpbuild.cli.main import main; main()")
@@ -61,6 +67,8 @@ class Answer(NamedTuple):
 class Mpbuild(NamedTuple):
     """The command line: an interpreter, what it is started by, where, and in which environment."""
 
+    BUILD = ("build", TARGET, *CPU, "--offline")
+
     workspace: Path
     store: Path
     environment: Mapping[str, str]
@@ -96,8 +104,8 @@ class Mpbuild(NamedTuple):
         return Answer(done.returncode, done.stdout, done.stderr.decode())
 
     def build(self, *options):
-        """Build the example, without the network."""
-        return self("build", TARGET, "--offline", *options)
+        """Build the example for the CPU alone, without the network."""
+        return self(*self.BUILD, *options)
 
     def within(self, **variables):
         """The same with more variables in its environment."""
@@ -105,7 +113,7 @@ class Mpbuild(NamedTuple):
 
 
 class Digits(NamedTuple):
-    """The example, built: its digest, its layout, its images' layers by title, and mpbuild."""
+    """The example, built for the CPU: its digest, its layout, what is in it, and mpbuild."""
 
     mpbuild: Mpbuild
     digest: str
@@ -117,12 +125,17 @@ class Digits(NamedTuple):
         """An infer request."""
         return self.mpbuild.workspace / "examples/digits/request.json"
 
-    def layers(self, digest):
-        """The layers of the one image of a package in the store: title to digest."""
+    def layers(self, digest, kind="image"):
+        """The layers of the one child of this kind of a package in the store: title to digest."""
         answer = self.mpbuild("inspect", digest)
         assert answer.code == 0, answer.err
-        (child,) = answer.json["children"]
+        (child,) = [child for child in answer.json["children"] if child["kind"] == kind]
         return {layer["title"]: layer["digest"] for layer in child["layers"]}
+
+    @property
+    def blobs(self):
+        """The files of the layout that the package consists of, nothing attached to it."""
+        return sorted(reached(self.layout / "blobs/sha256", self.digest))
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +170,7 @@ def make(mpbuild, layout, tmp_path_factory):
     found = subprocess.run([sys.executable, "-m", "pip", *probe], check=False, capture_output=True)
     if found.returncode:
         return {"skip": "no package index is within reach"}
-    fetched = mpbuild("fetch", TARGET)
+    fetched = mpbuild("fetch", TARGET, *CPU)
     assert fetched.code == 0, fetched.err
     target = mpbuild.build("--output", layout).target
     return {"digest": target["package"]["digest"], "record": target["record"]}
@@ -185,12 +198,24 @@ def fill(digits, store):
 
 
 def named(workspace):
-    """The digests of the files that the locks name."""
+    """The digests of the files that the locks of a build for the CPU name."""
     return {
         digest
-        for lock in (workspace / LOCKS).glob("*.toml")
+        for pattern in TAKEN
+        for lock in workspace.glob(pattern)
         for digest in re.findall(r'sha256 = "([0-9a-f]{64})"', lock.read_text())
     }
+
+
+def reached(blobs, digest):
+    """The names of the index and of all that it points at."""
+    name = digest.removeprefix("sha256:")
+    document = json.loads((blobs / name).read_bytes())
+    children = document.get("manifests") or [document["config"], *document["layers"]]
+    below = (child["digest"] for child in children)
+    if "manifests" in document:
+        return {name}.union(*(reached(blobs, digest) for digest in below))
+    return {name, *(digest.removeprefix("sha256:") for digest in below)}
 
 
 def place(source, target):

@@ -48,7 +48,7 @@ def test_building_again_runs_nothing(digits, mpbuild):
 
 def test_building_again_reads_no_spec_and_no_lock_and_loads_no_rule(mpbuild):
     def modules():
-        command = mpbuild.words("build", "//examples/digits")
+        command = mpbuild.words(*mpbuild.BUILD)
         command.insert(command.index(mpbuild.python) + 1, "-v")
         told = subprocess.run(
             command, env=mpbuild.environment, capture_output=True, text=True, check=True
@@ -67,6 +67,11 @@ def test_a_changed_source_line_makes_the_code_layer_alone(digits, mpbuild):
     answer = mpbuild.build()
     assert titles(answer.ran) == {"layer:code"}
     assert differing(digits.layers(digits.digest), digits.layers(answer.digest)) == {"code"}
+    files = [digits.layers(digest, "pex") for digest in (digits.digest, answer.digest)]
+    hashing_it = {"PEX-INFO", "__main__.py", "__pex__/__init__.py"}
+    assert differing(*files) == {"digits/__init__.py", *hashing_it}
+    shared = [digits.layers(digest, "model") for digest in (digits.digest, answer.digest)]
+    assert differing(*shared) == {"code"}
 
 
 def test_a_comment_in_the_spec_changes_nothing(digits, mpbuild):
@@ -90,7 +95,7 @@ def test_a_changed_step_runs_again_and_reaches_only_what_comes_of_it(digits, mpb
     script = mpbuild.workspace / "examples/digits/train.py"
     script.write_text(script.read_text() + "\n# The same model from other bytes.\n")
     answer = mpbuild.build()
-    assert titles(answer.ran) == {"step:train"}
+    assert titles(answer.ran) == {"step:train", "layer:read by train"}
     assert answer.digest == digits.digest, "the same weights make the same package"
 
 

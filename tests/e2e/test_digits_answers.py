@@ -8,7 +8,10 @@ import pytest
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 COMMON = {"schema", "ok", "findings"}
-TARGET = {"label", "package", "images", "record", "hermetic", "actions", "seconds", "statements"}
+TARGET = {
+    *("label", "package", "images", "pex", "model", "adapters"),
+    *("record", "hermetic", "actions", "seconds", "statements"),
+}
 
 
 def well_formed(answer, command, *keys):
@@ -24,43 +27,58 @@ def is_digest(text):
     return text.startswith("sha256:") and len(text) == 71
 
 
-def test_build_answers_with_packages_images_record_and_actions(digits):
+def test_build_answers_with_the_package_and_its_children_record_and_actions(digits):
     digits.mpbuild.build()
     (target,) = well_formed(digits.mpbuild.build(), "build", "targets")["targets"]
     assert target.keys() == TARGET
     assert target["label"] == "//examples/digits"
     assert target["package"].keys() == {"digest", "size", "partial"}
-    assert target["package"]["partial"] is False
-    (image,) = target["images"]
-    assert image.keys() == {"accelerator", "digest", "size"}
-    assert (image["accelerator"], is_digest(image["digest"])) == ("cpu", True)
+    assert target["package"]["partial"] is True, "it is for one accelerator of three"
+    for (child,) in (target["images"], target["pex"]):
+        assert child.keys() == {"accelerator", "digest", "size"}
+        assert (child["accelerator"], is_digest(child["digest"])) == ("cpu", True)
+    assert target["model"].keys() == {"digest", "size"}
+    assert target["adapters"] == []
     assert target["actions"].keys() == {"total", "run", "cached"}
     assert target["hermetic"] is True
 
 
 def test_the_sizes_are_those_of_the_layout(digits):
     target = digits.mpbuild.build().target
-    blobs = digits.layout / "blobs/sha256"
-    assert target["package"]["size"] == sum(blob.stat().st_size for blob in blobs.iterdir())
+    sizes = {
+        path.name: path.stat().st_size for path in (digits.layout / "blobs/sha256").iterdir()
+    }
+    assert target["package"]["size"] == sum(sizes[name] for name in digits.blobs)
+    found = digits.mpbuild("inspect", digits.layout).json
+    assert found["size"] == target["package"]["size"]
+    by_digest = {child["digest"]: child["size"] for child in found["children"]}
+    for child in (*target["images"], *target["pex"], target["model"]):
+        assert by_digest[child["digest"]] == child["size"]
 
 
 def test_inspect_answers_with_children_and_layers(digits):
     found = well_formed(
         digits.mpbuild("inspect", digits.layout),
-        *("inspect", "digest", "name", "version", "children", "referrers"),
+        *("inspect", "digest", "name", "version", "size", "shared", "children", "referrers"),
     )
     assert (found["name"], found["version"]) == ("digits", "1.4.0")
     assert found["digest"] == digits.digest
-    (child,) = found["children"]
-    assert child.keys() == {"digest", "kind", "accelerator", "size", "layers"}
-    assert all(layer.keys() == {"digest", "size", "title"} for layer in child["layers"])
-    titles = [layer["title"] for layer in child["layers"]]
-    assert titles[0].startswith("base: ")
-    assert titles[-3:] == ["code", "weights classifier 3.0.0", "spec and locks"]
-    assert all(
-        (digits.layout / "blobs/sha256" / layer["digest"][7:]).stat().st_size == layer["size"]
-        for layer in child["layers"]
-    )
+    kinds = [(child["kind"], child["accelerator"]) for child in found["children"]]
+    assert kinds == [("image", "cpu"), ("pex", "cpu"), ("model", "")]
+    for child in found["children"]:
+        assert child.keys() == {"digest", "kind", "accelerator", "size", "layers"}
+        for layer in child["layers"]:
+            assert layer.keys() == {"digest", "size", "title", "shared"}
+            blob = digits.layout / "blobs/sha256" / layer["digest"][7:]
+            assert blob.stat().st_size == layer["size"]
+    titles = [[layer["title"] for layer in child["layers"]] for child in found["children"]]
+    assert titles[0][0].startswith("base: ")
+    assert titles[0][-3:] == ["code", "weights classifier 3.0.0", "spec and locks"]
+    assert {".bootstrap", "PEX-INFO", "digits/model.py", "weights/classifier"} <= {*titles[1]}
+    assert {"code", "weights/classifier", "spec.json"} <= {*titles[2]}
+    (kept,) = found["referrers"]
+    assert kept["type"] == "application/vnd.mpbuild.inputs.v1"
+    assert kept["subject"] == digits.digest
 
 
 def test_inspect_says_the_same_wherever_the_package_lies(digits):
@@ -72,13 +90,14 @@ def test_inspect_says_the_same_wherever_the_package_lies(digits):
 
 
 def test_fetching_again_fetches_nothing(digits):
-    found = well_formed(digits.mpbuild("fetch", "//examples/digits"), "fetch", "files", "bytes")
+    words = ("fetch", "//examples/digits", "--accelerator", "cpu")
+    found = well_formed(digits.mpbuild(*words), "fetch", "files", "bytes")
     assert (found["files"], found["bytes"]) == (0, 0)
 
 
 def test_fetched_wheels_are_placed_for_other_tools(digits, workspace):
     mpbuild = digits.mpbuild._replace(workspace=workspace)
-    assert mpbuild("fetch", "--wheels").code == 0
+    assert mpbuild("fetch", "--wheels", "--accelerator", "cpu").code == 0
     placed = sorted(
         path.name for path in (workspace / "lockfiles/examples/digits/wheels").iterdir()
     )
@@ -90,14 +109,15 @@ def test_fetched_wheels_are_placed_for_other_tools(digits, workspace):
 def test_a_person_is_told_what_runs_in_words(digits, workspace):
     source = workspace / "examples/digits/src/digits/__init__.py"
     source.write_text(source.read_text() + "\nTOLD = True\n")
-    words = digits.mpbuild._replace(workspace=workspace).words("build", "--offline")
+    words = digits.mpbuild._replace(workspace=workspace).words(*digits.mpbuild.BUILD)
     words = [word for word in words if word not in ("--format", "json")]
     told = subprocess.run(
         words, env=digits.mpbuild.environment, capture_output=True, text=True, check=True
     )
     assert told.stderr == "  layer  code\n"
     assert told.stdout.startswith("//examples/digits  sha256:")
-    assert "  actions  20: 1 run, 19 cached" in told.stdout
+    assert "  partial: not every accelerator\n" in told.stdout
+    assert "  actions  23: 1 run, 22 cached" in told.stdout
 
 
 def test_paths_are_relative_to_the_folder_that_was_named(digits, workspace, tmp_path):
@@ -117,7 +137,7 @@ def test_paths_are_relative_to_the_folder_that_was_named(digits, workspace, tmp_
         )
         return done.stdout
 
-    run("build", "digits", "--offline", "--output", "../dist")
+    run("build", "digits", "--accelerator", "cpu", "--offline", "--output", "../dist")
     assert (workspace / "dist/index.json").is_file()
     for ref in ("digits", "../dist"):
         answer = json.loads(run("run", ref, "--input", "digits/request.json"))

@@ -51,7 +51,7 @@ def wait_for_silence(store, patience_s=PATIENCE_S):
 
 def interrupt(mpbuild, number, moment):
     """Start a build, send it a signal after ``moment`` seconds; how it ended."""
-    process = mpbuild.start("build", "//examples/digits", "--offline")
+    process = mpbuild.start(*mpbuild.BUILD)
     time.sleep(moment)
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE_S)
@@ -97,7 +97,7 @@ def test_a_build_that_is_interrupted_again_and_again_ends_all_the_same(digits, f
 
 
 def test_two_builds_at_once_in_one_store_give_one_digest(digits, fresh):
-    builds = [fresh.start("build", "//examples/digits", "--offline") for _ in range(2)]
+    builds = [fresh.start(*fresh.BUILD) for _ in range(2)]
     for build in builds:
         out, err = build.communicate()
         assert build.returncode == 0, err.decode()
@@ -124,7 +124,7 @@ def test_a_full_disk_is_told_and_the_build_goes_on_once_there_is_space(digits, f
         "INPUTS": str(inputs),
         "ANSWERS": str(answers),
     }
-    build = mpbuild.words("build", "//examples/digits", "--offline")
+    build = mpbuild.words(*mpbuild.BUILD)
     script = [*own, "sh", "-c", SMALL_DISK, "sh", *build]
     subprocess.run(script, env={**mpbuild.environment, **variables}, check=True)
     small, large = (json.loads((answers / f"{n}.json").read_bytes()) for n in ("small", "large"))
@@ -138,7 +138,7 @@ def test_a_full_disk_is_told_and_the_build_goes_on_once_there_is_space(digits, f
 def test_without_a_sandbox_an_interruption_ends_the_step_too(fresh):
     if not shutil.which("python3.11"):
         pytest.skip("no python3.11 on PATH to run the step with")
-    process = fresh.start("build", "//examples/digits", "--offline", "--sandbox", "none")
+    process = fresh.start(*fresh.BUILD, "--sandbox", "none")
     deadline = time.monotonic() + 60
     while not any("train.py" in words for words in processes_of(fresh.store)):
         assert time.monotonic() < deadline

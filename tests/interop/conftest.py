@@ -53,11 +53,11 @@ def package(checkout, tmp_path_factory):
         done = subprocess.run([*command, *words], env=environ, stdout=subprocess.PIPE, check=True)
         return json.loads(done.stdout)
 
-    target = "//examples/digits"
+    build = ("build", "//examples/digits", "--accelerator", "cpu")
     mpbuild("keygen", folder / "key")
-    built = mpbuild("build", target, "--output", folder / "layout")
+    built = mpbuild(*build, "--output", folder / "layout")
     sign = ("--sign", "--key", folder / "key.key")
-    mpbuild("build", target, *sign, "--output", folder / "signed")
+    mpbuild(*build, *sign, "--output", folder / "signed")
     digest = built["targets"][0]["package"]["digest"]
     return Signed(digest, folder / "layout", folder / "signed", folder / "key.pub")
 
@@ -135,48 +135,69 @@ def patiently(server, log, found):
     return result
 
 
-@pytest.fixture(params=["docker_registry", "crane_registry"])
-def registry(request):
-    """The address of a registry, of each of the two."""
-    return request.getfixturevalue(request.param)
+class Carried:
+    """What is carried about: a layout with a package and what is attached to it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.layout = Layout(folder)
+        self.package, *self.listings = self.layout.entries()
+        self.digest = self.package.digest
+
+    @property
+    def children(self):
+        """What the package's index names, images first."""
+        return oci.read_index(self.layout.read(self.digest)).manifests
+
+    @property
+    def blobs(self):
+        """The digests of the package's own blobs."""
+        return self._below(self.digest)
+
+    @property
+    def attached(self):
+        """The digests of the manifests that are attached to the package."""
+        return self._listed([one for one in self.listings if self.digest.hex in tag(one)])
+
+    @property
+    def all_blobs(self):
+        """Those of everything that is attached too; not the listings, which registries remake."""
+        return self.blobs.union(*map(self._below, self._listed(self.listings)))
+
+    def _listed(self, listings):
+        data = [self.layout.read(listing.digest) for listing in listings]
+        return {entry.digest for one in data for entry in referrer.read_listing(one)}
+
+    def _below(self, digest):
+        document = json.loads(self.layout.read(digest))
+        found = {digest}
+        for child in document.get("manifests", ()):
+            found |= self._below(Digest(child["digest"]))
+        if "config" in document:
+            found |= {Digest(one["digest"]) for one in (document["config"], *document["layers"])}
+        return found
+
+
+def tag(entry):
+    return entry.annotations[oci.REF_NAME]
 
 
 class Package:
     """A package by hand: every kind of child and blob, and programs of two system calls."""
 
     def __init__(self, folder):
-        self.folder = folder
         self.layout = Layout(folder)
         self.layout.begin()
         images = [self._image(accelerator) for accelerator in ("cpu", "cuda", "rocm")]
         pexes = [self._pex(accelerator) for accelerator in ("cpu", "cuda", "rocm")]
-        self.children = [*images, *pexes, self._model()]
-        index = oci.Index(manifests=tuple(self.children), annotations={KIND: "package"})
-        self.descriptor = self._blob(oci.INDEX, oci.encode(index))
-        self.digest = self.descriptor.digest
-        self.layout.finish(oci.retagged(self.descriptor, "1.0.0"))
-        self.referrers = []
-
-    def attach(self):
-        """The inputs and signatures, listed under fallback tags."""
+        children = (*images, *pexes, self._model())
+        index = oci.encode(oci.Index(manifests=children, annotations={KIND: "package"}))
+        package = self._blob(oci.INDEX, index)
+        self.layout.finish(oci.retagged(package, "1.0.0"))
         wheels = [b"wheel %d" % number for number in range(5)]
-        self._refer(self.descriptor, bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}package"])
-        self._refer(self.descriptor, inputs.ARTIFACT, inputs.FILE, wheels)
-        self._refer(self.children[0], bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}image"])
-
-    @property
-    def blobs(self):
-        """Every blob of the package and of what is attached, without the listings of referrers."""
-        waiting = [self.digest, *self.referrers]
-        found = set()
-        while waiting:
-            digest = waiting.pop()
-            found.add(digest)
-            document = json.loads(self.layout.read(digest))
-            waiting += [Digest(one["digest"]) for one in document.get("manifests", ())]
-            if "config" in document:
-                found |= {one["digest"] for one in (document["config"], *document["layers"])}
-        return {str(digest) for digest in found}
+        self._refer(package, bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}package"])
+        self._refer(package, inputs.ARTIFACT, inputs.FILE, wheels)
+        self._refer(images[0], bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}image"])
 
     def _blob(self, media_type, data, **more):
         self.layout.add(Digest.of(data), [data])
@@ -205,10 +226,10 @@ class Package:
         return self._blob(oci.MANIFEST, data, platform=oci.Platform(), annotations=about)
 
     def _pex(self, accelerator):
-        """Many blobs: one is empty, one is the configuration too, and one comes twice."""
+        """Many blobs: one of them is empty, one comes twice."""
         files = {f".deps/wheel{number}.whl": b"wheel %d" % number for number in range(20)}
         files |= {"digits/__init__.py": b"", "digits/größe.txt": b"same", "files/same": b"same"}
-        files |= {"spec.json": oci.EMPTY, "PEX-INFO": accelerator.encode()}
+        files |= {"PEX-INFO": accelerator.encode()}
         layers = [
             self._blob("application/vnd.mpbuild.pex.file.v1", data, annotations={TITLE: path})
             for path, data in sorted(files.items())
@@ -248,13 +269,12 @@ class Package:
                 media_type=subject.media_type, digest=subject.digest, size=subject.size
             ),
         )
-        data = referrer.encode(manifest)
-        self.referrers.append(self._blob(oci.MANIFEST, data).digest)
-        tag = referrer.tag(subject.digest)
-        known = self.layout.tagged(tag)
+        self._blob(oci.MANIFEST, referrer.encode(manifest))
+        name = referrer.tag(subject.digest)
+        known = self.layout.tagged(name)
         listing = referrer.listing(manifest, self.layout.read(known.digest) if known else None)
         with self.layout.locked():
-            self.layout.point(tag, self._blob(oci.INDEX, listing))
+            self.layout.point(name, self._blob(oci.INDEX, listing))
 
 
 def tar(path, data):
@@ -281,13 +301,13 @@ def program(text):
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory):
-    """A package with all kinds of children, to which nothing is attached."""
-    return Package(tmp_path_factory.mktemp("made-up") / "layout")
+    """A package with every kind of child, and something attached to it and to an image."""
+    folder = tmp_path_factory.mktemp("made-up") / "layout"
+    Package(folder)
+    return Carried(folder)
 
 
 @pytest.fixture(scope="session")
-def attached(tmp_path_factory):
-    """The same, with what is attached to it."""
-    made = Package(tmp_path_factory.mktemp("attached") / "layout")
-    made.attach()
-    return made
+def example(package):
+    """The example, signed."""
+    return Carried(package.signed_layout)

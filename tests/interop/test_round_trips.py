@@ -6,11 +6,25 @@ What those tools can't do stands here too, so that a version that can is noticed
 import hashlib
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from mpbuild.formats import oci
+
 pytestmark = pytest.mark.interop
-TAG = "1.0.0"
+ROUTES = [
+    ("made_up", "docker_registry"),
+    ("made_up", "crane_registry"),
+    pytest.param(("example", "docker_registry"), marks=[pytest.mark.network, pytest.mark.sandbox]),
+]
+
+
+@pytest.fixture(params=ROUTES, ids="-".join)
+def route(request):
+    """What is carried about, and the address of the registry on its way."""
+    return tuple(request.getfixturevalue(name) for name in request.param)
 
 
 def run(*command):
@@ -19,21 +33,35 @@ def run(*command):
     return done.stdout.strip()
 
 
-def entries(folder):
-    return json.loads((folder / "index.json").read_bytes())["manifests"]
+def tag(entry):
+    return entry.annotations[oci.REF_NAME]
+
+
+def pointed_at(folder):
+    """What ``index.json`` names, in its order."""
+    return [
+        entry["digest"] for entry in json.loads((folder / "index.json").read_bytes())["manifests"]
+    ]
 
 
 def blobs(folder):
     """The blobs of a layout, each one good."""
     found = {f"sha256:{path.name}": path for path in (folder / "blobs/sha256").iterdir()}
     for digest, path in found.items():
-        assert digest[7:] == hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            assert digest[7:] == hashlib.file_digest(file, "sha256").hexdigest()
     return found.keys()
+
+
+def discovered(oras, place, name):
+    """The digests of what oras finds attached to something."""
+    found = json.loads(run(oras, "discover", place, "--format=json", name))
+    return {entry["digest"] for entry in found["referrers"]}
 
 
 @pytest.fixture
 def copy_by_skopeo(skopeo):
-    """``copy_by_skopeo(source, target)``, any number of images under a tag."""
+    """``copy_by_skopeo(source, target)``: an index and all that it names."""
 
     def copy(source, target, *options):
         insecure = ("--src-tls-verify=false", "--dest-tls-verify=false")
@@ -44,7 +72,7 @@ def copy_by_skopeo(skopeo):
 
 @pytest.fixture
 def copy_by_oras(oras):
-    """``copy_by_oras(source, target)`` with what is attached; ``where:what``, where is a layout."""
+    """``copy_by_oras(source, target)`` with what is attached; an absolute path is a layout's."""
 
     def copy(source, target):
         places = [
@@ -56,87 +84,94 @@ def copy_by_oras(oras):
     return copy
 
 
-def test_skopeo_keeps_every_digest(copy_by_skopeo, registry, made_up, tmp_path):
-    there, back = f"docker://{registry}/skopeo:{TAG}", tmp_path / "back"
-    copy_by_skopeo(f"oci:{made_up.folder}:{TAG}", there, "--preserve-digests")
-    copy_by_skopeo(there, f"oci:{back}:{TAG}", "--preserve-digests")
-    assert [entry["digest"] for entry in entries(back)] == [made_up.digest]
-    assert blobs(back) == made_up.blobs
+def test_skopeo_keeps_every_digest(copy_by_skopeo, route, tmp_path):
+    carried, registry = route
+    source = f"oci:{carried.folder}:{tag(carried.package)}"
+    there, back = f"docker://{registry}/skopeo:it", tmp_path / "back"
+    copy_by_skopeo(source, there, "--preserve-digests")
+    copy_by_skopeo(there, f"oci:{back}:it", "--preserve-digests")
+    assert pointed_at(back) == [carried.digest]
+    assert blobs(back) == carried.blobs
 
 
-def test_crane_keeps_every_digest(crane, registry, made_up, tmp_path):
-    there, other, back = f"{registry}/crane:{TAG}", f"{registry}/copied:{TAG}", tmp_path / "back"
-    run(crane, "push", made_up.folder, there)
-    run(crane, "copy", there, other)
-    assert run(crane, "digest", other) == made_up.digest
-    run(crane, "validate", "--remote", other)
-    run(crane, "pull", "--format=oci", other, back)
-    assert [entry["digest"] for entry in entries(back)] == [made_up.digest]
-    assert blobs(back) == made_up.blobs
-
-
-def test_oras_keeps_every_digest_and_brings_what_is_attached(
-    copy_by_oras, oras, registry, attached, tmp_path
-):
-    there, back = f"{registry}/oras:{TAG}", tmp_path / "back"
-    copy_by_oras(f"{attached.folder}:{TAG}", there)
-    copy_by_oras(there, f"{back}:{TAG}")
-    assert entries(back)[0]["digest"] == attached.digest
-    assert blobs(back) == attached.blobs
-    discovered = run(oras, "discover", "--oci-layout", "--format=json", f"{back}:{TAG}")
-    found = {entry["digest"] for entry in json.loads(discovered)["referrers"]}
-    assert found == set(attached.referrers[:2])
-
-
-def test_oras_copies_into_the_layout_that_it_came_from(copy_by_oras, attached, tmp_path):
-    """No registry between: an entry of ``index.json`` that oras adds is one more name, no more."""
-    copy_by_oras(f"{attached.folder}:{TAG}", f"{tmp_path}/copy:{TAG}")
-    assert blobs(tmp_path / "copy") == attached.blobs
-
-
-def test_crane_pushes_what_is_attached_with_the_whole_layout(crane, oras, registry, attached):
-    """It pushes one entry of a layout or all; then the package wants its tag."""
-    refused = subprocess.run(
-        [crane, "push", attached.folder, f"{registry}/whole:{TAG}"],
-        capture_output=True,
-        check=False,
-    )
-    assert b"layout contains 3 entries, consider --index" in refused.stderr
-    run(crane, "push", "--index", attached.folder, f"{registry}/whole:everything")
-    run(crane, "tag", f"{registry}/whole@{attached.digest}", TAG)
-    discovered = run(oras, "discover", "--plain-http", "--format=json", f"{registry}/whole:{TAG}")
-    document = json.loads(discovered)
-    assert document["reference"].endswith(attached.digest)
-    found = {entry["digest"] for entry in document["referrers"]}
-    assert found == set(attached.referrers[:2])
-
-
-def test_skopeo_brings_what_is_attached_tag_by_tag(copy_by_skopeo, registry, attached, tmp_path):
+def test_skopeo_brings_what_is_attached_tag_by_tag(copy_by_skopeo, route, tmp_path):
     """A listing loses its ``artifactType`` and so its digest; what it lists keeps both."""
-    names = [
-        entry["annotations"]["org.opencontainers.image.ref.name"]
-        for entry in entries(attached.folder)
-    ]
-    package, *listings = names
-    source, back = f"oci:{attached.folder}", tmp_path / "back"
-    copy_by_skopeo(f"{source}:{package}", f"docker://{registry}/s:{package}", "--preserve-digests")
-    for name in listings:
-        copy_by_skopeo(f"{source}:{name}", f"docker://{registry}/s:{name}")
+    carried, registry = route
+    names = [tag(carried.package), *map(tag, carried.listings)]
+    there, back = f"docker://{registry}/by-tag", tmp_path / "back"
     for name in names:
-        copy_by_skopeo(f"docker://{registry}/s:{name}", f"oci:{back}:{name}")
-    assert entries(back)[0]["digest"] == attached.digest
-    assert attached.blobs <= blobs(back)
-    assert len(attached.blobs) + len(listings) == len(blobs(back))
+        copy_by_skopeo(f"oci:{carried.folder}:{name}", f"{there}:{name}")
+        copy_by_skopeo(f"{there}:{name}", f"oci:{back}:{name}")
+    assert pointed_at(back)[0] == carried.digest
+    assert carried.all_blobs <= blobs(back)
+    assert len(blobs(back)) == len(carried.all_blobs) + len(carried.listings)
+
+
+def test_crane_keeps_every_digest(crane, route, tmp_path):
+    """It pushes one entry of a layout, or all of them, which then want their tags.
+
+    It lists referrers itself while it pushes, and may lose one that comes at the same moment:
+    the listings of the layout know them all.
+    """
+    carried, registry = route
+    name, copied, back = f"{registry}/crane", f"{registry}/copied:it", tmp_path / "back"
+    one = subprocess.run(
+        [crane, "push", carried.folder, f"{name}:it"], capture_output=True, check=False
+    )
+    assert b"entries, consider --index" in one.stderr
+    run(crane, "push", "--index", carried.folder, f"{name}:everything")
+    for entry in (carried.package, *carried.listings):
+        run(crane, "tag", f"{name}@{entry.digest}", tag(entry))
+    run(crane, "copy", f"{name}:{tag(carried.package)}", copied)
+    assert run(crane, "digest", copied) == carried.digest
+    assert run(crane, "validate", "--remote", copied).startswith("PASS")
+    run(crane, "pull", "--format=oci", copied, back)
+    assert pointed_at(back) == [carried.digest]
+    assert blobs(back) == carried.blobs
+
+
+def test_oras_finds_what_crane_pushed_with_the_whole_layout(crane, oras, route):
+    carried, registry = route
+    name = f"{registry}/whole"
+    run(crane, "push", "--index", carried.folder, f"{name}:everything")
+    for listing in carried.listings:
+        run(crane, "tag", f"{name}@{listing.digest}", tag(listing))
+    assert discovered(oras, "--plain-http", f"{name}@{carried.digest}") == carried.attached
+
+
+def test_oras_keeps_every_digest_and_brings_what_is_attached(copy_by_oras, oras, route, tmp_path):
+    carried, registry = route
+    there, back = f"{registry}/oras:it", tmp_path / "back"
+    copy_by_oras(f"{carried.folder}:{tag(carried.package)}", there)
+    copy_by_oras(there, f"{back}:it")
+    assert pointed_at(back)[0] == carried.digest
+    assert blobs(back) == carried.all_blobs
+    assert discovered(oras, "--oci-layout", f"{back}:it") == carried.attached
+
+
+@pytest.mark.network
+@pytest.mark.sandbox
+def test_a_signed_package_that_oras_carried_is_verified(
+    copy_by_oras, docker_registry, example, package, tmp_path
+):
+    """In its layout the referrers are entries of ``index.json``, under no tag."""
+    there, back = f"{docker_registry}/signed:it", tmp_path / "back"
+    copy_by_oras(f"{example.folder}:{tag(example.package)}", there)
+    copy_by_oras(there, f"{back}:it")
+    mpbuild = (Path(sys.executable).with_name("mpbuild"), "--store", tmp_path / "store")
+    verdict = run(*mpbuild, "verify", back, "--key", package.public_key, "--offline")
+    assert verdict.startswith(f"PASSED  {package.digest}")
 
 
 @pytest.mark.engine
-def test_podman_picks_the_cpu_image_by_itself(copy_by_skopeo, podman, registry, made_up):
+@pytest.mark.parametrize("where", ["docker_registry", "crane_registry"])
+def test_podman_picks_the_cpu_image_by_itself(copy_by_skopeo, podman, made_up, where, request):
     """Three images for one platform, and artifacts for none: the first image is meant."""
-    name, insecure = f"{registry}/engine", "--tls-verify=false"
-    source = f"oci:{made_up.folder}:{TAG}"
-    copy_by_skopeo(source, f"docker://{name}:{TAG}", "--preserve-digests")
-    podman("pull", "--quiet", insecure, f"{name}:{TAG}")
-    for reference in (source, f"{name}:{TAG}", f"{name}@{made_up.digest}"):
+    name, insecure = f"{request.getfixturevalue(where)}/engine", "--tls-verify=false"
+    source = f"oci:{made_up.folder}:{tag(made_up.package)}"
+    copy_by_skopeo(source, f"docker://{name}:it", "--preserve-digests")
+    podman("pull", "--quiet", insecure, f"{name}:it")
+    for reference in (source, f"{name}:it", f"{name}@{made_up.digest}"):
         assert podman("run", "--rm", insecure, reference) == b"cpu\n"
     cuda = f"{name}@{made_up.children[1].digest}"
     assert podman("run", "--rm", insecure, cuda) == b"cuda\n"

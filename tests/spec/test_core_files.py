@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from license_expression import get_spdx_licensing
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding
+from mpbuild.spec.expressions import COMMON
 from mpbuild.spec.model import CoreFile
 from mpbuild.spec.read import read_model
 from mpbuild.spec.workspace import Workspace
@@ -77,3 +79,9 @@ def test_a_file_and_weights_of_one_name_are_refused(
     file = FILE.replace("labels", "vocabulary", 1)
     (finding,) = findings_of_model(model_text.replace("[io]\n", file, 1))
     assert finding.message == "core.files[0].name: 'vocabulary' is the name of weights, too"
+
+
+@pytest.mark.parametrize("name", sorted(COMMON))
+def test_licences_that_are_known_without_the_list_stand_in_it(name: str) -> None:
+    known = get_spdx_licensing()
+    assert known.unknown_license_keys(known.parse(name, strict=True)) == []

@@ -9,9 +9,9 @@ from mpbuild.base.digest import Digest
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.apt import mirrors
 from mpbuild.effects.artifacts import artifact_request
-from mpbuild.effects.download import Request
 from mpbuild.effects.indexes import Index
 from mpbuild.effects.registry import RegistryWeb
+from mpbuild.effects.request import Request
 from mpbuild.effects.uv import Uv
 from mpbuild.resolve import debian, python
 from mpbuild.spec.model import Model

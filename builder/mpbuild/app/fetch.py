@@ -4,10 +4,9 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mpbuild.app import toolchain
-from mpbuild.app.addresses import deb_requests, weight_requests, wheel_requests
 from mpbuild.app.locks import Environment, LockSet, environments
 from mpbuild.app.workspace import Target
 from mpbuild.base.accelerator import Accelerator
@@ -15,10 +14,12 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, WorldError
 from mpbuild.derive import recipe
 from mpbuild.effects.apt import mirrors
-from mpbuild.effects.download import Depot, Request, download
 from mpbuild.effects.indexes import Index, find_index
-from mpbuild.effects.registry import RegistryWeb
 from mpbuild.effects.store import Store, disk_error
+
+if TYPE_CHECKING:
+    from mpbuild.effects.registry import RegistryWeb
+    from mpbuild.effects.request import Request
 
 WHEELS = "wheels"
 
@@ -63,6 +64,10 @@ def fetch(
     if offline:
         names = sorted(file.name for file in missing.values())
         raise WorldError.collect([_absent(target, name) for name in names])
+    # Most builds fetch nothing, and start without a client of the web.
+    from mpbuild.effects.download import Depot, download
+    from mpbuild.effects.registry import RegistryWeb
+
     size = sum(file.size for file in missing.values())
     watcher.fetching(len(missing), size)
     web = RegistryWeb(os.environ)
@@ -115,8 +120,10 @@ def _requests(
     locks: LockSet,
     wanted: Sequence[Environment],
     missing: Collection[Digest],
-    web: RegistryWeb,
-) -> Iterator[Request]:
+    web: "RegistryWeb",
+) -> "Iterator[Request]":
+    from mpbuild.app.addresses import deb_requests, weight_requests, wheel_requests
+
     index = open_index(target)
     for one in wanted:
         lock = locks.locks[one.name]

@@ -45,8 +45,9 @@ class Inputs:
     def _fetch(self, lock: Locks, missing: set[Digest]) -> str:
         """Get what can be got; why the rest could not."""
         from mpbuild.app.addresses import deb_requests, wheel_requests
-        from mpbuild.effects.download import Depot, Request, download
+        from mpbuild.effects.download import Depot, download
         from mpbuild.effects.indexes import find_index
+        from mpbuild.effects.request import Request
         from mpbuild.effects.web import Web
 
         depot = Depot(self._store.path / "partial", self._store.has, self._store.adopt)

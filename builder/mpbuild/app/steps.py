@@ -1,13 +1,14 @@
 """Executors of steps with the trees of their roots made first."""
 
+from typing import TYPE_CHECKING
+
 from mpbuild.app.derivation import Derivation
-from mpbuild.effects.bubblewrap import find_bwrap
-from mpbuild.effects.host_steps import HostExecutor
-from mpbuild.effects.sandbox import Sandbox
-from mpbuild.effects.steps import StepExecutor
 from mpbuild.effects.store import Store
 from mpbuild.engine.action import Action, Result
 from mpbuild.engine.protocols import Executor
+
+if TYPE_CHECKING:
+    from mpbuild.effects.sandbox import Sandbox
 
 
 class _Steps:
@@ -19,6 +20,10 @@ class _Steps:
         self._derivation = derivation
 
     def run(self, action: Action, timeout_ms: int | None) -> Result:
+        # Most builds find all results in the cache, and start without a sandbox.
+        from mpbuild.effects.host_steps import HostExecutor
+        from mpbuild.effects.steps import StepExecutor
+
         for diff_id in action.root:
             self._derivation.tree(diff_id)
         executor = (
@@ -29,8 +34,11 @@ class _Steps:
         return executor.run(action, timeout_ms)
 
 
-def open_sandbox(store: Store) -> Sandbox:
+def open_sandbox(store: Store) -> "Sandbox":
     """The sandbox of this machine; WorldError (sandbox-unavailable) where there is none."""
+    from mpbuild.effects.bubblewrap import find_bwrap
+    from mpbuild.effects.sandbox import Sandbox
+
     return Sandbox(find_bwrap(), store.scratch)
 
 

@@ -14,8 +14,8 @@ from mpbuild.base import canonical
 from mpbuild.base.coding import typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.download import Request
 from mpbuild.effects.registry import RegistryWeb, is_local
+from mpbuild.effects.request import Request
 
 _LARGEST_MANIFEST = 4 << 20  # what registries must take ("Pushing Manifests")
 _LONGEST_NAME = 255

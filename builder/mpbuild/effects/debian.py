@@ -16,11 +16,12 @@ from pathlib import Path
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.web import MissingError, Web, shown
+from mpbuild.effects.urls import shown
+from mpbuild.effects.web import MissingError, Web
 from mpbuild.formats import debindex
+from mpbuild.formats.deblock import ARCHITECTURE
 
 COMPONENT = "main"
-ARCHITECTURE = "amd64"
 
 _RELEASE_LIMIT = 16 << 20
 _INDEX_LIMIT = 1 << 30

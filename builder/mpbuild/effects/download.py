@@ -14,19 +14,12 @@ import msgspec
 
 from mpbuild.base.digest import Digest, Hasher
 from mpbuild.base.errors import Finding, WorldError
+from mpbuild.effects.request import Request
 from mpbuild.effects.store import disk_error
-from mpbuild.effects.web import TransientError, Web, shown
+from mpbuild.effects.urls import shown
+from mpbuild.effects.web import TransientError, Web
 
 _CHUNK = 1 << 20
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to get: what to call it in messages, where it may be, best first, and what it is."""
-
-    name: str
-    urls: tuple[str, ...]
-    digest: Digest
-    size: int
 
 
 class Depot(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from mpbuild.base.errors import InputError
-from mpbuild.effects.web import split_login
+from mpbuild.effects.urls import split_login
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.+)")
 

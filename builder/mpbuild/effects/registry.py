@@ -15,7 +15,8 @@ import urllib3
 
 from mpbuild.base.errors import WorldError
 from mpbuild.effects.logins import find_login
-from mpbuild.effects.web import Web, shown
+from mpbuild.effects.urls import shown
+from mpbuild.effects.web import Web
 
 _ACCEPTED = (
     "application/vnd.oci.image.manifest.v1+json, "

@@ -15,7 +15,7 @@ import msgspec
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, MpbuildError, WorldError
 from mpbuild.effects.indexes import Index
-from mpbuild.effects.web import redacted
+from mpbuild.effects.urls import redacted
 
 # Everything else, UV_CONSTRAINT and its kind among them, would change what is resolved.
 _PASSED = frozenset(

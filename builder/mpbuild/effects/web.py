@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
@@ -24,6 +24,7 @@ from urllib3.exceptions import (
 )
 
 from mpbuild.base.errors import WorldError
+from mpbuild.effects.urls import redacted, shown, split_login
 
 T = TypeVar("T")
 
@@ -34,7 +35,6 @@ _TIMEOUT = urllib3.Timeout(connect=15, read=30)
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-_USERINFO = re.compile(r"(?<=//)[^/@\s]*@")
 
 
 class MissingError(WorldError):
@@ -187,23 +187,6 @@ class Web:
         except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
             return ""
         return f"{found[0]}:{found[2]}" if found else ""
-
-
-def split_login(url: str) -> tuple[str, str]:
-    """``url`` without its ``user:password@``, and these, unquoted; empty where it has none."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    return (urlunsplit(parts._replace(netloc=host)), unquote(login)) if at else (url, "")
-
-
-def shown(url: str) -> str:
-    """``url`` as it may stand in a message: without credentials, query and fragment."""
-    return redacted(url).split("?", 1)[0].split("#", 1)[0]
-
-
-def redacted(text: str) -> str:
-    """``text`` without the credentials of any address in it."""
-    return _USERINFO.sub("", text)
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:

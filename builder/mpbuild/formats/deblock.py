@@ -4,6 +4,7 @@ TOML in one canonical form, of our own. Every error is an InputError (lock-malfo
 path inside the document.
 """
 
+import functools
 import re
 
 import msgspec
@@ -19,6 +20,7 @@ _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _SUITE = re.compile(r"[a-z][a-z0-9-]*")
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"(?:\d+:)?[0-9][A-Za-z0-9.+:~-]*")
+ARCHITECTURE = "amd64"
 _ARCHITECTURE = re.compile(r"[a-z0-9-]+")
 _POOL = re.compile(r"pool/(?:[A-Za-z0-9][A-Za-z0-9+._~-]*/)+")
 
@@ -70,6 +72,7 @@ def write(lock: DebianLock) -> str:
     return "\n\n".join("\n".join(block) for block in (head, *packages)) + "\n"
 
 
+@functools.lru_cache(maxsize=64)
 def read(text: str, *, file: str) -> DebianLock:
     """The lock in ``text``, whatever its layout; ``file`` names it in errors."""
     try:

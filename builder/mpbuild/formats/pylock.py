@@ -4,6 +4,7 @@ The packaging specification "pylock.toml", lock-version 1.0. Platform linux/amd6
 Every error is an InputError (lock-malformed) with the path inside the document.
 """
 
+import functools
 import re
 
 import msgspec
@@ -95,6 +96,7 @@ def write(lock: PythonLock) -> str:
     return "\n\n".join("\n".join(block) for block in (head, *packages, tool)) + "\n"
 
 
+@functools.lru_cache(maxsize=64)
 def read(text: str, *, file: str) -> PythonLock:
     """The lock in ``text``, whatever its layout; ``file`` names it in errors.
 

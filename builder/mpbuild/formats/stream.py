@@ -76,16 +76,19 @@ def gathered(chunks: Iterable[Buffer], least: int = GATHERED) -> Iterator[Buffer
     Hashing and writing cost per call, and most files are small.
     """
     held: list[Buffer] = []
-    size = 0
+    total = 0
     for chunk in chunks:
-        if len(chunk) < least:
+        size = len(chunk)
+        if size < least:
             held.append(chunk)
-            size += len(chunk)
-        if held and (size >= least or len(chunk) >= least):
+            total += size
+            if total < least:
+                continue
+        if held:
             yield b"".join(held)
             held.clear()
-            size = 0
-        if len(chunk) >= least:
+            total = 0
+        if size >= least:
             yield chunk
     if held:
         yield b"".join(held)

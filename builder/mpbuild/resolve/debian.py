@@ -9,10 +9,16 @@ from mpbuild.base import canonical
 from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.effects.debian import ARCHITECTURE
-from mpbuild.effects.download import Request
+from mpbuild.effects.request import Request
 from mpbuild.formats.debindex import Alternatives, Package, Packages, Relation, provides
-from mpbuild.formats.deblock import FORMAT, DebianLock, DebianPackage, filename, is_pool_path
+from mpbuild.formats.deblock import (
+    ARCHITECTURE,
+    FORMAT,
+    DebianLock,
+    DebianPackage,
+    filename,
+    is_pool_path,
+)
 
 Chosen = dict[str, Package]
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -13,12 +14,14 @@ from mpbuild.base import canonical
 from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
-from mpbuild.effects.download import Request
 from mpbuild.effects.indexes import Index
+from mpbuild.effects.request import Request
 from mpbuild.effects.uv import Candidate, Pin, Resolved, Target, Uv
-from mpbuild.effects.web import Web
 from mpbuild.formats import tags
 from mpbuild.formats.pylock import FORMAT, PythonLock, PythonPackage, Wheel
+
+if TYPE_CHECKING:
+    from mpbuild.effects.web import Web
 
 _SUITES = {"bookworm": Target("3.11", (2, 36)), "trixie": Target("3.13", (2, 41))}
 _SIZES_AT_ONCE = 8
@@ -97,7 +100,7 @@ def lock(
     environment: str,
     index: Index,
     uv: Uv,
-    web: Web,
+    web: "Web",
     known: Mapping[str, PythonPackage] = MappingProxyType({}),
     pins: Iterable[Pin] = (),
     fresh: Collection[str] = (),
@@ -210,7 +213,7 @@ def _locked(
 
 
 def _sizes(
-    wheels: Sequence[Candidate], known: Mapping[Digest, int], index: Index, web: Web
+    wheels: Sequence[Candidate], known: Mapping[Digest, int], index: Index, web: "Web"
 ) -> dict[Digest, int]:
     """Sizes in bytes by digest; those that neither lock nor index tells, asked of the server."""
 

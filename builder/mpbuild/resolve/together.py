@@ -5,14 +5,17 @@ two accelerators share has one version and one wheel, so their images share its 
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.indexes import Index
 from mpbuild.effects.uv import Pin, Resolved, Uv
-from mpbuild.effects.web import Web
 from mpbuild.formats.pylock import PythonLock, PythonPackage
 from mpbuild.resolve import python
 from mpbuild.resolve.python import Inputs
+
+if TYPE_CHECKING:
+    from mpbuild.effects.web import Web
 
 
 def lock(
@@ -20,7 +23,7 @@ def lock(
     *,
     index: Index,
     uv: Uv,
-    web: Web,
+    web: "Web",
     previous: Mapping[str, PythonLock],
 ) -> dict[str, PythonLock]:
     """Resolve the inputs of all accelerators; versions of ``previous`` stay where they can.

@@ -9,7 +9,8 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.download import Depot, Request, download
+from mpbuild.effects.download import Depot, download
+from mpbuild.effects.request import Request
 
 DATA = bytes(range(256)) * 4096
 

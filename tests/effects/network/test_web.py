@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.web import MissingError, Web, redacted, shown
+from mpbuild.effects.urls import redacted, shown
+from mpbuild.effects.web import MissingError, Web
 
 
 def basic(login: str) -> str:
