@@ -8,7 +8,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
 from mpbuild.formats import statement
 from mpbuild.formats.provenance import BUILD_TYPE, read_provenance
-from mpbuild.formats.record import ActionRecord, Record, Source
+from mpbuild.formats.record import ActionRecord, Input, Record, Source
 from mpbuild.formats.statement import Subject
 from mpbuild.verify.provenance import judge
 
@@ -42,11 +42,18 @@ def record():
         label=Label("//models/tiny"),
         package=digest("package"),
         images={"cpu": digest("image")},
+        pex={"cpu": digest("pex")},
+        model=digest("model artifact"),
         partial=False,
         source=Source("c" * 40, dirty=True),
         hermetic=True,
         leaves={"lock:pylock.cpu.toml": digest("lock"), "source:src/a:b.py": digest("source")},
-        inputs={"numpy-2.0-py3-none-any.whl": digest("wheel"), "a_1_all.deb": digest("deb")},
+        inputs=(
+            Input("debian", "a_1_all.deb", digest("deb")),
+            Input("weights", "large", digest("fetched")),
+            Input("wheel", "numpy-2.0-py3-none-any.whl", digest("wheel")),
+            Input("wheel", "numpy-2.0-py3-none-any.whl", digest("of cuda")),
+        ),
         actions=(
             action("layer:x", "wheel-layer", inputs={"w": digest("wheel")}),
             action(
@@ -57,6 +64,8 @@ def record():
                 result="cached",
                 sandboxed=False,
             ),
+            action("pex", "pex-bootstrap", outputs={"main.py": digest("main")}),
+            action("bytecode:cpu", "bytecode", outputs={"bytecode.tar": digest("tar")}),
         ),
         started=0.9,
         finished=3725.2,
@@ -71,7 +80,8 @@ def resolved(made):
 
 
 def test_every_input_leaf_and_output_of_a_step_is_named_by_kind(record):
-    found = {key: d["digest"] for key, d in resolved(predicate(record, "x")).items()}
+    one = msgspec.structs.replace(record, inputs=record.inputs[:3])
+    found = {key: d["digest"] for key, d in resolved(predicate(one, "x")).items()}
     assert found == {
         (None, "workspace"): {"gitCommit": "c" * 40},
         ("wheel", "numpy-2.0-py3-none-any.whl"): {"sha256": digest("wheel").hex},
@@ -80,7 +90,17 @@ def test_every_input_leaf_and_output_of_a_step_is_named_by_kind(record):
         ("source", "src/a:b.py"): {"sha256": digest("source").hex},
         ("step-input", "step:train/train.py"): {"sha256": digest("script").hex},
         ("step", "train/model.onnx"): {"sha256": digest("model").hex},
+        ("pex", "pex/main.py"): {"sha256": digest("main").hex},
+        ("bytecode", "cpu/bytecode.tar"): {"sha256": digest("tar").hex},
+        ("weights", "large"): {"sha256": digest("fetched").hex},
     }
+
+
+def test_two_files_of_one_name_are_both_named(record):
+    """Indexes of two accelerators may hold other bytes under one name."""
+    resources = predicate(record, "x")["buildDefinition"]["resolvedDependencies"]
+    wheels = {r["digest"]["sha256"] for r in resources if r["name"].startswith("numpy")}
+    assert wheels == {digest("wheel").hex, digest("of cuda").hex}
 
 
 def test_a_result_from_a_cache_or_from_outside_of_a_sandbox_is_named_as_such(record):

@@ -14,7 +14,9 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.derive import image, places
 from mpbuild.derive.layer import Layer
+from mpbuild.derive.package import package
 from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.formats.pylock import PythonLock
 
 DEMO, PLAIN = "demo-1.0-py3-none-any.whl", "plain-2.0-py3-none-any.whl"
 BYTECODE_TAR = "bytecode.tar"
@@ -155,10 +157,17 @@ def test_configuration_manifest_and_index_have_the_bytes_they_always_had(model, 
         (plan, Layer(Digest.of(data), len(data), Digest.of(b"plain " + data)))
         for plan, data in facts
     ]
-    made = image.image(model, Accelerator.CPU, layers)
+    lock = PythonLock(
+        environment="cpu",
+        python="3.11",
+        resolution=Digest.of(b"inputs"),
+        resolver="uv 0.13.9",
+        packages=(),
+    )
+    made = image.image(model, Accelerator.CPU, lock, layers)
     golden.check("image-1-config.json", made.config_bytes)
     golden.check("image-1-manifest.json", made.manifest_bytes)
-    golden.check("package-1-index.json", image.package(model, [made]).index_bytes)
+    golden.check("package-1-index.json", package(model, [made.descriptor]).index_bytes)
 
 
 def test_places_in_an_image_never_move():

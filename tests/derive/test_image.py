@@ -1,4 +1,4 @@
-"""Configuration, manifest and index: what engines read, and what says how whole a package is."""
+"""Configuration and manifest: what engines read."""
 
 import msgspec
 import pytest
@@ -10,9 +10,17 @@ from mpbuild.derive import image
 from mpbuild.derive.layer import Layer
 from mpbuild.derive.plan import FILES, LayerPlan
 from mpbuild.formats import oci
+from mpbuild.formats.pylock import PythonLock
 from mpbuild.spec.model import AcceleratorEnvironment
 
 CPU, CUDA, ROCM = Accelerator
+LOCK = PythonLock(
+    environment="cpu",
+    python="3.11",
+    resolution=Digest.of(b"inputs"),
+    resolver="uv 0.13.9",
+    packages=(),
+)
 
 
 def layers(*titles):
@@ -27,7 +35,7 @@ def layers(*titles):
 
 @pytest.fixture(scope="module")
 def made(model):
-    return image.image(model, CPU, layers("base", "code"))
+    return image.image(model, CPU, LOCK, layers("base", "code"))
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +45,17 @@ def of_three(model):
     return msgspec.structs.replace(model, accelerators=accelerators)
 
 
-def test_documents_are_canonical_and_refer_to_each_other(model, made):
-    package = image.package(model, [made])
-    for data in (made.config_bytes, made.manifest_bytes, package.index_bytes):
+def test_documents_are_canonical_and_refer_to_each_other(made):
+    for data in (made.config_bytes, made.manifest_bytes):
         assert canonical.encode(canonical.decode(data)) == data
     manifest = oci.read_manifest(made.manifest_bytes)
     assert manifest == made.manifest
     assert manifest.config == oci.descriptor(oci.CONFIG, made.config_bytes)
-    assert oci.read_index(package.index_bytes) == package.index
-    assert package.index.manifests == (made.descriptor,)
     assert made.descriptor.digest == Digest.of(made.manifest_bytes)
-    assert package.descriptor.digest == Digest.of(package.index_bytes)
+    assert made.descriptor.annotations == {
+        "dev.mpbuild.accelerator": "cpu",
+        "dev.mpbuild.kind": "image",
+    }
 
 
 def test_layers_stand_in_order_with_titles_and_diff_ids(made):
@@ -92,34 +100,7 @@ def test_annotations_tell_versions_of_the_parts(model, made):
     assert about["dev.mpbuild.accelerator"] == "cpu"
 
 
-def test_no_descriptor_of_the_index_carries_what_copying_drops(model, made):
-    """skopeo drops ``artifactType`` when it copies, and the digest would change."""
-    (child,) = canonical.decode(image.package(model, [made]).index_bytes)["manifests"]
-    assert child.keys() == {"annotations", "digest", "mediaType", "platform", "size"}
-    assert child["annotations"] == {"dev.mpbuild.accelerator": "cpu", "dev.mpbuild.kind": "image"}
-
-
-def test_cpu_stands_first_whatever_the_order(of_three):
-    images = [image.image(of_three, a, layers("base")) for a in (ROCM, CUDA, CPU)]
-    package = image.package(of_three, images)
-    names = [d.annotations["dev.mpbuild.accelerator"] for d in package.index.manifests]
-    assert names == ["cpu", "cuda", "rocm"]
-    assert package.partial is False
-    assert "dev.mpbuild.partial" not in package.index.annotations
-    assert package == image.package(of_three, images[::-1])
-
-
-@pytest.mark.parametrize(
-    ("built", "told"), [([CPU], "cpu"), ([ROCM, CPU], "cpu,rocm"), ([CUDA], "cuda")]
-)
-def test_a_build_of_some_accelerators_says_that_it_is_partial(of_three, built, told):
-    images = [image.image(of_three, a, layers("base")) for a in built]
-    package = image.package(of_three, images)
-    assert package.partial is True
-    assert package.index.annotations["dev.mpbuild.partial"] == told
-
-
 def test_accelerators_make_different_images_of_the_same_layers(of_three):
-    one, other = (image.image(of_three, a, layers("base")) for a in (CPU, CUDA))
+    one, other = (image.image(of_three, a, LOCK, layers("base")) for a in (CPU, CUDA))
     assert one.manifest.layers == other.manifest.layers
     assert one.descriptor.digest != other.descriptor.digest

@@ -71,7 +71,7 @@ def test_a_changed_source_line_makes_the_code_layer_alone(digits, mpbuild):
     hashing_it = {"PEX-INFO", "__main__.py", "__pex__/__init__.py"}
     assert differing(*files) == {"digits/__init__.py", *hashing_it}
     shared = [digits.layers(digest, "model") for digest in (digits.digest, answer.digest)]
-    assert differing(*shared) == {"code"}
+    assert differing(*shared) == {"code.tar.gz"}
 
 
 def test_a_comment_in_the_spec_changes_nothing(digits, mpbuild):

@@ -45,9 +45,7 @@ def test_build_answers_with_the_package_and_its_children_record_and_actions(digi
 
 def test_the_sizes_are_those_of_the_layout(digits):
     target = digits.mpbuild.build().target
-    sizes = {
-        path.name: path.stat().st_size for path in (digits.layout / "blobs/sha256").iterdir()
-    }
+    sizes = {path.name: path.stat().st_size for path in (digits.layout / "blobs/sha256").iterdir()}
     assert target["package"]["size"] == sum(sizes[name] for name in digits.blobs)
     found = digits.mpbuild("inspect", digits.layout).json
     assert found["size"] == target["package"]["size"]
@@ -75,7 +73,7 @@ def test_inspect_answers_with_children_and_layers(digits):
     assert titles[0][0].startswith("base: ")
     assert titles[0][-3:] == ["code", "weights classifier 3.0.0", "spec and locks"]
     assert {".bootstrap", "PEX-INFO", "digits/model.py", "weights/classifier"} <= {*titles[1]}
-    assert {"code", "weights/classifier", "spec.json"} <= {*titles[2]}
+    assert {"code.tar.gz", "weights/classifier", "spec.json"} <= {*titles[2]}
     (kept,) = found["referrers"]
     assert kept["type"] == "application/vnd.mpbuild.inputs.v1"
     assert kept["subject"] == digits.digest

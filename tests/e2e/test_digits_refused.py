@@ -16,6 +16,7 @@ from mpbuild.formats import deblock
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 STEP = "step:train"
+TOOLCHAIN = "toolchain/pylock.toolchain"
 
 
 @pytest.fixture
@@ -39,11 +40,11 @@ def test_offline_and_with_an_empty_store_every_missing_file_is_named(digits, tmp
     assert {code for code, _ in answer.findings} == {"fetch-failed"}
     names = {message.partition(" ")[0] for _, message in answer.findings}
     assert {name.rpartition(".")[2] for name in names} == {"whl", "deb"}
-    locks = digits.mpbuild.workspace / "lockfiles/examples/digits"
+    locks = digits.mpbuild.workspace / "lockfiles"
     wheels = {
         name
-        for lock in locks.glob("pylock.*")
-        for name in re.findall(r'\{ name = "([^"]+\.whl)"', lock.read_text())
+        for lock in ("examples/digits/pylock.cpu", "examples/digits/pylock.train", TOOLCHAIN)
+        for name in re.findall(r'\{ name = "([^"]+\.whl)"', (locks / f"{lock}.toml").read_text())
     }
     assert {name for name in names if name.endswith(".whl")} == wheels
     hints = {finding["hint"] for finding in answer.json["findings"]}

@@ -106,7 +106,7 @@ def test_nothing_is_unpacked_over_what_is_there(tmp_path):
     (tmp_path / "tree").mkdir()
     with pytest.raises(FileExistsError):
         unpack(tmp_path / "tree", NODES)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(InputError, match="a stands twice"):
         unpack(tmp_path / "other", [file("a"), file("a", b"again")])
 
 
@@ -118,3 +118,20 @@ def test_an_error_closes_what_was_open(tmp_path):
     with pytest.raises(InputError, match="broken"):
         unpack(tmp_path / "tree", cut_off())
     assert "tree" not in "".join(str(fd.resolve()) for fd in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([link("x", "/tmp"), file("x/evil", b"1")], "x/evil has no folder before it"),
+        ([link("x", "/tmp"), folder("x"), file("x/evil", b"1")], "x stands twice"),
+        ([file("a/b", b"1")], "a/b has no folder before it"),
+        ([link("x", "/etc"), link("y", "x/passwd", "hardlink")], "no file before it"),
+        ([file("a", b"1"), file("a", b"2")], "a stands twice"),
+        ([file("a", b"1"), folder("a")], "a stands twice"),
+    ],
+)
+def test_nothing_is_written_through_a_link_whatever_was_checked_before(tmp_path, nodes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        unpack(tmp_path / "tree", nodes)
+    assert caught.value.findings[0].code == "layer-unsafe"

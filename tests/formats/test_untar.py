@@ -129,6 +129,10 @@ HOSTILE = {
         "two extended headers",
     ),
     "a pax header without a member": (lambda m: m.pax(("path", "a")) + END, "has no member"),
+    "a pax size beside another in the header": (
+        lambda m: m.pax(("size", "0")) + m.tar_member(b"a", b"hello") + END,
+        "0 in one header each",
+    ),
     "a pax size that is none": (
         lambda m: m.pax(("size", "-1")) + m.tar_member() + END,
         "not a size",

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ from mpbuild.app.locks import Environment, LockSet, environments
 from mpbuild.app.workspace import Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, WorldError
+from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive import recipe
 from mpbuild.effects.apt import mirrors
 from mpbuild.effects.indexes import Index, find_index
@@ -59,6 +59,7 @@ def fetch(
     files = [file for one in wanted for file in locks.locks[one.name].files]
     files += [*toolchain.read().locks.files, *recipe.fetched_weights(target.model)]
     missing = {file.digest: file for file in files if not store.has(file.digest)}
+    _check_sizes([file for file in files if file.digest not in missing], store)
     if not missing:
         return 0, 0
     if offline:
@@ -79,6 +80,22 @@ def fetch(
         progress=watcher.received,
     )
     return len(missing), size
+
+
+def _check_sizes(files: Iterable[recipe.LockedFile], store: Store) -> None:
+    """A lock tells the size of a file truly; of one that is fetched, the download checks it."""
+    findings = [
+        Finding(
+            "content-mismatch",
+            f"it has {store.size(file.digest)} bytes, and {file.size} are locked",
+            file.name,
+            "somebody edited the lock: find out what else, then lock again",
+        )
+        for file in files
+        if store.size(file.digest) != file.size
+    ]
+    if findings:
+        raise InputError.collect(findings)
 
 
 def place_wheels(

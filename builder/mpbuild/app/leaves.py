@@ -34,6 +34,7 @@ _LARGEST_SPEC = 256 << 10
 _LARGEST_LOCK = 4 << 20
 _LONGEST_LINE = 4096
 _MOST_ENTRIES = 1 << 17
+_INFLATION = 8
 _MOST_INFLATED = 1 << 30
 _SMALL = 1 << 20
 
@@ -187,7 +188,7 @@ def _bytecode(image: Image, place: Place, store: Store) -> Found:
         raise _mismatch(image, f"it has {titles.count('bytecode')} layers of bytecode")
     position = titles.index("bytecode")
     layer, diff_id = image.manifest.layers[position], image.config.rootfs.diff_ids[position]
-    bounds = _Bounds(layer.size + _MOST_INFLATED)
+    bounds = _Bounds(_bound([layer.size]))
     store.put(bounds.bytes(compared(gzip.decompress(place.layer(layer)), diff_id)))
     return Found(diff_id, executable=False)
 
@@ -245,7 +246,7 @@ def _document(digest: Digest, largest: int, store: Store) -> bytes:
 def _all_files(image: Image, place: Place, store: Store) -> dict[str, Found]:
     files: dict[str, Found] = {}
     layers = image.manifest.layers
-    bounds = _Bounds(sum(layer.size for layer in layers) + _MOST_INFLATED)
+    bounds = _Bounds(_bound(layer.size for layer in layers))
     for layer, diff_id in zip(layers, image.config.rootfs.diff_ids, strict=True):
         plain = bounds.bytes(compared(gzip.decompress(place.layer(layer)), diff_id))
         for entry, content in _leaf_entries(bounds.entries(untar.read(plain))):
@@ -268,6 +269,11 @@ def _leaf_entries(entries: Iterable[_Member]) -> Iterator[_Member]:
         if entry.kind != "file" or not entry.path.startswith(_MODEL_FOLDERS):
             raise _extra(entry, f"a {entry.kind} here is no leaf")
         yield entry, content
+
+
+def _bound(sizes: Iterable[int]) -> int:
+    """How far layers of these sizes may inflate: no bomb, and more than any wheel does."""
+    return _INFLATION * sum(sizes) + _MOST_INFLATED
 
 
 class _Bounds:

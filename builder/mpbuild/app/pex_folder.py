@@ -163,7 +163,7 @@ class _Folder:
         """Where the folder differs from what it gives when it is made again, and from the index."""
         made = self._again()
         expected = derive_pex.read_files(made.manifest)
-        for path in sorted(expected.keys() | self._found.keys()):
+        for path in sorted(expected.keys() | self._found.keys() | derive_pex.LINKS.keys()):
             yield from self._difference(path, expected.get(path))
         children = {child.digest for child in package.children("pex")}
         if made.descriptor.digest not in children:

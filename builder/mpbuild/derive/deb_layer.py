@@ -14,6 +14,7 @@ from mpbuild.base.errors import InputError
 from mpbuild.derive import places
 from mpbuild.derive.layer import Loose, Node
 from mpbuild.derive.tree import Nodes
+from mpbuild.formats import deblock
 from mpbuild.formats.deb import Deb, DebEntry, read_deb
 
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -51,13 +52,26 @@ def deb_nodes(debs: Mapping[str, Buffer], python: str, *, base: bool) -> tuple[N
     nodes = Nodes()
     for filename, data in sorted(debs.items()):
         try:
-            _unpack(read_deb(data), nodes)
+            deb = read_deb(data)
+            _check_name(deb, filename)
+            _unpack(deb, nodes)
         except InputError as error:
             raise error.within(filename) from error
     _authorities(nodes)
     if base:
         _finish(nodes, python)
     return nodes.row()
+
+
+def _check_name(deb: Deb, filename: str) -> None:
+    """What a lock calls a package is what the package calls itself."""
+    own = deblock.filename(deb.name, deb.version, deb.architecture)
+    if own != filename:
+        raise InputError(
+            f"its control file is that of {own}",
+            code="layer-unsafe",
+            hint="the lock names another package than the file is: lock again",
+        )
 
 
 def _unpack(deb: Deb, nodes: Nodes) -> None:

@@ -13,7 +13,8 @@ from mpbuild.base.errors import InputError
 from mpbuild.derive import layer
 from mpbuild.derive.bytecode_layer import bytecode_nodes
 from mpbuild.derive.deb_layer import deb_nodes
-from mpbuild.derive.elf_needs import ElfScan, encode
+from mpbuild.derive.elf_needs import encode
+from mpbuild.derive.elf_scan import ElfScan
 from mpbuild.derive.files_layer import file_nodes
 from mpbuild.derive.layer import Layer, Node, Visitor
 from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan

@@ -1,12 +1,14 @@
 """Unpacking: the files of a layer as a folder, written where nothing can lead outside."""
 
 import os
+import posixpath
 from pathlib import Path
 from typing import IO, Protocol, Self
 
 from mpbuild.base import epoch
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.tar import Entry
+from mpbuild.formats.unsafe import UnsafeError
 
 _TIMES = (epoch.SECONDS, epoch.SECONDS)
 
@@ -22,9 +24,9 @@ class HasEntry(Protocol):
 class Unpacker:
     """A visitor that writes files below ``root``, which it makes, inside of its ``with`` block.
 
-    Entries have been checked as a set (``tar.check_tree``): no path leads through a link, so
-    plain joins stay inside. Owner is whoever runs this, so no set-user-id bit is taken over;
-    every time is the epoch.
+    Whatever was checked before: what it writes stands in folders that it made itself, so no path
+    leads through a link. Owner is whoever runs this, so no set-user-id bit is taken over; every
+    time is the epoch. Raise UnsafeError at an entry that would need more.
     """
 
     def __init__(self, root: Path) -> None:
@@ -32,6 +34,8 @@ class Unpacker:
         self._root = root
         self._file: IO[bytes] | None = None
         self._modes: list[tuple[Path, int]] = [(root, 0o755)]
+        self._folders = {""}
+        self._files: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -50,17 +54,30 @@ class Unpacker:
         """The next entry; the file before is complete."""
         self._close()
         entry = node.entry
-        path = self._root / entry.path
+        if posixpath.dirname(entry.path) not in self._folders:
+            raise UnsafeError(f"{entry.path} has no folder before it")
+        try:
+            self._make(entry, self._root / entry.path)
+        except FileExistsError as error:
+            raise UnsafeError(f"{entry.path} stands twice") from error
+
+    def _make(self, entry: Entry, path: Path) -> None:
         if entry.kind == "directory":
-            path.mkdir(mode=0o755, exist_ok=True)
+            if entry.path not in self._folders:
+                path.mkdir(mode=0o755)
+                self._folders.add(entry.path)
             self._modes.append((path, entry.mode & 0o1777))
         elif entry.kind == "symlink":
             path.symlink_to(entry.target)
             os.utime(path, _TIMES, follow_symlinks=False)
         elif entry.kind == "hardlink":
+            if entry.target not in self._files:
+                raise UnsafeError(f"{entry.path} is a link to {entry.target}, no file before it")
             os.link(self._root / entry.target, path, follow_symlinks=False)
+            self._files.add(entry.path)
         else:
             self._file = path.open("xb")
+            self._files.add(entry.path)
             os.fchmod(self._file.fileno(), entry.mode & 0o777)
 
     def write(self, data: Buffer, /) -> None:

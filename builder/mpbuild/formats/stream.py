@@ -9,7 +9,7 @@ from isal.igzip_lib import IsalError
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.unsafe import UnsafeError
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 GATHERED = 1 << 16
 
 _FIRST_SLICE = 1 << 14

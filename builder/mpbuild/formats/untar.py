@@ -15,6 +15,7 @@ from mpbuild.formats.tar import BLOCK, Entry, Kind, safe_path
 from mpbuild.formats.unsafe import UnsafeError
 
 _ZEROS = bytes(BLOCK)
+_UNTOLD = 8**11 - 1  # what some write where a pax header has the size
 _POSIX, _GNU = b"ustar\x0000", b"ustar  \0"
 _LARGEST_EXTENSION = 1 << 20
 _RECORD = re.compile(rb"([0-9]{1,7}) ([^=\n]+)=")
@@ -201,6 +202,9 @@ def _entry(header: _Header, given: Mapping[str, str]) -> Entry:
         path = path.removesuffix("/")
     path = "" if kind == "directory" and path in ("", ".") else safe_path(path)
     size = _size(given["size"]) if "size" in given else header.size
+    if header.size not in (0, size, _UNTOLD):
+        # Readers that know no pax would see other members than those that do.
+        raise UnsafeError(f"{path[:200]!r} has {header.size} bytes and {size} in one header each")
     if kind != "file" and size:
         raise UnsafeError(f"{path} is no file and has {size} bytes")
     target = given.get("linkpath", header.target) if kind in ("hardlink", "symlink") else ""

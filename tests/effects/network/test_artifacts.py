@@ -15,8 +15,8 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
 from mpbuild.effects.artifacts import Reference, artifact_request
 from mpbuild.effects.download import Depot, download
-from mpbuild.effects.request import Request
 from mpbuild.effects.registry import RegistryWeb, is_own
+from mpbuild.effects.request import Request
 
 DATA = bytes(range(256)) * 4096
 DIGEST = Digest.of(DATA)
