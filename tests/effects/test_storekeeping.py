@@ -228,3 +228,21 @@ def test_what_is_attached_to_a_package_survives_gc(store):
     store.put_bytes(b"an input")
     assert collect(store, 0).counts == {"blobs": 1}
     assert all(store.has(digest) for digest in attached)
+
+
+def test_what_an_inputs_artifact_lists_can_be_fetched_again(store):
+    data = b"a Debian package"
+    layer = oci.descriptor("application/vnd.mpbuild.inputs.file.v1", data)
+    manifest = referrer.encode(
+        referrer.Referrer(
+            artifact_type="application/vnd.mpbuild.inputs.v1",
+            config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
+            layers=(layer,),
+            subject=oci.Descriptor(media_type=oci.INDEX, digest=Digest.of(b"package"), size=7),
+        )
+    )
+    kept, fetched = store.put_bytes(manifest), store.put_bytes(data)
+    store.refer(Digest.of(b"package"), kept)
+    collect(store, 0)
+    assert store.has(kept)
+    assert not store.has(fetched)

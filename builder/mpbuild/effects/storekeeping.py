@@ -12,7 +12,7 @@ import msgspec
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
 from mpbuild.effects.store import Store, disk_errors
-from mpbuild.formats import referrer
+from mpbuild.formats import bundle, referrer
 
 _CHUNK = 1 << 20
 # What else there is can be made again; within a kind the longest unused goes first.
@@ -131,14 +131,18 @@ def _collect(store: Store, maximum: int | None) -> Removed:
 
 
 def _attached(store: Store) -> set[str]:
-    """The hexadecimal digests of referrers and of what these consist of."""
+    """The hexadecimal digests of referrers and of the statements that they attach.
+
+    Inputs artifacts list files that can be fetched again.
+    """
     found: set[str] = set()
     for folder in (store.path / "referrers").iterdir():
         for digest in store.referrers(Digest.from_hex(folder.name)):
             with suppress(InputError):
                 manifest = referrer.read(store.read(digest))
-                parts = (manifest.config, *manifest.layers)
-                found |= {digest.hex, *(part.digest.hex for part in parts)}
+                found |= {digest.hex, manifest.config.digest.hex}
+                if manifest.artifact_type == bundle.MEDIA_TYPE:
+                    found |= {layer.digest.hex for layer in manifest.layers}
     return found
 
 
