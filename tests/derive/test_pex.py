@@ -31,6 +31,7 @@ FILES = {
     "weights/classifier": bytes(range(256)),
 }
 TITLE = "org.opencontainers.image.title"
+EMPTY = "dev.mpbuild.empty"
 
 
 def wheel(name, version, filename):
@@ -78,7 +79,14 @@ def test_a_pex_has_the_bytes_it_always_had(made, golden):
     golden.check("pex-1-main.py.txt", made.made["__main__.py"])
 
 
-def test_every_file_of_the_folder_is_a_blob(made):
+def test_empty_files_are_no_blobs_because_registries_refuse_these(made):
+    assert FILES["digits/__init__.py"] == b""
+    assert made.manifest.annotations["dev.mpbuild.empty"] == '["digits/__init__.py"]'
+    assert all(layer.size for layer in made.manifest.layers)
+    assert pex.read_files(made.manifest)["digits/__init__.py"] == pex.File.of(b"")
+
+
+def test_every_file_of_the_folder_that_has_bytes_is_a_blob(made):
     assert titles(made.manifest) == [
         ".bootstrap",
         ".deps/ml_dtypes-0.6.0-cp311-cp311-manylinux_2_28_x86_64.whl",
@@ -86,7 +94,7 @@ def test_every_file_of_the_folder_is_a_blob(made):
         "PEX-INFO",
         "__main__.py",
         "__pex__/__init__.py",
-        *FILES,
+        *(path for path in FILES if FILES[path]),
     ]
     assert {layer.media_type for layer in made.manifest.layers} == {
         "application/vnd.mpbuild.pex.file.v1"
@@ -294,6 +302,14 @@ HOSTILE = {
     "another executable bit": lambda d: layer(d, "__main__.py")["annotations"].update(
         {"dev.mpbuild.executable": "1"}
     ),
+    "empty files that are no list": lambda d: d["annotations"].update({EMPTY: "7"}),
+    "empty files that are no JSON": lambda d: d["annotations"].update({EMPTY: "["}),
+    "an empty file outside": lambda d: d["annotations"].update({EMPTY: '["../x"]'}),
+    "an empty file that has bytes": lambda d: d["annotations"].update({EMPTY: '["spec.json"]'}),
+    "empty files in another spelling": lambda d: d["annotations"].update(
+        {EMPTY: '[ "digits/__init__.py"]'}
+    ),
+    "an empty blob": lambda d: layer(d, "spec.json").update(size=0, digest=str(Digest.of(b""))),
     "a negative size": lambda d: d["layers"][0].update(size=-1),
     "no program": lambda d: d["layers"].remove(layer(d, "__main__.py")),
     "no PEX-INFO": lambda d: d["layers"].remove(layer(d, "PEX-INFO")),

@@ -65,7 +65,7 @@ def read_commands(body, first_line):
         if not commands:
             raise ValueError(f"line {number}: a console block begins with a command, `$ …`")
         last = commands.pop()
-        if line.startswith("> ") and not last.shown:
+        if (line == ">" or line.startswith("> ")) and not last.shown:
             commands.append(last._replace(text=f"{last.text}\n{line[2:]}"))
         else:
             commands.append(last._replace(shown=f"{last.shown}{line}\n"))
@@ -138,6 +138,7 @@ def environment(tmp_path_factory, request):
     return {name: value for name, value in os.environ.items() if name not in of_make} | {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "MPBUILD_STORE": str(base / "documented-store"),
+        "PEX_ROOT": str(base / "documented-pex"),
         "XDG_STATE_HOME": str(base / "documented-state"),
     }
 
@@ -181,6 +182,7 @@ content
 ```console
 $ cd a
 $ for name in b; do
+>
 >   cat $name.txt
 > done
 con...
@@ -192,7 +194,7 @@ $ echo never
 
 def test_a_document_is_followed_in_one_session_up_to_the_first_failure(tmp_path):
     steps = read_steps(SAMPLE)
-    assert [step.line for step in steps] == [6, 10, 11, 15, 16]
+    assert [step.line for step in steps] == [6, 10, 11, 16, 17]
     folder = tmp_path / "folder"
     folder.mkdir()
     went = follow(steps, folder, {"PATH": os.environ["PATH"]})

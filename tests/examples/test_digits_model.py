@@ -1,8 +1,11 @@
 """The example model: its files fit one another. (Training it needs its locked environment.)"""
 
 import ast
+import importlib.util
+import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -54,3 +57,49 @@ def test_what_the_step_reads_is_there_and_what_the_weights_name_it_makes() -> No
     assert all((DIGITS / path).is_file() for path in step["inputs"])
     assert weights["step"] == step["name"]
     assert weights["output"] in step["outputs"]
+
+
+class Session:
+    """What ONNX Runtime is asked to open."""
+
+    def __init__(self, weights, options, providers, enable_fallback) -> None:
+        self.providers, self.entries = providers, options.entries
+        self.enable_fallback = enable_fallback
+
+
+class SessionOptions:
+    """The entries of a session's configuration."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self.entries[key] = value
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch):
+    """``opened(accelerator)``: what the example asks of ONNX Runtime there."""
+    runtime = ModuleType("onnxruntime")
+    runtime.InferenceSession, runtime.SessionOptions = Session, SessionOptions
+    runtime.preload_dlls = lambda: None
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    spec = importlib.util.spec_from_file_location("digits_model", DIGITS / "src/digits/model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda accelerator: module.Model({"classifier": Path("w")}, accelerator)._session
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "rocm"])
+def test_an_accelerator_computes_all_or_nothing(opened, accelerator: str) -> None:
+    session = opened(accelerator)
+    assert len(session.providers) == 1
+    assert session.entries == {"session.disable_cpu_ep_fallback": "1"}
+    assert session.enable_fallback is False
+
+
+def test_the_processor_is_asked_for_by_name(opened) -> None:
+    session = opened("cpu")
+    assert session.providers == ["CPUExecutionProvider"]
+    # ONNX Runtime refuses a session on the processor that may not use the processor.
+    assert session.entries == {}

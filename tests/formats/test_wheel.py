@@ -95,7 +95,7 @@ UNSAFE = {
         lambda m: _record(m, lambda text: "\n".join(text.splitlines()[1:])),
         "does not list demo/__init__.py",
     ),
-    "a row without a hash": (
+    "a hash without its kind": (
         lambda m: _record(m, lambda text: text.replace("sha256=", "", 1)),
         "demo/__init__.py: RECORD says",
     ),

@@ -4,7 +4,7 @@ That is bundles, which say something about it, and its inputs artifact.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -90,7 +90,10 @@ class InStore:
 
 
 class InLayout:
-    """Referrers in a layout, listed under the fallback tag of the distribution specification."""
+    """Referrers in a layout: listed under the fallback tag of the distribution specification.
+
+    ORAS keeps no listing: it enters referrers into ``index.json`` itself, so these count too.
+    """
 
     def __init__(self, layout: "Layout") -> None:
         self._layout = layout
@@ -98,26 +101,21 @@ class InLayout:
     def bundles(self, subject: Digest) -> Iterator[Found]:
         """In the order of the listing."""
         try:
-            listing = self._listing(subject)
-            listed = referrer.read_listing(listing) if listing is not None else ()
+            digests = self._referrers(subject)
         except InputError as error:
             yield "the listing of referrers", error
             return
-        yield from _bundles([entry.digest for entry in listed], subject, self._read)
+        yield from _bundles(digests, subject, self._read)
 
     def listed(self, subject: Digest) -> Iterator[Listed]:
         """In the order of the listing."""
         with contextlib.suppress(InputError):
-            listing = self._listing(subject)
-            entries = referrer.read_listing(listing) if listing is not None else ()
-            yield from _listed([entry.digest for entry in entries], subject, self._read)
+            yield from _listed(self._referrers(subject), subject, self._read)
 
     def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
         """In the order of the listing."""
         with contextlib.suppress(InputError):
-            listing = self._listing(subject)
-            listed = referrer.read_listing(listing) if listing is not None else ()
-            yield from _inputs([entry.digest for entry in listed], subject, self._read)
+            yield from _inputs(self._referrers(subject), subject, self._read)
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
         """Blobs first, then the listing that makes them referrers."""
@@ -139,6 +137,23 @@ class InLayout:
             self._layout.point(tag, oci.descriptor(oci.INDEX, listing))
             if before and before.digest != Digest.of(listing):
                 self._layout.remove(before.digest)
+
+    def _referrers(self, subject: Digest) -> Sequence[Digest]:
+        """Those listed, in their order, then those that are entries themselves."""
+        listing = self._listing(subject)
+        listed = referrer.read_listing(listing) if listing is not None else ()
+        entered = [entry.digest for entry in self._layout.entries() if self._is(entry, subject)]
+        return [*dict.fromkeys([*(entry.digest for entry in listed), *entered])]
+
+    def _is(self, entry: oci.Descriptor, subject: Digest) -> bool:
+        """Whether it speaks of ``subject``; other manifests stand there with the same right."""
+        if entry.media_type != oci.MANIFEST:
+            return False
+        try:
+            found = referrer.read(self._read(entry.digest, referrer.LARGEST))
+        except InputError:
+            return False
+        return found.subject.digest == subject
 
     def _listing(self, subject: Digest) -> bytes | None:
         entry = self._layout.tagged(referrer.tag(subject))

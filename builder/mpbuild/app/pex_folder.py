@@ -60,7 +60,8 @@ def export_pex(located: Located, accelerator: Accelerator | None, target: Path) 
             descriptor = oci.Descriptor(
                 media_type=derive_pex.FILE, digest=file.digest, size=file.size
             )
-            folder.write(path, package.place.layer(descriptor), executable=file.executable)
+            chunks = package.place.layer(descriptor) if file.size else ()
+            folder.write(path, chunks, executable=file.executable)
         for path, destination in derive_pex.LINKS.items():
             folder.link(path, destination)
         _write_evidence(located, package, artifact, Layout(folder.path / EVIDENCE))

@@ -2,7 +2,8 @@
 
 The artifact has one blob a file: wheels as they are in the lock, the model's own files, and what
 ``formats.pex`` makes from pex's ``.bootstrap`` and ``__main__.py``. So it is made without pex, and
-without reading a wheel. Its options, in pex's words: ``--layout packed --no-pre-install-wheels
+without reading a wheel. Empty files stand in an annotation, since some registries refuse blobs
+without bytes. Its options, in pex's words: ``--layout packed --no-pre-install-wheels
 --no-compress --no-compile -e mpbuild_runtime.run:main``, each wheel as a requirement ``==``,
 ``--interpreter-constraint 'CPython==X.Y.*' --python-shebang '/usr/bin/env pythonX.Y'
 --inject-env MPBUILD_ACCELERATOR=…``.
@@ -12,13 +13,15 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.coding import typed
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.image import annotations
 from mpbuild.formats import oci, tar
 from mpbuild.formats import pex as form
-from mpbuild.formats.annotations import ACCELERATOR, EXECUTABLE, KIND, TITLE
+from mpbuild.formats.annotations import ACCELERATOR, EMPTY, EXECUTABLE, KIND, TITLE
 from mpbuild.formats.pylock import PythonLock
 from mpbuild.formats.unsafe import UnsafeError
 from mpbuild.spec.model import Model
@@ -109,7 +112,7 @@ def manifest(model: Model, accelerator: Accelerator, files: Mapping[str, File]) 
         artifact_type=ARTIFACT,
         config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
         layers=_layers(files),
-        annotations=annotations(model) | {ACCELERATOR: accelerator},
+        annotations=annotations(model) | {ACCELERATOR: accelerator} | _empty(files),
     )
 
 
@@ -125,8 +128,11 @@ def read_files(manifest: oci.Artifact) -> dict[str, File]:
         about = layer.annotations or {}
         file = File(layer.digest, layer.size, EXECUTABLE in about)
         found[tar.safe_path(about.get(TITLE, ""))] = file
+    for path in _empty_paths(manifest.annotations.get(EMPTY, "[]")):
+        found[tar.safe_path(path)] = File.of(b"")
     config = oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY)
-    if (manifest.config, manifest.layers) != (config, _layers(found)):
+    told = {key: text for key, text in manifest.annotations.items() if key == EMPTY}
+    if (manifest.config, manifest.layers, told) != (config, _layers(found), _empty(found)):
         raise _mismatch("its files are not told as mpbuild tells them")
     for path in _NEEDED:
         if path not in found:
@@ -191,7 +197,7 @@ def _made(
 
 
 def _layers(files: Mapping[str, File]) -> tuple[oci.Descriptor, ...]:
-    """One blob a file, in the order of their paths."""
+    """One blob a file that has any bytes, in the order of their paths."""
     _check_tree(files)
     return tuple(
         oci.Descriptor(
@@ -201,7 +207,21 @@ def _layers(files: Mapping[str, File]) -> tuple[oci.Descriptor, ...]:
             annotations={TITLE: path} | ({EXECUTABLE: "true"} if file.executable else {}),
         )
         for path, file in sorted(files.items())
+        if file.size
     )
+
+
+def _empty(files: Mapping[str, File]) -> dict[str, str]:
+    """The annotation that tells of empty files; none where there are none."""
+    paths = sorted(path for path, file in files.items() if not file.size)
+    return {EMPTY: canonical.encode(paths).decode()} if paths else {}
+
+
+def _empty_paths(text: str) -> list[str]:
+    try:
+        return typed(canonical.decode(text.encode()), list[str])
+    except InputError as error:
+        raise _mismatch(f"its empty files are not told: {error.findings[0].message}") from error
 
 
 def _check_tree(files: Mapping[str, File]) -> None:

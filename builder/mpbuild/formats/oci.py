@@ -190,11 +190,21 @@ def layout_index(entries: Iterable[Descriptor]) -> bytes:
 
 
 def read_layout_index(data: bytes) -> tuple[Descriptor, ...]:
-    """The descriptors of a layout's ``index.json``."""
+    """The descriptors of a layout's ``index.json``.
+
+    It is whoever copied the layout last that wrote it; ``artifactType``, which ORAS repeats there,
+    says nothing that the manifest doesn't.
+    """
     document = canonical.decode(data)
     if not isinstance(document, Mapping) or not isinstance(document.get("manifests"), Sequence):
         raise InputError("index.json lists no manifests", code="content-mismatch")
-    return tuple(typed(entry, Descriptor) for entry in document["manifests"])
+    return tuple(typed(_without_type(entry), Descriptor) for entry in document["manifests"])
+
+
+def _without_type(entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        return entry
+    return {key: value for key, value in entry.items() if key != "artifactType"}
 
 
 def _refuse_other(version: int, media_type: str, wanted: str) -> None:
