@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -199,13 +200,17 @@ def test_two_targets_have_no_one_output(in_workspace, workspace):
     assert not (workspace / "out").exists()
 
 
-def test_an_accelerator_that_the_spec_lacks_is_refused(in_workspace):
+def test_an_accelerator_that_the_spec_lacks_is_refused(in_workspace, model):
+    tables = re.compile(r"^\[accelerators\.cuda\]\n(?:[a-z].*\n)+", re.MULTILINE)
+    text, count = tables.subn("", model.read_text())
+    assert count == 1
+    model.write_text(text)
     answer = in_workspace("build", "--accelerator", "cuda")
     assert answer.code == 2
     (finding,) = answer.findings
     assert finding["where"] == "examples/digits/model.toml"
     assert finding["message"] == "//examples/digits has no accelerator cuda"
-    assert finding["hint"] == "it has cpu"
+    assert finding["hint"] == "it has cpu, rocm"
 
 
 NAMES = {

@@ -67,10 +67,10 @@ WRONG = {
     "a licence": spec('"Apache-2.0"', '"Apachi"', 8, "package.license: not an SPDX"),
     "a datatype": spec('"FP32"', '"float"', 28, "io.inputs[0].datatype: 'float' is not one of"),
     "a number": spec("16.0", "nan", 31, "io.inputs[0].maximum: NaN"),
-    "a duration": spec('"10m"', '"10 minutes"', 69, "steps[0].timeout: not a duration"),
+    "a duration": spec('"10m"', '"10 minutes"', 79, "steps[0].timeout: not a duration"),
     "an entry point": spec("digits.model:Model", "digits.model", 14, "core.entry_point: not an"),
     "what is not built yet": spec(
-        "[[steps]]", '[[data]]\nname = "x"\n[[steps]]', 62, "data is not", "not-supported-yet"
+        "[[steps]]", '[[data]]\nname = "x"\n[[steps]]', 72, "data is not", "not-supported-yet"
     ),
     # what does not fit together
     "an interpreter": spec('python = "3.11"', 'python = "3.12"', 52, "environment.python: '3.12'"),
@@ -80,7 +80,7 @@ WRONG = {
     "a step that needs itself": spec(
         '["train.py"]',
         '["step:train/classifier.onnx"]',
-        65,
+        75,
         "steps[0].inputs[0]: a step can't read",
     ),
     "a requirement": spec(
@@ -146,7 +146,7 @@ def test_all_that_is_wrong_is_told_at_once(in_workspace, model):
     model.write_text(text.replace('"1.4.0"', '"1"').replace('"FP32"', '"F"').replace("10m", "x"))
     answer = in_workspace(*CHECK)
     places = [finding["where"].rpartition(":")[2] for finding in answer.findings]
-    assert places == ["5", "28", "36", "69"]
+    assert places == ["5", "28", "36", "79"]
 
 
 @pytest.mark.parametrize("name", ["sumary", "summry", "Summary"])

@@ -27,20 +27,22 @@ class ElfScan:
         self._links: dict[str, str] = {}
         self._node: Node | None = None
         self._held: _Held | None = None
+        self._fresh = False
 
     def begin(self, node: Node) -> None:
         """The next node; the one before is complete."""
         if self._held is not None:
             self._complete()
-        self._node, self._held = node, None
-        entry = node.entry
-        if entry.kind == "file":
-            self._held = _Held(entry.size)
-        elif entry.kind != "directory" and ".so" in entry.path:
-            self._links[entry.path] = _target(node)
+        self._node, self._held, self._fresh = node, None, True
+        if node.entry.kind in ("symlink", "hardlink") and ".so" in node.entry.path:
+            self._links[node.entry.path] = _target(node)
 
     def write(self, data: Buffer, /) -> None:
         """Content of the node begun last."""
+        if self._fresh and _may_be_elf(bytes(data[: len(_MAGIC)])):
+            assert self._node is not None, "begun before"
+            self._held = _Held(self._node.entry.size)
+        self._fresh = False
         if self._held is not None and not self._held.add(data):
             self._held = None
 
@@ -70,6 +72,10 @@ class ElfScan:
                 versions_defined=elf.versions_defined,
                 soname=elf.soname or "",
             )
+
+
+def _may_be_elf(start: bytes) -> bool:
+    return _MAGIC.startswith(start[: len(_MAGIC)])
 
 
 def _target(node: Node) -> str:
@@ -105,7 +111,7 @@ class _Held:
         begin, self._at = self._at, self._at + len(data)
         if begin < len(_MAGIC):
             start = b"".join((*self._pieces, bytes(data[: len(_MAGIC)])))
-            if not _MAGIC.startswith(start[: len(_MAGIC)]):
+            if not _may_be_elf(start):
                 return False
         if self._is_wanted(begin, self._at):
             self._starts.append(begin)

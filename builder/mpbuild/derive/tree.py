@@ -1,7 +1,5 @@
 """Gathering nodes by path: parents appear once, in one order, nothing collides."""
 
-import posixpath
-
 from mpbuild.base.errors import InputError
 from mpbuild.derive import places
 from mpbuild.derive.layer import Loose, Node, Plain, Reused
@@ -58,10 +56,10 @@ class Nodes:
         return tuple(node for _, node in ordered)
 
     def _parents(self, path: str) -> None:
-        parent = posixpath.dirname(path)
+        parent = path.rpartition("/")[0]
         while parent and parent not in self._nodes:
             self.folder(parent)
-            parent = posixpath.dirname(parent)
+            parent = parent.rpartition("/")[0]
 
     def _add(self, node: Node) -> None:
         path = tar.safe_path(node.entry.path)

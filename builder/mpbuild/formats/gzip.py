@@ -67,11 +67,8 @@ def inflate(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
     zlib refuses: such a stream never gives other bytes, but an engine may refuse the layer.
     """
     if size < PIECE:
-        return iter((_inflate_small(raw, size, crc),))
-    return _inflate_large(raw, size, crc)
-
-
-def _inflate_large(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
+        yield _inflate_small(raw, size, crc)
+        return
     source = Source((raw,))
     found_size = found_crc = 0
     for piece in expand(_decompressor(), source, PIECE):
