@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 # A model speaks to its caller alone. ONNX Runtime looks for this while it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime  # noqa: E402
+import onnxruntime
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
