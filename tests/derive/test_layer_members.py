@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mpbuild.base.digest import Digest
 from mpbuild.derive import layer
 from mpbuild.derive.layer import MEMBER, Loose, Node, Plain, Reused
-from mpbuild.formats import tar
+from mpbuild.formats import fixed, tar
 
 HEADER = bytes.fromhex("1f8b08000000000000ff")
 
@@ -45,8 +45,10 @@ def node(path, kind, data):
 
 
 def member(data):
-    """A member that the pinned codec compressed."""
+    """A loose member: in fixed codes, or by the pinned compressor."""
     trailer = zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
+    if len(data) <= 2048 and max(data) < 128:
+        return HEADER + fixed.encode(data) + trailer
     return HEADER + deflate.deflate_compress(data, 6) + trailer
 
 
@@ -129,6 +131,22 @@ def test_a_blob_inflates_to_exactly_the_plain_tar(files):
     with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
         found = [(m.name, archive.extractfile(m).read()) for m in archive]
     assert found == [(f"f{i}", bytes([i]) * size) for i, (_, size) in enumerate(files)]
+
+
+@pytest.mark.parametrize("size", [0, 511, 512, 513])
+@pytest.mark.parametrize("name", ["f", "ü", "long/" * 40 + "f", "folder/" * 14 + "f"])
+def test_a_short_member_is_in_fixed_codes_only_where_it_is_ascii(name, size):
+    nodes = [node(f"{name}{i}", "reused", bytes([65 + i]) * size) for i in range(3)]
+    assert whole(nodes) == documented(nodes)
+
+
+@pytest.mark.parametrize("tool", ["gzip", "pigz"])
+def test_other_tools_read_headers_in_fixed_codes(tool):
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    nodes = [node(f"{i}" * (i + 1), "reused", bytes(i)) for i in range(60)]
+    done = subprocess.run([tool, "-dc"], input=whole(nodes), capture_output=True, check=True)
+    assert done.stdout == b"".join(layer.plain(nodes, Nobody()))
 
 
 @pytest.mark.skipif(not shutil.which("gzip"), reason="there is no gzip")

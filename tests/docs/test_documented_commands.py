@@ -153,6 +153,15 @@ def index(tmp_path_factory):
         pytest.skip("no package index is within reach")
 
 
+@pytest.fixture
+def interpreter(environment):
+    """Skip where the Python that the documented PEX files are for is not on PATH."""
+    python = shutil.which("python3.11", path=environment["PATH"])
+    started = python and subprocess.run([python, "-c", ""], check=False, capture_output=True)
+    if not started or started.returncode:
+        pytest.skip("no python3.11 is on PATH, which the documented PEX files are for")
+
+
 def documents():
     """Every document with something to do, by its path."""
     paths = sorted(path for place in PLACES for path in ROOT.glob(place))
@@ -162,13 +171,23 @@ def documents():
 @pytest.mark.network
 @pytest.mark.sandbox
 @pytest.mark.parametrize("document", documents())
-def test_every_documented_command_works(document, clone, environment, index):
+def test_every_documented_command_works(document, clone, environment, index, request):
     steps = read_steps((ROOT / document).read_text())
+    if any(".pex/pex" in step.text for step in steps):
+        request.getfixturevalue("interpreter")
     for step, went in zip(steps, follow(steps, clone, environment), strict=True):
         place = f"{document}:{step.line}: {step.text}"
         assert went.status == 0, f"{place}\nexits {went.status}\n{went.stdout}{went.stderr}"
         if isinstance(step, Command):
             assert matches(step.shown, went.stdout), f"{place}\nprints\n{went.stdout}"
+
+
+@pytest.mark.parametrize("document", documents())
+def test_no_document_takes_more_of_the_example_than_its_cpu_variant(document):
+    """The wheels for CUDA have 1.6 GB, and whoever follows a page has not asked for them."""
+    steps = read_steps((ROOT / document).read_text())
+    taking = [s for s in steps if re.search(r"mpbuild (build|fetch)\b.*//examples/digits", s.text)]
+    assert [s for s in taking if "--accelerator cpu" not in s.text] == []
 
 
 SAMPLE = """Text.

@@ -226,6 +226,17 @@ def place(source, target):
     shutil.copy2(source, target)
 
 
+@pytest.fixture(scope="session")
+def disconnected():
+    """What a command is started by to have no network at all; empty where that can't be."""
+    command = ("unshare", "--net", "--map-root-user", "--")
+    try:
+        probe = subprocess.run([*command, "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return ()
+    return () if probe.returncode else command
+
+
 @pytest.fixture
 def copied(checkout):
     """``copied(folder)``: a copy of the example's workspace there, nothing else beside it."""

@@ -5,7 +5,9 @@ blocks at the end. The blob is a gzip file of several members (RFC 1952, section
 same content, cut as follows. A *reused* content (a DEFLATEd zip entry) is a member of its own
 and keeps the bytes it has in the wheel. A *plain* content (a stored zip entry, weights) is a
 member of stored blocks. Everything between these (headers, padding, loose contents, the end)
-is compressed by the pinned codec, a member for every 4 MiB begun.
+is *loose*: a member for every 4 MiB begun, compressed by the pinned compressor. But a member of
+at most 2 KiB of ASCII, mostly the header between two contents, is coded as ``formats.fixed``
+says: to set up a compressor for so little would take longer than all else.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,6 +20,7 @@ from mpbuild.formats import gzip, tar
 from mpbuild.formats.stream import gathered
 
 MEMBER = 4 << 20
+SHORT = 2 << 10
 
 
 class Content(Protocol):
@@ -149,15 +152,21 @@ def _blob(steps: Iterable[_Step]) -> Iterator[Buffer]:
         if isinstance(content, Loose):
             loose += content.data
         while len(loose) >= MEMBER:
-            yield gzip.compress(bytes(loose[:MEMBER]))
+            yield gzip.compress(loose[:MEMBER])
             del loose[:MEMBER]
         if isinstance(content, Plain | Reused):
             if loose:
-                yield gzip.compress(bytes(loose))
+                yield _loose_member(bytes(loose))
                 loose.clear()
             yield from content.member()
     if loose:
-        yield gzip.compress(bytes(loose))
+        yield _loose_member(bytes(loose))
+
+
+def _loose_member(data: bytes) -> bytes:
+    if len(data) <= SHORT and data.isascii():
+        return gzip.compress_header(data)
+    return gzip.compress(data)
 
 
 def _plain(steps: Iterable[_Step], visitor: Visitor) -> Iterator[Buffer]:

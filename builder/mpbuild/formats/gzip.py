@@ -19,24 +19,25 @@ from mpbuild.formats.stream import PIECE, Source, expand
 from mpbuild.formats.unsafe import UnsafeError
 
 LEVEL = 6
-CODEC = f"deflate-0.9.0 level {LEVEL}, fixed 1"
+_COMPRESSOR = f"deflate-0.9.0 level {LEVEL}"
+CODEC = f"{_COMPRESSOR}, fixed 1"
 
 _HEADER = bytes.fromhex("1f8b 08 00 00000000 00 ff")
 _TRAILER = struct.Struct("<LL")
 _BLOCK = 0xFFFF
-_SHORT = 2048
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
 _LONGEST_TEXT = 1 << 16
 _GOLDEN = Digest("sha256:83c0d3496b91eebd6df71c5796a67988f4063ecf1da58f958e08b3d8bced0230")
 
 
-def compress(data: bytes) -> bytes:
-    """One member: short ASCII (tar headers) in fixed codes, all else by the pinned compressor."""
-    if len(data) <= _SHORT and data.isascii():
-        body = fixed.encode(data)
-    else:
-        body = deflate.deflate_compress(data, LEVEL)
-    return b"".join((_HEADER, body, _trailer(deflate.crc32(data), len(data))))
+def compress(data: Buffer) -> bytes:
+    """One member with ``data`` compressed by the pinned codec at the fixed level."""
+    return _whole_member(deflate.deflate_compress(data, LEVEL), data)
+
+
+def compress_header(data: bytes) -> bytes:
+    """One member with ``data``, short and ASCII, in fixed codes: a tar header takes little more."""
+    return _whole_member(fixed.encode(data), data)
 
 
 def stored(data: Buffer) -> Iterator[Buffer]:
@@ -120,9 +121,9 @@ def decompress(chunks: Iterable[Buffer]) -> Iterator[bytes]:
 def prove() -> None:
     """Raise WorldError unless the codec gives the bytes that every digest rests on."""
     installed = f"deflate-{deflate.__version__} level {LEVEL}"
-    if installed != CODEC or Digest.of(compress(_golden_vector())) != _GOLDEN:
+    if installed != _COMPRESSOR or Digest.of(compress(_golden_vector())) != _GOLDEN:
         raise WorldError(
-            f"the codec is {installed} and does not give the bytes of {CODEC}",
+            f"the codec is {installed} and does not give the bytes of {_COMPRESSOR}",
             code="content-mismatch",
             hint="install the `deflate` wheel that mpbuild pins: digests rest on its bytes",
         )
@@ -143,6 +144,10 @@ def _golden_vector() -> bytes:
 
 def _decompressor() -> IgzipDecompressor:
     return IgzipDecompressor(flag=DECOMP_DEFLATE)
+
+
+def _whole_member(body: Buffer, data: Buffer) -> bytes:
+    return b"".join((_HEADER, body, _trailer(deflate.crc32(data), len(data))))
 
 
 def _trailer(crc: int, size: int) -> bytes:
