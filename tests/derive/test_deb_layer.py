@@ -113,7 +113,10 @@ def test_a_hard_link_to_what_is_no_file_is_refused(make, target):
 
 
 def test_the_order_of_the_packages_decides_nothing(make):
-    debs = {f"{n}_1_amd64.deb": make.deb([(f"./usr/{n}", n.encode())], name=n * 2) for n in "abc"}
+    debs = {
+        f"{n * 2}_1.0-1_amd64.deb": make.deb([(f"./usr/{n}", n.encode())], name=n * 2)
+        for n in "abc"
+    }
     turned = dict(reversed(debs.items()))
     assert make.deb_layer(debs).layer == make.deb_layer(turned).layer
 
@@ -126,9 +129,18 @@ def test_each_package_is_written_down(make):
 
 
 def test_two_packages_with_different_bytes_at_one_path_are_refused(make):
-    debs = {f"{n}_1_amd64.deb": make.deb([("./usr/x", n.encode())], name=n * 2) for n in "ab"}
+    debs = {
+        f"{n * 2}_1.0-1_amd64.deb": make.deb([("./usr/x", n.encode())], name=n * 2) for n in "ab"
+    }
     with pytest.raises(InputError, match="two different files would stand at usr/x"):
         make.deb_layer(debs)
+
+
+@pytest.mark.parametrize("name", ["evil_1.0-1_amd64.deb", "demo_2_amd64.deb", "demo_1.0-1_all.deb"])
+def test_a_package_under_the_name_of_another_is_refused(make, name):
+    """A lock names a package; what the file says of itself must be the same."""
+    with pytest.raises(InputError, match=r"its control file is that of demo_1\.0-1_amd64\.deb"):
+        make.deb_layer({name: make.deb([("./usr/x", b"")])})
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,14 @@ HOSTILE = {
         "an extended header of 8589934592 bytes",
     ),
     "has a size beyond its end": (
-        raw(lambda c: c.pax(size=str(1 << 40)) + c.tar_member(b"./usr/x", b"x")),
+        raw(lambda c: c.tar_block(b"./usr/x", size=1 << 32)),
         UNSAFE,
         "cut off",
+    ),
+    "has two sizes": (
+        raw(lambda c: c.pax(size=str(1 << 40)) + c.tar_member(b"./usr/x", b"x")),
+        UNSAFE,
+        "has 1 bytes and 1099511627776",
     ),
     "has a negative size": (
         raw(lambda c: c.tar_block(b"./usr/x", raw_size=b"\xff" * 12)),

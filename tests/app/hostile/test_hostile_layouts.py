@@ -557,6 +557,7 @@ TREES = {
 def layout(unsigned, ground, craft, monkeypatch):
     """``layout(change)``: a layout on the ground, changed; how it is called in commands."""
     monkeypatch.setattr(leaves, "_MOST_INFLATED", 1 << 24)
+    monkeypatch.setattr(leaves, "_INFLATION", 1)
 
     def make(change):
         folder = ground.here / "layout"
