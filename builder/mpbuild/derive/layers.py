@@ -1,7 +1,8 @@
 """Which function derives which layer.
 
 A rule's version is the version of its format. One that ever made a released package is never
-changed or deleted, only joined by another.
+changed or deleted, only joined by another. A function is imported when a layer asks for it: a
+build derives few of its layers anew.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +12,11 @@ import msgspec
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.derive import layer
-from mpbuild.derive.bytecode_layer import bytecode_nodes
-from mpbuild.derive.deb_layer import deb_nodes
 from mpbuild.derive.elf_needs import encode
 from mpbuild.derive.elf_scan import ElfScan
 from mpbuild.derive.files_layer import file_nodes
 from mpbuild.derive.layer import Layer, Node, Visitor
 from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
-from mpbuild.derive.wheel_layer import wheel_nodes
 from mpbuild.formats import gzip
 
 Inputs = Mapping[str, Buffer]
@@ -60,10 +58,14 @@ def _nodes(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
 
 
 def _wheels(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    from mpbuild.derive.wheel_layer import wheel_nodes
+
     return wheel_nodes(inputs, _python(plan))
 
 
 def _debs(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    from mpbuild.derive.deb_layer import deb_nodes
+
     return deb_nodes(inputs, _python(plan), base=plan.parameters.get("base") is True)
 
 
@@ -76,6 +78,8 @@ def _stored(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
 
 
 def _bytecode(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    from mpbuild.derive.bytecode_layer import bytecode_nodes
+
     return bytecode_nodes(inputs, _python(plan))
 
 
