@@ -173,7 +173,7 @@ def test_an_index_that_is_none_is_refused(tmp_path, text):
     assert caught.value.findings[0].code == "content-mismatch"
 
 
-@pytest.mark.parametrize("extra", ["urls", "data", "artifactType", "unknown"])
+@pytest.mark.parametrize("extra", ["urls", "data", "unknown"])
 def test_a_descriptor_with_bytes_from_elsewhere_is_refused(tmp_path, extra):
     layout = write(tmp_path / "out")
     index = json.loads((layout.path / "index.json").read_bytes())
@@ -182,6 +182,15 @@ def test_a_descriptor_with_bytes_from_elsewhere_is_refused(tmp_path, extra):
     with pytest.raises(InputError, match=f"unknown field `{extra}`") as caught:
         layout.packages()
     assert caught.value.findings[0].code == "content-mismatch"
+
+
+def test_the_type_that_a_copier_repeats_in_the_index_is_passed_over(tmp_path):
+    layout = write(tmp_path / "out")
+    before = layout.packages()
+    index = json.loads((layout.path / "index.json").read_bytes())
+    index["manifests"][0]["artifactType"] = "application/vnd.oci.empty.v1+json"
+    (layout.path / "index.json").write_text(json.dumps(index))
+    assert layout.packages() == before
 
 
 def test_referrers_stay_when_the_package_is_written_again(tmp_path):
