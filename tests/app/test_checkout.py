@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from mpbuild.base.digest import Digest
+
 MODEL = "models/tiny"
 LOCK = "lockfiles/models/tiny/pylock.cpu.toml"
 
@@ -151,3 +153,43 @@ def test_the_comparison_runs_nothing_of_the_checkout(compare, monkeypatch, tmp_p
     monkeypatch.setenv("TELLTALE", str(tmp_path / "telltale"))
     assert compare().passed
     assert not (tmp_path / "telltale").exists()
+
+
+FETCHED = b"weights from elsewhere"
+
+
+def with_files(root):
+    """Add a file that travels with the weights, and weights that are fetched."""
+    (root / MODEL / "labels.json").write_text('["zero", "one"]\n')
+    digest = Digest.of(FETCHED).hex
+    edit(
+        root / MODEL / "model.toml",
+        "[io]\n",
+        "[[core.weights]]\n"
+        f'name = "far"\nversion = "1.0.0"\nurl = "https://files.example/w"\nsha256 = "{digest}"\n'
+        f"size = {len(FETCHED)}\n"
+        '[[core.files]]\nname = "labels"\nversion = "1.0.0"\npath = "labels.json"\n[io]\n',
+    )
+
+
+@pytest.fixture
+def filed(tiny, rebuild):
+    """The package with those."""
+    tiny.store.put_bytes(FETCHED)
+    return rebuild(with_files)
+
+
+@pytest.fixture
+def filed_checkout(checkout):
+    with_files(checkout)
+    return checkout
+
+
+def test_files_are_compared_and_fetched_weights_are_not_looked_for(filed, filed_checkout):
+    assert filed.verify("--source", str(filed_checkout)).told("content-mismatch") == ""
+
+
+def test_a_changed_file_beside_the_weights_is_found(filed, filed_checkout):
+    (filed_checkout / MODEL / "labels.json").write_text("[]\n")
+    told = filed.verify("--source", str(filed_checkout)).told("content-mismatch")
+    assert f"{MODEL}/labels.json: the checkout's file has other bytes there" in told

@@ -82,16 +82,16 @@ def _step_inputs(target: Target) -> Iterator[Part]:
 
 
 def _files(target: Target, contents: Contents) -> Iterator[Finding]:
-    """Code and weights: by the paths in an image that the checkout's spec gives them."""
+    """Code, weights and files: by the paths in an image that the checkout's spec gives them."""
     root = target.workspace.root
-    folders = (f"{places.SOURCES}/", f"{places.WEIGHTS}/")
-    steps = {f"{places.WEIGHTS}/{w.name}" for w in target.model.core.weights if w.step}
+    folders = (f"{places.SOURCES}/", f"{places.WEIGHTS}/", f"{places.FILES}/")
+    elsewhere = {recipe.weight_path(w) for w in target.model.core.weights if not w.path}
     packed = {
         path: found
         for path, found in contents.files.items()
-        if path.startswith(folders) and path not in steps
+        if path.startswith(folders) and path not in elsewhere
     }
-    expected = {**_sources(target), **_weights(target)}
+    expected = {**_sources(target), **_kept(target)}
     for place, path in expected.items():
         if place not in packed:
             yield Finding("content-mismatch", "the checkout's file is not in the package", path)
@@ -116,13 +116,14 @@ def _sources(target: Target) -> dict[str, str]:
     return found
 
 
-def _weights(target: Target) -> dict[str, str]:
+def _kept(target: Target) -> dict[str, str]:
+    """Weights and files of the checkout by their paths in an image."""
     root, folder = target.workspace.root, target.label.path
+    core = target.model.core
+    named = [(recipe.weight_path(w), w.path) for w in core.weights if w.path]
+    named += [(f"{places.FILES}/{file.name}", file.path) for file in core.files]
     return {
-        f"{places.WEIGHTS}/{weight.name}": path
-        for weight in target.model.core.weights
-        if weight.path
-        for path in sources.match(root, folder, weight.path)
+        place: path for place, pattern in named for path in sources.match(root, folder, pattern)
     }
 
 

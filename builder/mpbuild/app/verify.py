@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEY_MODE = (
     "who the holder of the key is: the verdict rests on the key alone",
-    "the steps were not run again: their outputs are as the signer says",
+    "nothing was run again: what steps, compiling and pex made is as the signer says",
 )
 NOT_DERIVED = (
     "what is in the package: leaves were not read and derived blobs not recomputed,"

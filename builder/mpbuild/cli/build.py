@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="An image for this one only; may be given again. With some left out, the package is a "
-    "partial one.",
+    help="An image and a PEX for this one only; may be given again. With some left out, the package "
+    "is a partial one.",
 )
 @click.option("--output", metavar="DIR", help="Write the complete OCI layout of one TARGET there.")
 @click.option(
@@ -135,6 +135,12 @@ def _text(result: dict[str, Any]) -> str:
         f"  image    {image['accelerator']:<5} {image['digest']}  {human_size(image['size'])}"
         for image in result["images"]
     ]
+    lines += [
+        f"  pex      {pex['accelerator']:<5} {pex['digest']}  {human_size(pex['size'])}"
+        for pex in result["pex"]
+    ]
+    model = result["model"]
+    lines.append(f"  model          {model['digest']}  {human_size(model['size'])}")
     lines.append(
         f"  actions  {actions['total']}: {actions['run']} run, {actions['cached']} cached"
         f"  ({result['seconds']:.1f} s)"

@@ -54,5 +54,7 @@ def _text(found: dict[str, Any]) -> Iterator[str]:
             mark = MARKS[layer["shared"], layer.get("same", False)]
             size = human_size(layer["size"])
             yield f"  {mark} {layer['digest'][7:19]}  {size:>10}  {layer['title']}"
+    kinds = {c["digest"]: f"{c['kind']} {c['accelerator']}".rstrip() for c in found["children"]}
     for referrer in found["referrers"]:
-        yield f"  attached {referrer['digest']}  {referrer['type']}"
+        subject = kinds.get(referrer["subject"], "package")
+        yield f"  attached to {subject}: {referrer['type']}  {referrer['digest']}"

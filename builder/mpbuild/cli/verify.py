@@ -23,7 +23,9 @@ OF_THE_PACKAGE = ("content-", "subject-", "bundle-")
 @click.argument("ref", metavar="TARGET|REF")
 @click.option("--key", metavar="FILE", help="The signer's public key.")
 @click.option("--source", metavar="DIR", help="Compare spec, sources and locks with this checkout.")
-@click.option("--offline", is_flag=True, help="Fetch nothing: inputs must be in the store.")
+@click.option(
+    "--offline", is_flag=True, help="Fetch nothing: inputs must be in the store or the package."
+)
 @click.option(
     "--recompute/--no-recompute",
     default=True,

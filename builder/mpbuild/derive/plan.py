@@ -13,8 +13,8 @@ class Leaf(msgspec.Struct, frozen=True, tag=True):
     """A byte string that no derive function makes, by the name of whoever brings it.
 
     ``kind`` is ``source`` (a file of the workspace), ``runtime`` (a file of mpbuild_runtime),
-    ``step`` (``NAME/OUTPUT``), ``bytecode`` (``ACCELERATOR/bytecode.tar``), ``lock`` (a lock
-    file's name) or ``spec`` (the canonical core spec).
+    ``step`` (``NAME/OUTPUT``), ``bytecode`` (``ACCELERATOR/bytecode.tar``), ``pex`` (what a PEX
+    begins with), ``lock`` (a lock file's name) or ``spec`` (the canonical core spec).
     """
 
     kind: str
