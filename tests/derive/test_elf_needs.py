@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.derive.elf_needs import ElfFile, ElfScan, Needs, encode, read_needs, unmet
+from mpbuild.derive.elf_needs import ElfFile, Needs, encode, read_needs, unmet
+from mpbuild.derive.elf_scan import ElfScan
 from mpbuild.derive.layer import Loose, Node, Plain
 from mpbuild.formats import tar
 

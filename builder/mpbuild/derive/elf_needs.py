@@ -7,23 +7,14 @@ must be among those that the file found defines.
 """
 
 import posixpath
-from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.coding import plain, typed
-from mpbuild.base.digest import Buffer
-from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.errors import Finding
 from mpbuild.derive import places
-from mpbuild.derive.layer import Node
-from mpbuild.formats.elf import read_elf
-
-_MACHINE = 62  # EM_X86_64
-_WHOLE = 64 << 20
-_MAGIC = b"\x7fELF"
 
 
 class ElfFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,55 +42,6 @@ def encode(needs: Needs) -> bytes:
 def read_needs(data: bytes) -> Needs:
     """The inverse."""
     return typed(canonical.decode(data), Needs)
-
-
-class ElfScan:
-    """A visitor of a layer's files that reads the ELF ones while they pass."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, ElfFile] = {}
-        self._links: dict[str, str] = {}
-        self._node: Node | None = None
-        self._start = b""
-        self._held: list[Buffer] = []
-
-    def begin(self, node: Node) -> None:
-        """The next node; the one before is complete."""
-        self._complete()
-        self._node, self._start, self._held = node, b"", []
-        if node.entry.kind in ("symlink", "hardlink") and ".so" in node.entry.path:
-            self._links[node.entry.path] = _target(node)
-
-    def write(self, data: Buffer, /) -> None:
-        """Content of the node begun last; only what may be an ELF file is held."""
-        assert self._node is not None, "begun before"
-        self._start += bytes(data[: len(_MAGIC) - len(self._start)])
-        if self._node.entry.size <= _WHOLE and _MAGIC.startswith(self._start):
-            self._held.append(data)
-
-    def needs(self) -> Needs:
-        """What was found, after the last file."""
-        self._complete()
-        self._node, self._held = None, []
-        return Needs(self._files, self._links)
-
-    def _complete(self) -> None:
-        if not self._node or self._start != _MAGIC:
-            return
-        path = self._node.entry.path
-        read = _Window(self._node).read if self._node.entry.size > _WHOLE else _whole(self._held)
-        try:
-            elf = read_elf(read, self._node.entry.size)
-        except InputError as error:
-            raise error.within(path) from error
-        if elf and elf.machine == _MACHINE and elf.is_dynamic:
-            self._files[path] = ElfFile(
-                needed=elf.needed,
-                search=elf.runpath or elf.rpath,
-                versions_needed=elf.versions_needed,
-                versions_defined=elf.versions_defined,
-                soname=elf.soname or "",
-            )
 
 
 def unmet(
@@ -185,63 +127,3 @@ def _finding(path: str, message: str) -> Finding:
         " what an accelerator's machine has goes into its requires.libraries, and a file that is"
         " never loaded into its never_loaded",
     )
-
-
-def _target(node: Node) -> str:
-    """What a link points to, as a path in the image."""
-    if node.entry.kind == "hardlink":
-        return node.entry.target
-    folder = posixpath.dirname(node.entry.path)
-    return posixpath.normpath(posixpath.join("/", folder, node.entry.target))[1:]
-
-
-def _whole(pieces: Sequence[Buffer]) -> Callable[[int, int], bytes]:
-    """Random access to a content that is held in pieces, without joining them."""
-    ends = list(accumulate(map(len, pieces)))
-
-    def read(offset: int, count: int) -> bytes:
-        found = b""
-        index = bisect_right(ends, offset)
-        while count > 0 and index < len(pieces):
-            start = offset - (ends[index] - len(pieces[index]))
-            part = bytes(pieces[index][start : start + count])
-            found += part
-            offset, count, index = offset + len(part), count - len(part), index + 1
-        return found
-
-    return read
-
-
-class _Window:
-    """Random access to a content too large to hold, by inflating it again from its start.
-
-    The stream is read on, or begun again for an offset that has passed: the tables of an ELF
-    file take a few passes, never its size in memory.
-    """
-
-    def __init__(self, node: Node) -> None:
-        assert node.content is not None, "a file has content"
-        self._content = node.content
-        self._restart()
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Up to ``count`` bytes at ``offset``; fewer at the end of the file."""
-        if offset < self._start:
-            self._restart()
-        while self._start + len(self._held) < offset + count:
-            self._drop(offset)
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._held += chunk
-        begin = offset - self._start
-        return bytes(self._held[begin : begin + count])
-
-    def _drop(self, offset: int) -> None:
-        passed = min(max(offset - self._start, 0), len(self._held))
-        del self._held[:passed]
-        self._start += passed
-
-    def _restart(self) -> None:
-        self._chunks: Iterator[Buffer] = self._content.inflated()
-        self._start, self._held = 0, bytearray()

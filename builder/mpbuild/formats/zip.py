@@ -270,23 +270,32 @@ def _raw(view: memoryview, header: _Header, end: int) -> memoryview:
     stop = start + header.packed
     if stop > end:
         raise UnsafeError("it overlaps what follows", where=header.name)
-    size, packed = _widened(bytes(view[extra_start:start]), (size, packed), header.name)
-    agrees = (magic, flags, method, bytes(view[name_start:extra_start])) == (
-        _LOCAL_MAGIC,
-        header.flags,
-        header.method,
-        header.raw_name,
-    )
+    if start > extra_start or _ALL_ONES in (packed, size):
+        size, packed = _widened(bytes(view[extra_start:start]), (size, packed), header.name)
+    known, found = (header.crc, header.packed, header.size), (crc, packed, size)
     streamed = bool(header.flags & _STREAMED)
-    pairs = ((crc, header.crc), (packed, header.packed), (size, header.size))
-    if not agrees or any(ours != theirs and (ours or not streamed) for ours, theirs in pairs):
+    agrees = (
+        (magic, flags, method) == (_LOCAL_MAGIC, header.flags, header.method)
+        and view[name_start:extra_start] == header.raw_name
+        and (found == known or (streamed and _blank_or_same(found, known)))
+    )
+    if not agrees:
         raise UnsafeError("its local header and the central directory disagree", where=header.name)
-    if view[stop:end] not in (_descriptors(header) if streamed else (b"",)):
-        raise UnsafeError("bytes that are of no entry follow it", where=header.name)
+    if stop < end or streamed:
+        _check_descriptor(view[stop:end], header)
     raw = view[start:stop]
     if header.name.endswith("/") and raw not in (b"", _NOTHING):
         raise UnsafeError("a directory with content", where=header.name)
     return raw
+
+
+def _blank_or_same(found: Sequence[int], known: Sequence[int]) -> bool:
+    return all(ours in (0, theirs) for ours, theirs in zip(found, known, strict=True))
+
+
+def _check_descriptor(rest: memoryview, header: _Header) -> None:
+    if not header.flags & _STREAMED or rest not in tuple(_descriptors(header)):
+        raise UnsafeError("bytes that are of no entry follow it", where=header.name)
 
 
 def _descriptors(header: _Header) -> Iterator[bytes]:

@@ -1,0 +1,497 @@
+"""A workspace for three accelerators whose wheels, Debian packages and toolchain are made here.
+
+Weights are fetched from a web server of this machine; nothing else is fetched, and nothing runs.
+"""
+
+import base64
+import contextlib
+import hashlib
+import http.server
+import io
+import json
+import lzma
+import random
+import shutil
+import struct
+import tarfile
+import threading
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from mpbuild.app import toolchain
+from mpbuild.app.derivation import Derivation, layer_task
+from mpbuild.app.locks import Environment, environments
+from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.base.digest import Digest
+from mpbuild.base.label import Label
+from mpbuild.cli.root import run
+from mpbuild.derive import pex, recipe
+from mpbuild.effects.store import Store
+from mpbuild.engine.action import Action, Result
+from mpbuild.formats import deblock, pylock, tar
+from mpbuild_rules.bytecode import rule as bytecode_rule
+from mpbuild_rules.pex import rule as pex_rule
+
+TARGET = "//models/three"
+ACCELERATORS = ("cpu", "cuda", "rocm")
+WEIGHTS = random.Random(1).randbytes(5000)
+PURE, NATIVE = "py3-none-any", "py3-none-manylinux_2_28_x86_64"
+WORKSPACE = """\
+schema_version = 1
+[workspace]
+name = "tests"
+[bases.debian-bookworm]
+suite = "bookworm"
+packages = ["python3.11-minimal", "libstdc++6"]
+"""
+MODEL = """\
+schema_version = 1
+[package]
+name = "three"
+version = "1.0.0"
+summary = "For three accelerators, as small as can be."
+owners = ["nobody"]
+license = "Apache-2.0"
+[core]
+version = "1.0.0"
+task = "nothing"
+format = "raw"
+entry_point = "three.model:Model"
+sources = ["src/**/*.py"]
+[[core.weights]]
+name = "numbers"
+version = "1.0.0"
+url = "{url}"
+sha256 = "{sha256}"
+size = {size}
+[[core.files]]
+name = "labels"
+version = "1.0.0"
+path = "labels.txt"
+[io]
+version = "1.0.0"
+inputs = [{{ name = "x", datatype = "FP32", shape = [-1] }}]
+outputs = [{{ name = "y", datatype = "FP32", shape = [-1] }}]
+[environment]
+version = "1.0.0"
+python = "3.11"
+base = "debian-bookworm"
+dependencies = ["arrays", "small"]
+compile_bytecode = true
+[accelerators.cpu]
+dependencies = ["engine"]
+[accelerators.cuda]
+dependencies = ["engine-cuda"]
+requires = {{ memory = "2GiB" }}
+[accelerators.rocm]
+dependencies = ["engine-rocm"]
+requires = {{ gfx = ["gfx942"], libraries = ["libamdhip64.so.7"] }}
+"""
+MODULE = b"class Model:\n    def predict(self, inputs, parameters):\n        return inputs\n"
+# What an interpreter would have left; this one is a file of that name.
+BYTECODE = {
+    "usr/lib/python3.11/__pycache__/abc.cpython-311.pyc": (3495).to_bytes(2, "little")
+    + b"\r\n\1\0\0\0"
+    + b"as if marshalled"
+}
+
+
+def shared_object(*, soname: str = "", needs: Mapping[str, tuple[str, ...]], defines=()) -> bytes:
+    """An ELF file: ``needs`` are versions by library, ``defines`` the versions of its own."""
+    strings = bytearray(b"\0")
+
+    def text(value: str) -> int:
+        strings.extend(value.encode() + b"\0")
+        return len(strings) - len(value.encode()) - 1
+
+    tags = [(1, text(library)) for library in needs] + ([(14, text(soname))] if soname else [])
+    asked = {library: versions for library, versions in needs.items() if versions}
+    verneed = b""
+    for left, (library, versions) in zip(range(len(asked))[::-1], asked.items(), strict=True):
+        following = 16 * (1 + len(versions)) if left else 0
+        verneed += struct.pack("<2H3L", 1, len(versions), text(library), 16, following)
+        for rest, version in zip(range(len(versions))[::-1], versions, strict=True):
+            verneed += struct.pack("<L2H2L", 0, 0, 2, text(version), 16 if rest else 0)
+    names = [soname, *defines] if defines else []
+    verdef = b""
+    for i, version in enumerate(names):
+        following = 28 if i + 1 < len(names) else 0
+        verdef += struct.pack("<4H3L", 1, not i, i + 1, 1, 0, 20, following)
+        verdef += struct.pack("<2L", text(version), 0)
+    base, start = 0x1000, 64 + 2 * 56
+    at_need = start + len(strings)
+    at_def = at_need + len(verneed)
+    at_tags = at_def + len(verdef)
+    tags += [(0x6FFFFFFE, base + at_need), (0x6FFFFFFF, len(asked))] if verneed else []
+    tags += [(0x6FFFFFFC, base + at_def), (0x6FFFFFFD, len(names))] if verdef else []
+    tags += [(5, base + start), (10, len(strings)), (0, 0)]
+    table = b"".join(struct.pack("<2Q", *tag) for tag in tags)
+    size, at = at_tags + len(table), base + at_tags
+    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+    head = struct.pack("<16s2HL3QL6H", ident, 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+    head += struct.pack("<2L6Q", 1, 5, 0, base, base, size, size, 4096)
+    head += struct.pack("<2L6Q", 2, 6, at_tags, at, at, len(table), len(table), 8)
+    return head + bytes(strings) + verneed + verdef + table
+
+
+class Made(NamedTuple):
+    """A wheel, made here."""
+
+    name: str
+    version: str
+    files: Mapping[str, bytes]
+    tag: str = PURE
+
+    @property
+    def filename(self) -> str:
+        return f"{self.name.replace('-', '_')}-{self.version}-{self.tag}.whl"
+
+    @property
+    def data(self) -> bytes:
+        info = f"{self.name.replace('-', '_')}-{self.version}.dist-info"
+        about = f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {self.version}\n"
+        pure = str(self.tag == PURE).lower()
+        kind = f"Wheel-Version: 1.0\nRoot-Is-Purelib: {pure}\nTag: {self.tag}\n"
+        members = {**self.files, f"{info}/METADATA": about.encode(), f"{info}/WHEEL": kind.encode()}
+        rows = ""
+        for path, data in members.items():
+            raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            rows += f"{path},sha256={raw},{len(data)}\n"
+        members[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, data in members.items():
+                archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
+        return out.getvalue()
+
+    def kept(self, store: Store) -> pylock.PythonPackage:
+        """Put into ``store``, as a lock has it."""
+        found = store.put([self.data])
+        wheel = pylock.Wheel(filename=self.filename, sha256=found.digest, size=found.size)
+        return pylock.PythonPackage(name=self.name, version=self.version, wheel=wheel)
+
+
+def native(name: str, **needs: tuple[str, ...]) -> Made:
+    """A build of the engine: a shared object that needs these beside the base's C++."""
+    libraries = {"libstdc++.so.6": ("GLIBCXX_3.4.30",), **needs}
+    files = {"engine/__init__.py": b"", "engine/native.so": shared_object(needs=libraries)}
+    return Made(name, "1.0", files, NATIVE)
+
+
+def cuda_runtime(version: str = "13.0.96", *, defines: str = "libcudart.so.13") -> Made:
+    library = shared_object(soname="libcudart.so.13", needs={}, defines=(defines,))
+    files = {"nvidia/cu13/lib/libcudart.so.13": library}
+    return Made("nvidia-cuda-runtime", version, files, NATIVE)
+
+
+ARRAYS = Made("arrays", "2.0", {"arrays/data.bin": random.Random(2).randbytes(1_200_000)})
+SMALL = Made("small", "2.0", {"small/__init__.py": b"answer = 42\n" * 30})
+WHEELS = {
+    "cpu": (ARRAYS, SMALL, native("engine")),
+    "cuda": (
+        *(ARRAYS, SMALL, cuda_runtime()),
+        native(
+            "engine-cuda",
+            **{
+                "libcuda.so.1": (),
+                "libcudart.so.13": ("libcudart.so.13",),
+            },
+        ),
+    ),
+    "rocm": (ARRAYS, SMALL, native("engine-rocm", **{"libamdhip64.so.7": ("hip_4.2",)})),
+}
+
+
+def tar_of(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path, data in files.items():
+            info = tarfile.TarInfo(path)
+            info.size, info.mode = len(data), 0o755 if "/bin/" in path else 0o644
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def deb(name: str, version: str, files: Mapping[str, bytes], store: Store) -> deblock.DebianPackage:
+    """A Debian package, made here and put into ``store``, as a lock has it."""
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nDescription: made up\n"
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar.xz": lzma.compress(tar_of({"./control": control.encode()})),
+        "data.tar.xz": lzma.compress(tar_of(files)),
+    }
+    data = b"!<arch>\n"
+    for member, content in members.items():
+        data += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+        data += content + b"\n" * (len(content) % 2)
+    kept = store.put([data])
+    return deblock.DebianPackage(
+        name=name,
+        version=version,
+        architecture="amd64",
+        base=True,
+        path=f"pool/main/x/{name}/{deblock.filename(name, version, 'amd64')}",
+        sha256=kept.digest,
+        size=kept.size,
+    )
+
+
+def base_packages(store: Store) -> tuple[deblock.DebianPackage, ...]:
+    """An interpreter that is none, and a C++ library of two versions."""
+    library = shared_object(
+        soname="libstdc++.so.6", needs={}, defines=("GLIBCXX_3.4.29", "GLIBCXX_3.4.30")
+    )
+    files = {"./usr/lib/x86_64-linux-gnu/libstdc++.so.6": library}
+    return (
+        deb("libstdc++6", "12.2.0-14", files, store),
+        deb("python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"}, store),
+    )
+
+
+def write_locks(environment: Environment, wheels: tuple[Made, ...], store: Store) -> None:
+    """The locks of one environment."""
+    environment.folder.mkdir(parents=True, exist_ok=True)
+    made = pylock.PythonLock(
+        environment=environment.name,
+        python="3.11",
+        resolution=environment.python.digest,
+        resolver="uv 0.13.9",
+        packages=tuple(wheel.kept(store) for wheel in wheels),
+    )
+    environment.python_file.write_text(pylock.write(made))
+    debian = deblock.DebianLock(
+        environment=environment.name,
+        suite="bookworm",
+        architecture="amd64",
+        resolution=environment.debian.digest,
+        packages=base_packages(store),
+    )
+    environment.debian_file.write_text(deblock.write(debian))
+
+
+class Answer(NamedTuple):
+    """How a command ended, and the one object on standard output."""
+
+    code: int
+    json: dict[str, Any]
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of what is an error."""
+        return {f["code"] for f in self.json["findings"] if f["severity"] == "error"}
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """What ``build`` says of its one target."""
+        assert self.code == 0, self.json
+        (target,) = self.json["targets"]
+        return target
+
+    @property
+    def digest(self) -> str:
+        return self.target["package"]["digest"]
+
+    @property
+    def ran(self) -> set[str]:
+        """The actions that ran, by their names in the record."""
+        actions = json.loads(Path(self.target["record"]).read_bytes())["actions"]
+        return {action["name"] for action in actions if action["result"] == "run"}
+
+    def child(self, kind: str, accelerator: str) -> str:
+        """The digest of the image or PEX."""
+        (found,) = (one for one in self.target[kind] if one["accelerator"] == accelerator)
+        return found["digest"]
+
+
+class Three(NamedTuple):
+    """mpbuild in a workspace for three accelerators, with a store of its own."""
+
+    workspace: Path
+    store: Path
+    state: Path
+
+    def __call__(self, *words: Any) -> Answer:
+        """Run it in this process, where its toolchain is the one made here."""
+        out = io.TextIOWrapper(io.BytesIO())
+        options = ["-C", self.workspace, "--store", self.store, "--format", "json"]
+        with contextlib.ExitStack() as stack:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(toolchain, "environment", lambda: self.toolchain)
+            patch.setenv("XDG_STATE_HOME", str(self.state))
+            patch.setenv("no_proxy", "127.0.0.1")
+            patch.setenv("MPBUILD_KEY_PASSPHRASE", "")
+            stack.enter_context(contextlib.redirect_stdout(out))
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            code = run([str(word) for word in (*options, *words)])
+        return Answer(code, json.loads(out.buffer.getvalue()))
+
+    def build(self, *options: Any) -> Answer:
+        """Build it from what the store holds."""
+        return self("build", TARGET, "--offline", *options)
+
+    @property
+    def spec(self) -> Path:
+        return self.workspace / "models/three/model.toml"
+
+    @property
+    def toolchain(self) -> Environment:
+        folder = self.workspace / "toolchain"
+        return msgspec.structs.replace(_TOOLCHAIN, root=folder, folder=folder)
+
+    def environments(self) -> dict[str, Environment]:
+        """What is locked, by name."""
+        found = environments(OpenWorkspace(self.workspace).target(Label(TARGET)))
+        return {environment.name: environment for environment in found}
+
+    def lock(self, **wheels: tuple[Made, ...]) -> None:
+        """Lock, some of the accelerators with other wheels than usual.
+
+        What would run in a sandbox, had it an interpreter, is made to be in the cache.
+        """
+        store = Store(self.store)
+        for name, environment in self.environments().items():
+            write_locks(environment, {**WHEELS, **wheels}[name], store)
+            action = bytecode_rule(name, "3.11", ()).action
+            data = b"".join(_tar(BYTECODE))
+            self._remember(environment, action, {recipe.BYTECODE_FILE: data}, store)
+
+    def prepare(self) -> None:
+        """Make the toolchain, and what it makes."""
+        store = Store(self.store)
+        write_locks(self.toolchain, (Made("pex", "2.0", {"pex/__init__.py": b""}),), store)
+        bootstrap = io.BytesIO()
+        with zipfile.ZipFile(bootstrap, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("pex/version.py"), b'__version__ = "2.105.2"\n')
+        outputs = {
+            pex.BOOTSTRAP_FILE: bootstrap.getvalue(),
+            pex.MAIN_FILE: b"#!/usr/bin/env python3.11\n\nboot(\n    pex_hash='%s',\n)\n"
+            % (b"0" * 40),
+        }
+        self._remember(self.toolchain, pex_rule("pex", "3.11", ()).action, outputs, store)
+
+    @staticmethod
+    def _remember(
+        environment: Environment, action: Action, outputs: Mapping[str, bytes], store: Store
+    ) -> None:
+        """That ``action`` was run in ``environment`` and gave these files."""
+        locks = recipe.Locks(
+            pylock.read(environment.python_file.read_text(), file=""),
+            deblock.read(environment.debian_file.read_text(), file=""),
+        )
+        derivation = Derivation(store)
+        root: list[Digest] = []
+        for plan in recipe.environment_layers(locks, "3.11"):
+            layer = layer_task("", plan, {}).action
+            root.append(derivation.run(layer).outputs["layer"].diff_id)
+        action = msgspec.structs.replace(action, root=tuple(root))
+        kept = {name: store.put([data]) for name, data in outputs.items()}
+        store.remember(action, Result(outputs=kept, sandboxed=True))
+
+
+_TOOLCHAIN = toolchain.environment()
+
+
+def _tar(files: Mapping[str, bytes]):
+    """The tar that bytecode comes as: folders and files, sorted."""
+    folders = {path[:i] for path in files for i, char in enumerate(path) if char == "/"}
+    for path in sorted({*files, *folders}, key=str.encode):
+        data = files.get(path, b"")
+        kind, mode = ("directory", 0o755) if path in folders else ("file", 0o644)
+        yield tar.header(tar.Entry(path, kind, mode, len(data))) + data + tar.padding(len(data))
+    yield tar.END
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A web server of this machine that has the weights: its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/numbers.bin"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(WEIGHTS) if found else 0))
+            self.end_headers()
+            self.wfile.write(WEIGHTS if found else b"")
+
+        def log_message(self, *args: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        thread = threading.Thread(target=web.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_port}"
+        web.shutdown()
+        thread.join()
+
+
+class Whole(NamedTuple):
+    """The package for all three, built: what ``build`` said, and its layout."""
+
+    mpbuild: Three
+    built: Answer
+    layout: Path
+
+    def document(self, digest: str) -> Any:
+        """A document of the layout."""
+        return json.loads((self.layout / "blobs/sha256" / digest[7:]).read_bytes())
+
+    @property
+    def index(self) -> Any:
+        return self.document(self.built.digest)
+
+
+@pytest.fixture(scope="session")
+def locked(server, tmp_path_factory) -> Three:
+    """A workspace with its locks; its store holds what they name, weights fetched."""
+    folder = tmp_path_factory.mktemp("three")
+    mpbuild = Three(folder / "workspace", folder / "store", folder / "state")
+    model = mpbuild.workspace / "models/three"
+    (model / "src/three").mkdir(parents=True)
+    (mpbuild.workspace / "mpbuild.toml").write_text(WORKSPACE)
+    sha256 = hashlib.sha256(WEIGHTS).hexdigest()
+    url = f"{server}/numbers.bin"
+    text = MODEL.format(url=url, sha256=sha256, size=len(WEIGHTS))
+    (model / "model.toml").write_text(text)
+    (model / "src/three/__init__.py").write_bytes(b"")
+    (model / "src/three/model.py").write_bytes(MODULE)
+    (model / "labels.txt").write_text("none\nsome\n")
+    mpbuild.prepare()
+    mpbuild.lock()
+    fetched = mpbuild("fetch")
+    assert (fetched.code, fetched.json["files"]) == (0, 1), fetched.json
+    return mpbuild
+
+
+@pytest.fixture(scope="session")
+def whole(locked, tmp_path_factory) -> Whole:
+    """Built once, in a copy of the store."""
+    folder = tmp_path_factory.mktemp("whole")
+    mpbuild = copy_of(locked, folder)
+    built = mpbuild.build("--output", folder / "layout")
+    assert built.code == 0, built.json
+    return Whole(mpbuild, built, folder / "layout")
+
+
+def copy_of(mpbuild: Three, folder: Path) -> Three:
+    """The same workspace, store and state in another folder."""
+    copied = Three(folder / "workspace", folder / "store", folder / "state")
+    for source, target in zip(mpbuild, copied, strict=True):
+        if source.exists():
+            shutil.copytree(source, target)
+    return copied
+
+
+@pytest.fixture
+def fresh(locked, tmp_path) -> Three:
+    """A copy of the workspace, and a store where nothing was built."""
+    return copy_of(locked, tmp_path)
+
+
+@pytest.fixture
+def built(whole, tmp_path) -> Three:
+    """A copy of the workspace, and the store in which all was built."""
+    return copy_of(whole.mpbuild, tmp_path)
