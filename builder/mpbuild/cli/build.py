@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="An image and a PEX for this one only; may be given again. With some left out, the package "
-    "is a partial one.",
+    help="An image and a PEX for this one only; may be given again. With some left out, the "
+    "package is a partial one.",
 )
 @click.option("--output", metavar="DIR", help="Write the complete OCI layout of one TARGET there.")
 @click.option(
