@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from mpbuild.app.assembly import PexStart
-from mpbuild.app.leaves import read_lock_pair
+from mpbuild.app.carried import read_lock_pair
 from mpbuild.app.reference import Artifact, Package, Place
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest

@@ -4,10 +4,11 @@ Where a leaf lies says what it is. Layers of wheels and Debian packages are not 
 they hold none, and are compared as wholes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from mpbuild.app.carried import read_document, read_lock_pair
 from mpbuild.app.foreign import compared
 from mpbuild.app.reference import Image, Place
 from mpbuild.base import canonical
@@ -17,7 +18,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import places, recipe
 from mpbuild.derive.plan import Leaf
 from mpbuild.effects.store import Store
-from mpbuild.formats import deblock, gzip, pylock, tar, untar
+from mpbuild.formats import gzip, tar, untar
 from mpbuild.formats.annotations import LAYER
 from mpbuild.formats.unsafe import UnsafeError
 from mpbuild.spec.model import Model
@@ -31,8 +32,6 @@ _MODEL_FOLDERS = tuple(f"{folder}/" for folder in (places.MODEL, places.RUNTIME)
 # What nobody vouches for yet is read with bounds: documents, entries of an image's layers, and
 # how far these inflate beyond their own size.
 _LARGEST_SPEC = 256 << 10
-_LARGEST_LOCK = 4 << 20
-_LONGEST_LINE = 4096
 _MOST_ENTRIES = 1 << 17
 _INFLATION = 8
 _MOST_INFLATED = 1 << 30
@@ -106,7 +105,7 @@ def read_contents(image: Image, place: Place, store: Store) -> Contents:
     files = _all_files(image, place, store)
     if places.SPEC not in files:
         raise _mismatch(image, f"it has no /{places.SPEC}")
-    document = canonical.decode(_document(files[places.SPEC].digest, _LARGEST_SPEC, store))
+    document = canonical.decode(read_document(files[places.SPEC].digest, _LARGEST_SPEC, store))
     model = model_from_document(document, where=f"/{places.SPEC}", workspace=None)
     if accelerator not in model.accelerators:
         raise _mismatch(image, f"its spec has no accelerator {accelerator}")
@@ -206,43 +205,6 @@ def _locks(
     return {name: read_lock_pair(found, name, store) for name in names}
 
 
-def read_lock_pair(files: Mapping[str, Digest], environment: str, store: Store) -> recipe.Locks:
-    """The two locks of an environment, of ``files`` by name; InputError where they aren't ours."""
-    python_file, debian_file = f"pylock.{environment}.toml", f"debian.{environment}.toml"
-    python_text = _lock(files, python_file, store)
-    debian_text = _lock(files, debian_file, store)
-    found = recipe.Locks(
-        pylock.read(python_text, file=python_file), deblock.read(debian_text, file=debian_file)
-    )
-    if (pylock.write(found.python), deblock.write(found.debian)) != (python_text, debian_text):
-        raise _malformed(environment, "its text is not the one that mpbuild writes")
-    if {found.python.environment, found.debian.environment} != {environment}:
-        raise _malformed(environment, "it is that of another environment")
-    return found
-
-
-def _lock(files: Mapping[str, Digest], name: str, store: Store) -> str:
-    if name not in files:
-        raise InputError(f"the package has no lock {name}", code="content-missing")
-    data = _document(files[name], _LARGEST_LOCK, store)
-    # Long lines can hold what takes a reader of TOML for ever.
-    if max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
-        raise _malformed(name, f"a line is longer than {_LONGEST_LINE} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise _malformed(name, "it is not UTF-8") from error
-
-
-def _document(digest: Digest, largest: int, store: Store) -> bytes:
-    size = store.size(digest)
-    if size > largest:
-        raise InputError(
-            f"{digest} has {size} bytes; {largest} are allowed", code="content-mismatch"
-        )
-    return store.read(digest)
-
-
 def _all_files(image: Image, place: Place, store: Store) -> dict[str, Found]:
     files: dict[str, Found] = {}
     layers = image.manifest.layers
@@ -318,7 +280,3 @@ def _mismatch(image: Image, message: str) -> InputError:
         hint="it was not made by this mpbuild, or somebody changed it",
         code="derivation-mismatch",
     )
-
-
-def _malformed(where: str, message: str) -> InputError:
-    return InputError(message, where=where, code="lock-malformed")

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from mpbuild.app import toolchain
 from mpbuild.app.attachments import Attachments
+from mpbuild.app.carried import read_lock_pair
 from mpbuild.app.foreign import compared
-from mpbuild.app.leaves import read_lock_pair
 from mpbuild.app.reference import Package
 from mpbuild.app.toolchain import Toolchain
 from mpbuild.base.digest import Digest
