@@ -16,7 +16,7 @@ def startup_figures(
     commands = [
         [sys.executable, "-c", "pass"],
         [mpbuild, "--version"],
-        [mpbuild, "build", target],
+        [mpbuild, "build", target, "--accelerator", "cpu"],
         [mpbuild, "verify", digest, "--key", str(public_key), "--no-recompute"],
     ]
 
