@@ -315,6 +315,9 @@ HOSTILE = {
     "no PEX-INFO": lambda d: d["layers"].remove(layer(d, "PEX-INFO")),
     "a file over the link": lambda d: layer(d, "spec.json")["annotations"].update({TITLE: "pex"}),
     "a file outside": lambda d: layer(d, "spec.json")["annotations"].update({TITLE: "../x"}),
+    "a file among the evidence": lambda d: layer(d, "spec.json")["annotations"].update(
+        {TITLE: ".mpbuild/index.json"}
+    ),
     "an absolute path": lambda d: layer(d, "spec.json")["annotations"].update({TITLE: "/x"}),
     "a path with a dot": lambda d: layer(d, "spec.json")["annotations"].update({TITLE: "./x"}),
     "a file as a folder": lambda d: layer(d, "spec.json")["annotations"].update(

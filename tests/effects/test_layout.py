@@ -201,3 +201,32 @@ def test_referrers_stay_when_the_package_is_written_again(tmp_path):
     again = write(tmp_path / "out")
     assert again.tagged(tag).digest == Digest.of(b"referrers")
     assert [entry.digest for entry in again.packages()] == [Digest.of(PACKAGE)]
+
+
+def test_a_blob_may_be_another_name_of_a_file_of_the_store(tmp_path):
+    layout = write(tmp_path / "out")
+    source = tmp_path / "source"
+    source.write_bytes(b"large")
+    digest = Digest.of(b"large")
+    assert layout.share(digest, source, [b"large"])
+    assert layout.blob(digest).samefile(source)
+    assert layout.share(digest, source, [b"large"])
+    assert layout.read(digest) == b"large"
+
+
+def test_a_file_of_other_bytes_is_not_shared(tmp_path):
+    def failing():
+        yield b"lar"
+        raise InputError("other bytes")
+
+    layout = write(tmp_path / "out")
+    (tmp_path / "source").write_bytes(b"other")
+    with pytest.raises(InputError, match="other bytes"):
+        layout.share(Digest.of(b"large"), tmp_path / "source", failing())
+    assert not layout.blob(Digest.of(b"large")).exists()
+
+
+def test_what_can_not_be_shared_is_left_to_be_copied(tmp_path):
+    layout = write(tmp_path / "out")
+    assert not layout.share(Digest.of(b"x"), tmp_path / "absent", [b"x"])
+    assert not layout.blob(Digest.of(b"x")).exists()

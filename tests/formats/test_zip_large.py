@@ -23,7 +23,7 @@ def test_twenty_thousand_entries_read(make):
     assert b"".join(entries[-1].inflated()) == b"19999"
 
 
-@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "d/" * 2047 + "ab", f"{'d' * 255}/x"])
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "d/" * 100 + "ab", f"{'d' * 255}/x"])
 def test_names_and_paths_as_long_as_they_may_be_read(make, name):
     (entry,) = read_archive(make.zip([make.Member(name, flags=1 << 11)]))
     assert entry.name == name

@@ -3,18 +3,20 @@
 All else in them is derived, and compared as a whole.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from mpbuild.app.assembly import PexStart
 from mpbuild.app.carried import read_lock_pair
-from mpbuild.app.reference import Artifact, Package, Place
+from mpbuild.app.leaves import Contents
+from mpbuild.app.reference import Artifact, Image, Package, Place
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import pex as derive_pex
-from mpbuild.derive import recipe
+from mpbuild.derive import places, recipe
+from mpbuild.derive.model_artifact import carried
 from mpbuild.effects.store import Store
 from mpbuild.formats import modelpack, oci
 from mpbuild.formats import pex as pex_format
@@ -47,17 +49,15 @@ class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_artifacts(package: Package, model: Model, store: Store) -> Artifacts:
-    """Read what the artifacts hold; raise InputError where they are none of ours."""
+    """Read what the artifacts hold; raise InputError where they are none of ours.
+
+    ``model`` is the spec of an image: an image or PEX for what it doesn't know is none of ours.
+    """
+    _check_accelerators(package, model)
     starts = {}
     for artifact in package.artifacts("pex"):
-        if artifact.accelerator not in list(Accelerator):
-            raise InputError(
-                f"a PEX has the accelerator {artifact.accelerator!r:.80}",
-                where=str(artifact.descriptor.digest),
-                code="derivation-mismatch",
-            )
         starts[Accelerator(artifact.accelerator)] = _start(artifact, package.place, store)
-    documents = _documents(package, store)
+    documents = _documents(package, model, store)
     names = recipe.built_environments(model, model.accelerators)
     locks = {name: read_lock_pair(documents, name, store) for name in names}
     return Artifacts(starts=starts, documents=documents, locks=locks)
@@ -87,6 +87,30 @@ def listed(package: Package) -> Iterator[Finding]:
         yield Finding("derivation-mismatch", f"the package has {models} model artifacts", where)
 
 
+def differing(contents: Sequence[Contents], artifacts: Artifacts) -> Iterator[Finding]:
+    """Where an image has another spec or lock than the model artifact, by which PEX are made."""
+    for content in contents:
+        for path, found in content.files.items():
+            folder, _, name = path.rpartition("/")
+            known = artifacts.documents.get(name, "none")
+            if (path == places.SPEC or folder == places.LOCKS) and known != found.digest:
+                message = (
+                    f"image {content.accelerator} has {found.digest}, the model artifact {known}"
+                )
+                yield Finding("derivation-mismatch", message, f"/{path}")
+
+
+def _check_accelerators(package: Package, model: Model) -> None:
+    children: list[Image | Artifact] = [*package.images(), *package.artifacts("pex")]
+    for one in children:
+        if one.accelerator not in model.accelerators:
+            raise InputError(
+                f"its accelerator is {one.accelerator!r:.80}, which the spec doesn't have",
+                where=str(one.descriptor.digest),
+                code="derivation-mismatch",
+            )
+
+
 def _start(artifact: Artifact, place: Place, store: Store) -> PexStart:
     files = derive_pex.read_files(artifact.manifest)
     bootstrap = files[pex_format.BOOTSTRAP]
@@ -99,12 +123,19 @@ def _start(artifact: Artifact, place: Place, store: Store) -> PexStart:
     )
 
 
-def _documents(package: Package, store: Store) -> dict[str, Digest]:
+def _documents(package: Package, model: Model, store: Store) -> dict[str, Digest]:
+    """Those that the spec gives the artifact, and no others: who knows how many it names."""
+    files = {file.path: file for file in model_files(package).files}
     found = {}
-    for file in model_files(package).files:
-        if file.path == "spec.json" or file.path.startswith(_LOCKS):
-            data = _read(package.place, file, _LARGEST_DOCUMENT)
-            found[file.path.removeprefix(_LOCKS)] = store.put_bytes(data)
+    for path in carried(model):
+        if path != "spec.json" and not path.startswith(_LOCKS):
+            continue
+        if path not in files:
+            raise InputError(
+                "the file is not in it", where=f"the model artifact, {path}", code="content-missing"
+            )
+        data = _read(package.place, files[path], _LARGEST_DOCUMENT)
+        found[path.removeprefix(_LOCKS)] = store.put_bytes(data)
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # One is right; where more than some are listed, somebody wants them all to be read.
 _MOST_INPUTS = 8
+_MOST_ENTRIES = 1000
 
 Found = tuple[str, bytes | InputError]
 
@@ -142,7 +143,9 @@ class InLayout:
         """Those listed, in their order, then those that are entries themselves."""
         listing = self._listing(subject)
         listed = referrer.read_listing(listing) if listing is not None else ()
-        entered = [entry.digest for entry in self._layout.entries() if self._is(entry, subject)]
+        # Each is read to know what it is: of many, somebody wants them all to be.
+        entries = {entry.digest: entry for entry in self._layout.entries()[:_MOST_ENTRIES]}
+        entered = [digest for digest, entry in entries.items() if self._is(entry, subject)]
         return [*dict.fromkeys([*(entry.digest for entry in listed), *entered])]
 
     def _is(self, entry: oci.Descriptor, subject: Digest) -> bool:

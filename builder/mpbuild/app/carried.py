@@ -9,7 +9,6 @@ from mpbuild.effects.store import Store
 from mpbuild.formats import deblock, pylock
 
 _LARGEST_LOCK = 4 << 20
-_LONGEST_LINE = 4096
 
 
 def read_lock_pair(files: Mapping[str, Digest], environment: str, store: Store) -> recipe.Locks:
@@ -31,9 +30,6 @@ def _lock(files: Mapping[str, Digest], name: str, store: Store) -> str:
     if name not in files:
         raise InputError(f"the package has no lock {name}", code="content-missing")
     data = read_document(files[name], _LARGEST_LOCK, store)
-    # Long lines can hold what takes a reader of TOML for ever.
-    if max(map(len, data.split(b"\n"))) > _LONGEST_LINE:
-        raise _malformed(name, f"a line is longer than {_LONGEST_LINE} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

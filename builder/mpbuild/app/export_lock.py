@@ -37,7 +37,8 @@ def python_lock(package: Package, accelerator: Accelerator | None) -> tuple[str,
     file = files[path]
     layer = oci.Descriptor(media_type="application/toml", digest=file.digest, size=file.size)
     text = b"".join(package.place.layer(layer)).decode("utf-8", "replace")
-    pylock.read(text, file=path)
+    if pylock.write(pylock.read(text, file=path)) != text:
+        raise InputError("it is not as mpbuild writes it", where=path, code="lock-malformed")
     return name, text
 
 

@@ -187,8 +187,7 @@ def _bytecode(image: Image, place: Place, store: Store) -> Found:
         raise _mismatch(image, f"it has {titles.count('bytecode')} layers of bytecode")
     position = titles.index("bytecode")
     layer, diff_id = image.manifest.layers[position], image.config.rootfs.diff_ids[position]
-    bounds = _Bounds(_bound([layer.size]))
-    store.put(bounds.bytes(compared(gzip.decompress(place.layer(layer)), diff_id)))
+    store.put(_bounded(compared(gzip.decompress(place.layer(layer)), diff_id), layer.size))
     return Found(diff_id, executable=False)
 
 
@@ -208,9 +207,9 @@ def _locks(
 def _all_files(image: Image, place: Place, store: Store) -> dict[str, Found]:
     files: dict[str, Found] = {}
     layers = image.manifest.layers
-    bounds = _Bounds(_bound(layer.size for layer in layers))
+    bounds = _Bounds()
     for layer, diff_id in zip(layers, image.config.rootfs.diff_ids, strict=True):
-        plain = bounds.bytes(compared(gzip.decompress(place.layer(layer)), diff_id))
+        plain = _bounded(compared(gzip.decompress(place.layer(layer)), diff_id), layer.size)
         for entry, content in _leaf_entries(bounds.entries(untar.read(plain))):
             if entry.path in files:
                 raise _extra(entry, "it stands there twice")
@@ -233,25 +232,24 @@ def _leaf_entries(entries: Iterable[_Member]) -> Iterator[_Member]:
         yield entry, content
 
 
-def _bound(sizes: Iterable[int]) -> int:
-    """How far layers of these sizes may inflate: no bomb, and more than any wheel does."""
-    return _INFLATION * sum(sizes) + _MOST_INFLATED
+def _bounded(chunks: Iterator[Buffer], size: int) -> Iterator[Buffer]:
+    """``chunks``, unless a layer of ``size`` inflates further than any wheel does.
+
+    A place that has another size for it says so before it gives any bytes.
+    """
+    left = _INFLATION * size + _MOST_INFLATED
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise UnsafeError("the layers inflate far beyond their size")
+        yield chunk
 
 
 class _Bounds:
     """Counts what the layers of an image hold, so that reading them ends."""
 
-    def __init__(self, most: int) -> None:
-        self._bytes = most
+    def __init__(self) -> None:
         self._entries = _MOST_ENTRIES
-
-    def bytes(self, chunks: Iterator[Buffer]) -> Iterator[Buffer]:
-        """``chunks``, unless they are too many bytes."""
-        for chunk in chunks:
-            self._bytes -= len(chunk)
-            if self._bytes < 0:
-                raise UnsafeError("the layers inflate far beyond their size")
-            yield chunk
 
     def entries(self, members: Iterator[_Member]) -> Iterator[_Member]:
         """``members``, unless they are too many."""

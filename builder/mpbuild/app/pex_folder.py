@@ -4,8 +4,11 @@ What is needed for that (the index, the manifest of the PEX, signed provenance) 
 OCI layout, ``.mpbuild``, inside the folder; pex takes no notice of it.
 """
 
+import contextlib
+import mmap
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -15,11 +18,11 @@ from mpbuild.app.reference import Artifact, Located, Package, in_layout
 from mpbuild.app.verify import KEY_MODE
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.digest import Digest
+from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import pex as derive_pex
 from mpbuild.derive import recipe
-from mpbuild.derive.pex import File, Pex, pex
+from mpbuild.derive.pex import EVIDENCE, File, Pex, pex
 from mpbuild.derive.plan import Leaf
 from mpbuild.effects import folders
 from mpbuild.effects.layout import Layout
@@ -33,9 +36,10 @@ from mpbuild.verify.keys import PublicKey
 from mpbuild.verify.provenance import Part
 from mpbuild.verify.verdict import LeafSeen, Verdict, told
 
-EVIDENCE = ".mpbuild"
-
+# What nobody vouches for yet is read with bounds, in bytes; from a size on it is mapped.
 _LARGEST_DOCUMENT = 4 << 20
+_LARGEST_BOOTSTRAP = 64 << 20
+_MAPPED = 1 << 20
 _OTHERS = "the images, the other PEX files and the model artifact of the package: only this PEX was"
 
 
@@ -152,7 +156,7 @@ class _Folder:
         for path in self._own():
             leaf = named.get(path) or _by_folder(path)
             yield Part(leaf.kind, leaf.name, self.files[path].digest)
-        yield Part("pex", derive_pex.BOOTSTRAP_FILE, self.files[pex_format.BOOTSTRAP].digest)
+        yield Part("pex", derive_pex.BOOTSTRAP_FILE, self._file(pex_format.BOOTSTRAP).digest)
         yield Part("pex", derive_pex.MAIN_FILE, Digest.of(self._main()))
 
     def inputs(self) -> Iterator[Part]:
@@ -166,6 +170,7 @@ class _Folder:
         expected = derive_pex.read_files(made.manifest)
         for path in sorted(expected.keys() | self._found.keys() | derive_pex.LINKS.keys()):
             yield from self._difference(path, expected.get(path))
+        yield from self._strange_folders(expected)
         children = {child.digest for child in package.children("pex")}
         if made.descriptor.digest not in children:
             yield Finding(
@@ -174,6 +179,18 @@ class _Folder:
                 f" {package.digest} does not hold",
                 str(self._path),
             )
+
+    def _strange_folders(self, expected: Mapping[str, File]) -> Iterator[Finding]:
+        """Folders without files: each can be imported, as a package that isn't there."""
+        known = {str(parent) for path in expected for parent in PurePosixPath(path).parents}
+        for root, names, _ in os.walk(self._path):
+            place = Path(root).relative_to(self._path)
+            names[:] = [name for name in names if not Path(root, name).is_symlink()]
+            if str(place) == ".":
+                names[:] = [name for name in names if name != EVIDENCE]
+            if str(place) not in known:
+                names.clear()
+                yield Finding("content-extra", "nothing accounts for this folder", str(place))
 
     def _difference(self, path: str, expected: File | None) -> Iterator[Finding]:
         found = self._found.get(path)
@@ -191,9 +208,10 @@ class _Folder:
             yield Finding("content-mismatch", message, path)
 
     def _again(self) -> Pex:
-        own = {path: self._read(path, None) for path in self._own()}
-        bootstrap = self._read(pex_format.BOOTSTRAP, None)
-        return pex(self.model, self.accelerator, self.lock, own, bootstrap, self._main())
+        bootstrap = self._read(pex_format.BOOTSTRAP, _LARGEST_BOOTSTRAP)
+        with contextlib.ExitStack() as stack:
+            own = {path: stack.enter_context(self._mapped(path)) for path in self._own()}
+            return pex(self.model, self.accelerator, self.lock, own, bootstrap, self._main())
 
     def _own(self) -> list[str]:
         return [path for path in self.files if derive_pex.is_own(path)]
@@ -201,18 +219,34 @@ class _Folder:
     def _main(self) -> bytes:
         return pex_format.without_hash(self._read(pex_format.MAIN))
 
-    def _read(self, path: str, most: int | None = _LARGEST_DOCUMENT) -> bytes:
-        file = self.files.get(path)
-        if file is None:
+    def _file(self, path: str) -> File:
+        if path not in self.files:
             raise InputError("the file is not in the folder", where=path, code="content-missing")
-        if most is not None and file.size > most:
+        return self.files[path]
+
+    def _read(self, path: str, most: int = _LARGEST_DOCUMENT) -> bytes:
+        size = self._file(path).size
+        if size > most:
             raise InputError(
-                f"it has {file.size} bytes; {most} are allowed", where=path, code="content-mismatch"
+                f"it has {size} bytes; {most} are allowed", where=path, code="content-mismatch"
             )
-        data = (self._path / path).read_bytes()
-        if Digest.of(data) != file.digest:
+        with self._mapped(path) as data:
+            return bytes(data)
+
+    @contextlib.contextmanager
+    def _mapped(self, path: str) -> Iterator[Buffer]:
+        """The bytes of a file, which may be larger than memory."""
+        known = self._file(path)
+        handle = os.open(self._path / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            same_size = os.fstat(handle).st_size == known.size
+            if known.size < _MAPPED or not same_size:
+                data: Buffer = file.read(_MAPPED)
+            else:
+                data = memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+        if not same_size or Digest.of(data) != known.digest:
             raise InputError("changed while it was read", where=path, code="content-mismatch")
-        return data
+        yield data
 
 
 def _named(model: Model) -> Mapping[str, Leaf]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from mpbuild.app.artifacts import Artifacts, listed, read_artifacts
+from mpbuild.app.artifacts import Artifacts, differing, listed, read_artifacts
 from mpbuild.app.blueprint import Blueprint
 from mpbuild.app.build import executors
 from mpbuild.app.inputs import Inputs
@@ -19,6 +19,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive import pex as derive_pex
 from mpbuild.derive import recipe
+from mpbuild.derive.inputs import STEPS
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.store import Store
@@ -69,10 +70,13 @@ def reproduce(
     if uneven:
         raise InputError.collect(uneven)
     artifacts = read_artifacts(package, contents[0].model, store)
+    findings += differing(contents, artifacts)
     inputs = Inputs(store, package.place, offline=options.offline)
     derived = rederive(package, contents, artifacts, store, inputs)
-    if not rebuild:
+    if not rebuild or derived.unable or findings:
         unchecked = ("what ran was not run again: --rebuild does",)
+        if rebuild:
+            unchecked = ("nothing was run again, since the package doesn't hang together",)
         return Reproduction(
             digest=package.digest,
             derived=derived,
@@ -111,6 +115,13 @@ def _blueprint(
     """What the package was built from, out of itself; and what of it can't be had."""
     model = contents[0].model
     kept = read_inputs(located.attachments, package, store)
+    for step in model.steps:
+        if step.name not in kept.steps:
+            raise InputError(
+                f"it doesn't say what the step {step.name} reads",
+                where=f"inputs, {STEPS}",
+                code="content-missing",
+            )
     names = recipe.built_environments(model, [content.accelerator for content in contents])
     lacking = [
         finding

@@ -1,24 +1,27 @@
 """Reading the inputs artifact of a package, from whoever: see derive/inputs.py."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from mpbuild.app import toolchain
 from mpbuild.app.attachments import Attachments
 from mpbuild.app.carried import read_lock_pair
-from mpbuild.app.foreign import compared
 from mpbuild.app.reference import Package
 from mpbuild.app.toolchain import Toolchain
-from mpbuild.base.digest import Digest
+from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import inputs
 from mpbuild.derive.inputs import InputFile, StepFiles
 from mpbuild.effects.store import Store
 from mpbuild.formats import gzip, oci, referrer, untar
+from mpbuild.formats.unsafe import UnsafeError
 
 _LARGEST_STEPS = 64 << 20
 _LARGEST_LOCK = 4 << 20
-_LOCKS = "locks/"
+# How far a layer of what steps read may inflate: as those of images.
+_INFLATION = 8
+_MOST_INFLATED = 1 << 30
+_LOCKS, _LAYERS = "locks/", "steps/"
 
 
 class Kept(NamedTuple):
@@ -53,36 +56,43 @@ class _Reader:
 
     def read(self) -> Kept:
         steps = inputs.read_steps(self._bytes(inputs.STEPS, _LARGEST_STEPS))
-        for name, read in steps.items():
-            if read.files:
-                self._unpack(name, read)
+        self._unpack(steps)
         return Kept(steps, self._toolchain())
 
     def _toolchain(self) -> Toolchain:
-        data = {
-            path.removeprefix(_LOCKS): self._bytes(path, _LARGEST_LOCK)
-            for path in self._files
-            if path.startswith(_LOCKS)
-        }
+        names = (f"pylock.{toolchain.NAME}.toml", f"debian.{toolchain.NAME}.toml")
+        data = {name: self._bytes(f"{_LOCKS}{name}", _LARGEST_LOCK) for name in names}
         digests = {name: self._store.put_bytes(content) for name, content in data.items()}
         return Toolchain(read_lock_pair(digests, toolchain.NAME, self._store), data)
 
-    def _unpack(self, name: str, read: StepFiles) -> None:
-        """Every file that the step read, checked against what ``steps.json`` says of it."""
-        wanted = {file.path: file.digest for file in read.files}
-        file = self._file(f"steps/{name}.tar.gz")
-        blob = compared(self._package.place.layer(_descriptor(file)), file.digest, file.size)
-        found: dict[str, Digest] = {}
-        for entry, content in untar.read(gzip.decompress(blob)):
-            if entry.kind == "file" and entry.path in wanted:
-                found[entry.path] = self._store.put(content).digest
-        for path, digest in wanted.items():
-            if found.get(path) != digest:
-                raise InputError(
-                    f"it is {found.get(path, 'absent')}, and {inputs.STEPS} says {digest}",
-                    where=f"inputs, steps/{name}.tar.gz, {path}",
-                    code="content-mismatch",
-                )
+    def _unpack(self, steps: Mapping[str, StepFiles]) -> None:
+        """Every file that a step read, checked against what ``steps.json`` says of it.
+
+        Steps that read the same files share a layer, which has the name of one of them.
+        """
+        wanted = {(file.path, file.digest) for read in steps.values() for file in read.files}
+        paths = {path for path, _ in wanted}
+        found: set[tuple[str, Digest]] = set()
+        layers = {f.digest: f for path, f in self._files.items() if path.startswith(_LAYERS)}
+        for file in layers.values():
+            for entry, content in untar.read(self._plain(file)):
+                if entry.kind == "file" and entry.path in paths:
+                    found.add((entry.path, self._store.put(content).digest))
+        for path, digest in sorted(wanted - found):
+            raise InputError(
+                f"{inputs.STEPS} says that a step read {digest}, and no layer has that",
+                where=f"inputs, {path}",
+                code="content-mismatch",
+            )
+
+    def _plain(self, file: InputFile) -> Iterator[Buffer]:
+        """A layer's tar, unless it inflates without end."""
+        left = _INFLATION * file.size + _MOST_INFLATED
+        for chunk in gzip.decompress(self._package.place.layer(_descriptor(file))):
+            left -= len(chunk)
+            if left < 0:
+                raise UnsafeError("it inflates far beyond its size", where=f"inputs, {file.path}")
+            yield chunk
 
     def _bytes(self, path: str, most: int) -> bytes:
         file = self._file(path)

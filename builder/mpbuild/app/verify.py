@@ -119,13 +119,14 @@ def _recompute(
     offline: bool,
 ) -> set[Part]:
     """Derive the package again; the leaves that its artifacts hold."""
-    from mpbuild.app.artifacts import listed, read_artifacts
+    from mpbuild.app.artifacts import differing, listed, read_artifacts
     from mpbuild.app.inputs import Inputs
     from mpbuild.app.rederive import rederive
 
     uneven = list(listed(package))
     findings += uneven
     artifacts = read_artifacts(package, contents[0].model, store)
+    findings += differing(contents, artifacts)
     if not uneven:
         inputs = Inputs(store, package.place, offline=offline)
         findings += rederive(package, contents, artifacts, store, inputs).findings

@@ -60,7 +60,9 @@ def command(
         result = _pex(located, chosen, Path(session.directory, pex))
     else:
         result = _lock(located, chosen, Path(session.directory, str(lock)))
-    session.emit(result, lambda: _text(result))
+    from mpbuild.verify.verdict import printable
+
+    session.emit(result, lambda: "\n".join(map(printable, _text(result))))
 
 
 def _image(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
@@ -103,11 +105,11 @@ def _lock(located: "Located", chosen: Accelerator | None, target: Path) -> dict[
     }
 
 
-def _text(result: dict[str, Any]) -> str:
+def _text(result: dict[str, Any]) -> list[str]:
     lines = [
         f"{result['path']}  {human_size(result['size'])}",
         f"  {result['kind']:<8} {result['accelerator']:<5} {result['digest']}",
     ]
     if "name" in result:
         lines.append(f"  name     {result['name']}")
-    return "\n".join(lines)
+    return lines

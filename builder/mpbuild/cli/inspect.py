@@ -28,12 +28,13 @@ def command(session: Session, ref: str, against: str | None) -> None:
     """
     from mpbuild.app.inspect import inspect
     from mpbuild.cli.refs import Build, locate
+    from mpbuild.verify.verdict import printable
 
     store = session.store()
     located = locate(session, ref, store, Build())
     other = locate(session, against, store).open() if against else None
     found = inspect(located.open(), located.attachments, other)
-    session.emit(found, lambda: "\n".join(_text(found)))
+    session.emit(found, lambda: "\n".join(map(printable, _text(found))))
 
 
 def _text(found: dict[str, Any]) -> Iterator[str]:

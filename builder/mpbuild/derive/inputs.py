@@ -1,8 +1,8 @@
 """The inputs artifact: what a package was made of and does not hold itself. Version 1.
 
 A referrer of the package with the raw Debian packages of every environment, the wheels that no
-PEX of the package holds, the files that steps read (a layer a step), and the locks of the
-toolchain. With it a package is built again from nothing but itself.
+PEX of the package holds, the files that steps read (a layer a step, but one where steps read the
+same), and the locks of the toolchain. With it a package is built again from nothing but itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from mpbuild.base.coding import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive.plan import STORED, LayerPlan
-from mpbuild.formats import oci, referrer
+from mpbuild.formats import oci, referrer, tar
 from mpbuild.formats.annotations import TITLE
 
 ARTIFACT = "application/vnd.mpbuild.inputs.v1"
@@ -103,9 +103,13 @@ def write_steps(steps: Mapping[str, StepFiles]) -> bytes:
 
 
 def read_steps(data: bytes) -> dict[str, StepFiles]:
-    """What each step reads; raise InputError (content-mismatch) where the document is none."""
+    """What each step reads; raise InputError where the document is none, or leads elsewhere."""
     document: Any = canonical.decode(data)
     found = typed(document, Steps)
     if found.schema != Steps(steps={}).schema:
         raise InputError(f"not of this version: {found.schema!r:.80}", code="content-mismatch")
+    for name, read in found.steps.items():
+        paths = [file.path for file in read.files]
+        if any(tar.safe_path(path) != path for path in (*paths, read.folder or "model")):
+            raise InputError(f"the step {name!r:.80} has no plain paths", code="content-mismatch")
     return found.steps

@@ -35,6 +35,9 @@ BOOTSTRAP_FILE, MAIN_FILE = "bootstrap.zip", "main.py"
 PYTHON = "3.11"
 """The interpreter that pex runs under, whatever the PEX is for: that of the toolchain."""
 
+EVIDENCE = ".mpbuild"
+"""Where an exported folder holds what it is verified by; no file of a PEX stands there."""
+
 LINKS = {"pex": form.MAIN}
 """Links in the folder, which the artifact doesn't hold: path to target."""
 
@@ -42,7 +45,7 @@ _ENTRY_POINT = "mpbuild_runtime.run:main"
 _NEEDED = (form.BOOTSTRAP, form.INFO, form.MAIN, form.IMPORT_HOOK)
 # pex writes PEX-LAYOUT beside the files when it unpacks them.
 _RESERVED = frozenset(
-    {form.BOOTSTRAP, form.WHEELS, form.INFO, form.MAIN, "PEX-LAYOUT", "__pex__", *LINKS}
+    {form.BOOTSTRAP, form.WHEELS, form.INFO, form.MAIN, "PEX-LAYOUT", "__pex__", EVIDENCE, *LINKS}
 )
 
 
@@ -139,6 +142,8 @@ def read_files(manifest: oci.Artifact) -> dict[str, File]:
             raise _mismatch(f"it has no {path}")
     if any(file.size < 0 for file in found.values()):
         raise _mismatch("a file has a negative size")
+    if any(path.partition("/")[0] == EVIDENCE for path in found):
+        raise _mismatch(f"{EVIDENCE} is no folder of a PEX")
     _check_tree(found)
     return found
 

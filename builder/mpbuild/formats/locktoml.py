@@ -12,6 +12,7 @@ from typing import Any
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 
+_LONGEST_LINE = 4096
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _MOST = 1 << 62  # TOML integers have 64 bits, and no file comes near
@@ -64,6 +65,9 @@ class Table:
     @classmethod
     def document(cls, text: str) -> "Table":
         """The root table of a TOML document."""
+        # Long lines can hold what takes a reader of TOML for ever.
+        if max(map(len, text.split("\n"))) > _LONGEST_LINE:
+            raise malformed(f"a line is longer than {_LONGEST_LINE} characters")
         try:
             return cls(tomllib.loads(text))
         except (ValueError, RecursionError) as error:

@@ -4,7 +4,7 @@ Everything is written as canonical JSON, so a document has one digest whoever wr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -50,7 +50,7 @@ class Descriptor(
 
     media_type: str
     digest: Digest
-    size: int
+    size: Annotated[int, msgspec.Meta(le=2**53 - 1)]
     platform: Platform | None = None
     annotations: dict[str, str] | None = None
 

@@ -28,7 +28,7 @@ _LARGEST = 8**11 - 1
 _EXTENDED_NAME = b"././@PaxHeader"
 _ZERO, _TIME = b"%07o" % 0, b"%011o" % epoch.SECONDS
 
-_LONGEST_PATH, _LONGEST_NAME = 4096, 255
+_LONGEST_PATH, _LONGEST_NAME, _DEEPEST = 4096, 255, 100
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 # Paths with nothing to refuse, found at once: nearly all are such.
 _ORDINARY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z)|\.wh\.)[ -.0-\[\]-~]{1,255}(?:/(?!\Z)|\Z))+")
@@ -83,7 +83,11 @@ def safe_path(path: str) -> str:
     relative = path
     while relative.startswith("./"):
         relative = relative[2:]
-    ordinary = len(relative) <= _LONGEST_PATH and _ORDINARY.fullmatch(relative)
+    ordinary = (
+        len(relative) <= _LONGEST_PATH
+        and relative.count("/") <= _DEEPEST
+        and _ORDINARY.fullmatch(relative)
+    )
     problem = "" if ordinary else next(_problems(relative), "")
     if problem:
         raise UnsafeError(f"the path {path[:200]!r} {problem}")
@@ -177,6 +181,8 @@ def _problems(path: str) -> Iterator[str]:
         return
     if len(encoded) > _LONGEST_PATH:
         yield f"is longer than {_LONGEST_PATH} bytes"
+    if path.count("/") > _DEEPEST:
+        yield f"leads through more than {_DEEPEST} folders"
     if _FORBIDDEN.search(path):
         yield "holds a control character or a backslash"
     if path.startswith("/"):

@@ -18,6 +18,7 @@ import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,7 +39,6 @@ from mpbuild_rules.bytecode import rule as bytecode_rule
 from mpbuild_rules.pex import rule as pex_rule
 
 TARGET = "//models/three"
-ACCELERATORS = ("cpu", "cuda", "rocm")
 WEIGHTS = random.Random(1).randbytes(5000)
 PURE, NATIVE = "py3-none-any", "py3-none-manylinux_2_28_x86_64"
 WORKSPACE = """\
@@ -176,10 +176,15 @@ class Made(NamedTuple):
         return pylock.PythonPackage(name=self.name, version=self.version, wheel=wheel)
 
 
-def native(name: str, **needs: tuple[str, ...]) -> Made:
-    """A build of the engine: a shared object that needs these beside the base's C++."""
+def pure(name: str) -> Made:
+    """A wheel with one module, which has its name."""
+    return Made(name, "1.0", {f"{name}.py": b"answer = 42\n"})
+
+
+def native(name: str, module: str = "engine", **needs: tuple[str, ...]) -> Made:
+    """A wheel with a shared object that needs these beside the base's C++."""
     libraries = {"libstdc++.so.6": ("GLIBCXX_3.4.30",), **needs}
-    files = {"engine/__init__.py": b"", "engine/native.so": shared_object(needs=libraries)}
+    files = {f"{module}/__init__.py": b"", f"{module}/native.so": shared_object(needs=libraries)}
     return Made(name, "1.0", files, NATIVE)
 
 
@@ -195,13 +200,7 @@ WHEELS = {
     "cpu": (ARRAYS, SMALL, native("engine")),
     "cuda": (
         *(ARRAYS, SMALL, cuda_runtime()),
-        native(
-            "engine-cuda",
-            **{
-                "libcuda.so.1": (),
-                "libcudart.so.13": ("libcudart.so.13",),
-            },
-        ),
+        native("engine-cuda", **{"libcuda.so.1": (), "libcudart.so.13": ("libcudart.so.13",)}),
     ),
     "rocm": (ARRAYS, SMALL, native("engine-rocm", **{"libamdhip64.so.7": ("hip_4.2",)})),
 }
@@ -407,6 +406,12 @@ def _tar(files: Mapping[str, bytes]):
 
 
 @pytest.fixture(scope="session")
+def wheels() -> SimpleNamespace:
+    """What makes wheels, and those of each accelerator as usual."""
+    return SimpleNamespace(usual=WHEELS, pure=pure, native=native, cuda_runtime=cuda_runtime)
+
+
+@pytest.fixture(scope="session")
 def server():
     """A web server of this machine that has the weights: its address."""
 
@@ -437,11 +442,36 @@ class Whole(NamedTuple):
 
     def document(self, digest: str) -> Any:
         """A document of the layout."""
-        return json.loads((self.layout / "blobs/sha256" / digest[7:]).read_bytes())
+        return json.loads(self.blob(digest).read_bytes())
+
+    def blob(self, digest: str) -> Path:
+        """A file of the layout."""
+        return self.layout / "blobs/sha256" / digest[7:]
 
     @property
     def index(self) -> Any:
         return self.document(self.built.digest)
+
+    def children(self, kind: str) -> dict[str, Any]:
+        """The manifests of a kind by accelerator, in the order of the index."""
+        return {
+            child["annotations"].get("dev.mpbuild.accelerator", ""): self.document(child["digest"])
+            for child in self.index["manifests"]
+            if child["annotations"]["dev.mpbuild.kind"] == kind
+        }
+
+    def blobs_of(self, kind: str) -> dict[str, dict[str, str]]:
+        """The digests of their layers by title, by accelerator."""
+        return {
+            accelerator: {title(layer): layer["digest"] for layer in manifest["layers"]}
+            for accelerator, manifest in self.children(kind).items()
+        }
+
+
+def title(layer: Any) -> str:
+    """What a layer of an image is, or the path of a file of an artifact."""
+    annotations = layer["annotations"]
+    return annotations.get("dev.mpbuild.layer") or annotations["org.opencontainers.image.title"]
 
 
 @pytest.fixture(scope="session")
