@@ -71,3 +71,7 @@ def test_what_this_version_cannot_derive_is_refused(change):
 def test_a_plan_without_parameters_gives_no_foreign_error(rule):
     """Plans are read back from stores that others write to."""
     assert layers.derive(LayerPlan(rule=rule, title="", inputs={}), {}).layer
+
+
+def test_a_file_that_only_begins_like_an_elf_file_is_one_like_any_other(make):
+    assert make.file_layer({"a": b"\x7fELF"}).read("a") == b"\x7fELF"

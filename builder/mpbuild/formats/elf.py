@@ -74,7 +74,8 @@ def read_elf(read: Read, size: int) -> Elf | None:
     lie close together but for one step to the dynamic section and back, so that a few passes of
     a stream can serve them.
     """
-    if bytes(read(0, len(_MAGIC))) != _MAGIC:
+    # What is shorter than this is nothing that a loader takes for an ELF file.
+    if size < _MACHINE.stop or bytes(read(0, len(_MAGIC))) != _MAGIC:
         return None
     image = _Image(read, size)
     start = image.at(0, _MACHINE.stop)
