@@ -3,6 +3,7 @@
 import threading
 import time
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -204,3 +205,14 @@ def test_whoever_watches_hears_what_ran_and_what_did_not(lab):
     lab.engine(lab.PureExecutor(), results, watch=watch).run(graph)
     assert watch.started_names == ["b"]
     assert watch.finished_names == {"a": True, "b": False}
+
+
+def test_of_the_tasks_that_are_ready_the_largest_begins_first(lab):
+    begun = []
+    executor = lab.PureExecutor(before=lambda action: begun.append(action.rule))
+    tasks = [
+        msgspec.structs.replace(lab.task(name), size=size)
+        for name, size in (("a", 1), ("b", 30), ("c", 20), ("d", 30))
+    ]
+    lab.engine(executor, jobs=1).run(lab.Graph(tasks))
+    assert begun == ["b", "d", "c", "a"]

@@ -20,8 +20,8 @@ Bind = Callable[[str, Leaf], Digest | Ref]
 """From a leaf and the path at which it will stand to its bytes, or to whatever makes them."""
 
 
-def layer_task(name: str, plan: LayerPlan, bind: Bind) -> Task:
-    """The task that derives ``plan``."""
+def layer_task(name: str, plan: LayerPlan, bind: Bind, size: int = 0) -> Task:
+    """The task that derives ``plan``, which reads inputs of ``size`` bytes."""
     bound: dict[str, Digest] = {}
     later: dict[str, Ref] = {}
     for path, source in plan.inputs.items():
@@ -40,7 +40,7 @@ def layer_task(name: str, plan: LayerPlan, bind: Bind) -> Task:
         outputs=OUTPUTS,
         tools={"codec": plan.codec},
     )
-    return Task(name=name, action=action, inputs=later)
+    return Task(name=name, action=action, inputs=later, size=size)
 
 
 class Derivation:

@@ -45,6 +45,8 @@ class _Planner:
         self._blueprint = blueprint
         self._model = blueprint.model
         self._rules = _rules()
+        locks = (*blueprint.locks.values(), blueprint.toolchain.locks)
+        self._sizes = {file.digest: file.size for lock in locks for file in lock.files}
         self._tasks: dict[str, Task] = {}
         self._made: dict[Leaf, Ref] = {}
 
@@ -128,7 +130,9 @@ class _Planner:
             for layer in plans
         ]
         for layer, name in named:
-            self._add(layer_task(name, layer, self._bind))
+            inputs = [one for one in layer.inputs.values() if not isinstance(one, Leaf)]
+            size = sum(self._sizes.get(digest, 0) for digest in inputs)
+            self._add(layer_task(name, layer, self._bind, size))
         return named
 
     def _bind(self, path: str, leaf: Leaf) -> Digest | Ref:

@@ -21,7 +21,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """An action to be completed: ``inputs`` and ``root`` come from other tasks.
 
     ``root`` takes the diff_ids of layers. ``timeout_ms`` bounds the run and is no part of the
-    key, because it can't change what a run that ends in time gives.
+    key, because it can't change what a run that ends in time gives. ``size`` says how many bytes
+    it reads, as far as that is known: of the tasks that are ready, the largest begins first.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Ref] = {}
     root: tuple[Ref, ...] = ()
     timeout_ms: int | None = None
+    size: int = 0
 
     @property
     def refs(self) -> tuple[Ref, ...]:

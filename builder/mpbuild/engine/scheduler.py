@@ -63,7 +63,8 @@ class Engine:
         failures: dict[str, BaseException] = {}
         running: dict[Future[Done], str] = {}
         while sorter.is_active():
-            for name in () if failures else sorted(sorter.get_ready()):
+            ready = () if failures else sorter.get_ready()
+            for name in sorted(ready, key=lambda name: (-graph.tasks[name].size, name)):
                 results = {needed: done[needed].result for needed in graph.tasks[name].needs}
                 running[pool.submit(self._complete, graph.tasks[name], results)] = name
             if not running:
