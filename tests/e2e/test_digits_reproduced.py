@@ -174,5 +174,6 @@ def test_a_damaged_inputs_artifact_is_refused_before_anything_of_it_runs(copy, r
     blob = copy.blob({"digest": digest_of(packed(TRAIN, SCRIPT))})
     blob.write_bytes(packed(TRAIN, SCRIPT.upper()))
     answer = reproduce(copy.folder, "--rebuild")
-    assert answer.code == 2
+    assert answer.code == 1
     assert {code for code, _ in answer.findings} == {"content-mismatch"}
+    assert answer.json["steps"] == {"checked": 0, "matched": 0}
