@@ -1,13 +1,22 @@
 """Reproducing: derived again from nothing but the package, or told where it differs."""
 
 import json
+import shutil
 
+import msgspec
 import pytest
 
+from mpbuild.app import attachments
+from mpbuild.app.build import build
+from mpbuild.app.options import Options
+from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
+from mpbuild.base.label import Label
 from mpbuild.derive import inputs
 from mpbuild.formats import oci, referrer
+
+LABEL = Label("//models/tiny")
 
 
 @pytest.fixture
@@ -168,3 +177,28 @@ def test_the_listing_of_a_layout_names_the_inputs_artifact_by_its_type(unsigned)
         for one in json.loads((unsigned.folder / "index.json").read_bytes())["manifests"]
     }
     assert entry["mediaType"] == oci.MANIFEST
+
+
+def test_of_two_builds_of_one_package_the_last_ones_inputs_count(tiny, tmp_path, monkeypatch):
+    """What a layout holds must not depend on what the store has seen before."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of this build"))
+    (digest,) = [d for d, _ in attachments.InStore(tiny.store).inputs(tiny.digest)]
+    manifest = referrer.read(tiny.store.read(digest))
+    earlier = referrer.encode(msgspec.structs.replace(manifest, layers=manifest.layers[1:]))
+    tiny.store.refer(tiny.digest, tiny.store.put_bytes(earlier))
+    shutil.rmtree(tiny.store.path / "last")
+    (tiny.store.path / "last").mkdir()
+    result = build(
+        OpenWorkspace(tiny.workspace), LABEL, tiny.store, Options(offline=True), Nobody()
+    )
+    assert result["package"]["digest"] == tiny.digest
+    assert [d for d, _ in attachments.InStore(tiny.store).inputs(tiny.digest)] == [digest]
+
+
+class Nobody:
+    """Watches a build and says nothing."""
+
+    def started(self, name): ...
+    def finished(self, name, *, cached): ...
+    def fetching(self, files, size): ...
+    def received(self, count): ...

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from mpbuild.app.assembly import Assembly
+from mpbuild.app.attachments import InStore
 from mpbuild.app.blueprint import Blueprint
 from mpbuild.app.plan import Plan
 from mpbuild.base.accelerator import Accelerator
@@ -35,6 +36,10 @@ def keep_inputs(
     manifest = referrer.encode(inputs.inputs(package, files))
     blobs = (oci.EMPTY, steps, *made.toolchain.files.values(), manifest)
     kept = [store.put_bytes(blob) for blob in blobs]
+    # An earlier build may have read other files for the same package: the last one counts.
+    for digest, _ in list(InStore(store).inputs(package.digest)):
+        if digest != Digest.of(manifest):
+            store.unrefer(package.digest, digest)
     store.refer(package.digest, Digest.of(manifest))
     return kept
 

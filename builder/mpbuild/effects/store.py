@@ -200,6 +200,12 @@ class Store:
         except OSError as error:
             raise disk_error(error, folder) from error
 
+    def unrefer(self, subject: Digest, manifest: Digest) -> None:
+        """Forget that the manifest has that subject."""
+        path = self.path / "referrers" / subject.hex / manifest.hex
+        with disk_errors(path):
+            path.unlink(missing_ok=True)
+
     def referrers(self, subject: Digest) -> list[Digest]:
         """The manifests noted for a subject."""
         folder = self.path / "referrers" / subject.hex
