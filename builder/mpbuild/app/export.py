@@ -64,8 +64,7 @@ def _name(package: Package, image: Image) -> tuple[str, str]:
     """Repository and tag; images of one version for several accelerators don't share a name."""
     # A spec's names may end in hyphens; a tag has no plus sign, which build metadata begins with.
     name = package.name.rstrip("-")
-    version = package.index.annotations.get("org.opencontainers.image.version", "")
-    tag = f"{version.replace('+', '_')}-{image.accelerator}"
+    tag = f"{package.version.replace('+', '_')}-{image.accelerator}"
     if not _REPOSITORY.fullmatch(name) or not _TAG.fullmatch(tag):
         raise InputError(
             f"{name[:80]!r} and {tag[:140]!r} are no name and tag of an image",
