@@ -11,7 +11,7 @@ from mpbuild.derive.layer import Layer
 from mpbuild.derive.plan import FILES, LayerPlan
 from mpbuild.formats import oci
 from mpbuild.formats.pylock import PythonLock
-from mpbuild.spec.model import AcceleratorEnvironment
+from mpbuild.spec.environment import AcceleratorEnvironment
 
 CPU, CUDA, ROCM = Accelerator
 LOCK = PythonLock(

@@ -16,7 +16,8 @@ from mpbuild.derive.model_artifact import carried, model_artifact
 from mpbuild.derive.plan import Leaf
 from mpbuild.formats import modelpack, oci
 from mpbuild.formats.modelpack import File
-from mpbuild.spec.model import CoreFile, CudaEnvironment, Weight
+from mpbuild.spec.environment import CudaEnvironment
+from mpbuild.spec.model import CoreFile, Weight
 
 CODE = Layer(Digest.of(b"gzip"), 4, Digest.of(b"tar"))
 SCHEMA = Path(__file__).parent.parent / "formats/modelpack/config-schema.json"

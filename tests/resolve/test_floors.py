@@ -7,7 +7,7 @@ from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import Finding
 from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
 from mpbuild.resolve import floors, python
-from mpbuild.spec.model import (
+from mpbuild.spec.environment import (
     AcceleratorEnvironment,
     CudaEnvironment,
     CudaRequirements,

@@ -8,7 +8,7 @@ import pytest
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import Finding
-from mpbuild.spec.model import AcceleratorEnvironment, CudaEnvironment, RocmEnvironment
+from mpbuild.spec.environment import AcceleratorEnvironment, CudaEnvironment, RocmEnvironment
 from mpbuild.spec.read import read_model
 from mpbuild.spec.schema import json_schema
 from mpbuild.spec.workspace import Workspace

@@ -59,6 +59,26 @@ def test_an_index_may_have_an_address(workspace_text: str) -> None:
         ('"50GiB"', "50", 25, "store.maximum: expected a size above zero, found 50", "GiB"),
         ("maximum", "maximun", 25, "unknown key store.maximun; did you mean maximum?", "path"),
         ("[store]", "store = 3\n[stores]", 23, "unknown key bases.debian-trixie.store", ""),
+        ("default = {}", "default = {}\ntorch = {}", 9, "'torch' owns no packages", "nvidia-*"),
+        ("{}", '{ packages = ["torch"] }', 8, "has what no other owns", ""),
+        ("{}", '{ accelerators = ["cpu"] }', 8, "has what no other owns", ""),
+        ("{}", '{ url = "https://host/simple", folder = "wheels" }', 8, "not both", ""),
+        (
+            "default = {}",
+            'a = { packages = ["a", "b-*"] }\nb = { packages = ["b-*"], accelerators = ["cuda"] }',
+            9,
+            "the index 'a' owns it, too",
+            "other accelerators",
+        ),
+        (
+            "default = {}",
+            'one = { packages = ["Torch"] }',
+            8,
+            "not a name of a Python package, or the beginning of names: 'Torch'",
+            "normal names",
+        ),
+        ("[lock]", '[lock]\ncooldown = "3"', 11, "not a duration", "10m"),
+        ("[lock]", '[lock]\noverrides = [{ requirement = "a" }]', 11, "missing key", "own word"),
     ],
 )
 def test_a_wrong_workspace_is_reported_at_its_line(
@@ -80,9 +100,6 @@ def test_a_wrong_workspace_is_reported_at_its_line(
 @pytest.mark.parametrize(
     ("good", "bad", "line", "key"),
     [
-        ("default = {}", "default = {}\ntorch-cuda = {}", 9, "indexes.torch-cuda"),
-        ("{}", '{ packages = ["torch"] }', 8, "indexes.default.packages"),
-        ("[lock]", '[lock]\ncooldown = "3d"', 11, "lock.cooldown"),
         ("[store]", "[remote]\n[store]", 23, "remote"),
         ("[store]", '[policies]\nprod = "p.toml"\n[store]', 23, "policies"),
         ("[store]", "[deployments.prod]\n[store]", 23, "deployments"),
@@ -95,3 +112,14 @@ def test_what_nothing_acts_on_yet_is_refused_in_a_workspace(
     assert finding.code == "not-supported-yet"
     assert finding.where == f"mpbuild.toml:{line}"
     assert finding.message == f"{key} is not supported yet"
+
+
+def test_two_indexes_may_own_a_package_for_different_accelerators(
+    workspace_text: str, findings_of_workspace: Read
+) -> None:
+    text = workspace_text.replace(
+        "default = {}",
+        'one = { packages = ["torch"], accelerators = ["cpu"] }\n'
+        'two = { packages = ["torch"], accelerators = ["cuda", "rocm"] }',
+    )
+    assert findings_of_workspace(text) == ()

@@ -12,7 +12,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
 from mpbuild.resolve import debian, drift, floors, python, together
-from mpbuild.spec.model import AcceleratorEnvironment, ExtraEnvironment
+from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment
 from mpbuild.spec.workspace import Base
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.derive import places
 from mpbuild.formats import cuda
 from mpbuild.formats.pylock import PythonLock
-from mpbuild.spec.model import CudaEnvironment, Model, RocmEnvironment
+from mpbuild.spec.environment import CudaEnvironment, RocmEnvironment
+from mpbuild.spec.model import Model
 
 # They belong to the kernel module's version, so neither a wheel nor a Debian package can bring
 # them; the toolkit mounts the first for the capability "compute", the second for "utility". Of

@@ -16,17 +16,13 @@ from mpbuild.derive.recipe import Locks
 from mpbuild.formats import cuda, documents, dossier
 from mpbuild.formats.modelpack import File
 from mpbuild.formats.pylock import PythonLock
-from mpbuild.spec.model import (
+from mpbuild.spec.environment import (
     AcceleratorEnvironment,
-    CoreFile,
     CudaEnvironment,
     ExtraEnvironment,
-    Model,
-    Parameter,
     RocmEnvironment,
-    Tensor,
-    Weight,
 )
+from mpbuild.spec.model import CoreFile, Model, Parameter, Tensor, Weight
 
 T = TypeVar("T")
 

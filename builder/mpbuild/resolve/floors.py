@@ -8,7 +8,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats import cuda
 from mpbuild.formats.pylock import PythonLock
 from mpbuild.resolve.python import Inputs
-from mpbuild.spec.model import AcceleratorEnvironment, CudaEnvironment
+from mpbuild.spec.environment import AcceleratorEnvironment, CudaEnvironment
 
 _WITHOUT_NVIDIA = (Accelerator.CPU, Accelerator.ROCM)
 

@@ -74,16 +74,12 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One of a few ``words``.
-
-    If ``rest_later``, all other words belong to the format and aren't built yet.
-    """
+    """One of a few ``words``."""
 
     blank: ClassVar[str] = ""
 
     words: tuple[str, ...]
     hint: str = ""
-    rest_later: bool = False
     parse: Callable[[str], Any] = str
 
     def read(self, value: Any, at: Place) -> Any:
@@ -93,8 +89,6 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         words = ", ".join(self.words)
         if not isinstance(value, str):
             at.wrong(f"expected one of {words} in quotes, found {shown(value)}", hint=self.hint)
-        elif self.rest_later:
-            at.not_yet()
         else:
             hint = self.hint or nearest(value, self.words)
             at.wrong(f"{shown(value)} is not one of {words}", hint=hint)

@@ -11,37 +11,35 @@ import msgspec
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.spec import values
+from mpbuild.spec.environment import (
+    AcceleratorEnvironment,
+    CudaEnvironment,
+    Environment,
+    ExtraEnvironment,
+    RocmEnvironment,
+)
 from mpbuild.spec.place import Place, shown
 from mpbuild.spec.tables import Alternative, Items, Table, Variants
 from mpbuild.spec.vocabulary import (
     Argument,
-    CapabilityFloor,
     Datatype,
-    DebianPackage,
     Default,
     Dimension,
-    DriverFloor,
     Duration,
     EntryPoint,
     EnvironmentName,
     FilePath,
     FilePattern,
     FileSize,
-    Gfx,
     InnerPath,
-    InstalledPath,
-    LibraryName,
     Licence,
     Line,
     Name,
     Prose,
-    PythonVersion,
     Quantity,
-    Requirement,
     SchemaVersion,
     SemanticVersion,
     Sha256,
-    Size,
     StepInput,
     TensorName,
     WeightAddress,
@@ -162,95 +160,6 @@ class Io(Table, frozen=True, kw_only=True):
     inputs: Annotated[tuple[Tensor, ...], Items(least=1), "The tensors of a request."]
     outputs: Annotated[tuple[Tensor, ...], Items(least=1), "The tensors of a response."]
     parameters: Annotated[tuple[Parameter, ...], "The parameters of a request."] = ()
-
-
-class Environment(Table, frozen=True, kw_only=True):
-    """What the model runs on, versioned apart from it."""
-
-    version: Annotated[SemanticVersion, "The version of the environment."]
-    python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
-    base: Annotated[Name, "The base that it stands on, one of mpbuild.toml."]
-    dependencies: Annotated[
-        tuple[Requirement, ...],
-        Items(distinct=True),
-        "Python packages of every accelerator (PEP 508); the locks pin their versions.",
-    ] = ()
-    system: Annotated[
-        tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
-    ] = ()
-    compile_bytecode: Annotated[
-        bool, "Whether images hold the interpreter's and the packages' bytecode."
-    ] = False
-
-
-class HostRequirements(Table, frozen=True, kw_only=True):
-    """What the machine must have beside the image."""
-
-    memory: Annotated[Size | None, "The least memory of the accelerator."] = None
-    libraries: Annotated[
-        tuple[LibraryName, ...],
-        Items(distinct=True),
-        "Shared objects that the machine supplies beside the driver's own, by the names that files "
-        "need them by.",
-    ] = ()
-
-
-class CudaRequirements(HostRequirements, frozen=True, kw_only=True):
-    """What a machine with NVIDIA GPUs must have beside the image."""
-
-    driver: Annotated[
-        DriverFloor | None, "The least version of the driver; the lock's floor if not given."
-    ] = None
-    compute_capability: Annotated[
-        CapabilityFloor | None, "The least compute capability; that of the lock if not given."
-    ] = None
-
-
-class RocmRequirements(HostRequirements, frozen=True, kw_only=True):
-    """What a machine with AMD GPUs must have beside the image."""
-
-    gfx: Annotated[
-        tuple[Gfx, ...], Items(distinct=True), "The processors that will do; all if not given."
-    ] = ()
-
-
-class AcceleratorEnvironment(Table, frozen=True, kw_only=True):
-    """What one accelerator adds to the environment; each such table gives an image."""
-
-    dependencies: Annotated[
-        tuple[Requirement, ...], Items(distinct=True), "Python packages for this accelerator."
-    ] = ()
-    never_loaded: Annotated[
-        tuple[InstalledPath, ...],
-        Items(distinct=True),
-        "Shared objects of wheels that the model never loads, by their paths in the wheel: what "
-        "they need may be missing.",
-    ] = ()
-
-
-class CudaEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
-    """What CUDA adds to the environment."""
-
-    requires: Annotated[CudaRequirements, "What the machine must have."] = CudaRequirements()
-
-
-class RocmEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
-    """What ROCm adds to the environment."""
-
-    requires: Annotated[RocmRequirements, "What the machine must have."] = RocmRequirements()
-
-
-class ExtraEnvironment(Table, frozen=True, kw_only=True):
-    """A further environment for steps, locked the same way."""
-
-    dependencies: Annotated[
-        tuple[Requirement, ...], Items(distinct=True), "Python packages (PEP 508)."
-    ] = ()
-    system: Annotated[
-        tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
-    ] = ()
-    python: Annotated[PythonVersion | None, "The interpreter; [environment]'s if not given."] = None
-    base: Annotated[Name | None, "The base; [environment]'s if not given."] = None
 
 
 class StepOutput(NamedTuple):

@@ -47,6 +47,17 @@ class Datatype(StrEnum):
     BYTES = "BYTES"
 
 
+class Flaw(StrEnum):
+    """What an audit of locks finds and a spec may accept, for a reason that it gives."""
+
+    FILE_COLLISION = "file-collision"
+    ENTRY_POINT_COLLISION = "entry-point-collision"
+    TAG_MISMATCH = "tag-mismatch"
+    UNDECLARED_DEPENDENCY = "undeclared-dependency"
+    FRAMEWORK_SKEW = "framework-skew"
+    ELF_UNMET = "elf-unmet"
+
+
 class Suite(StrEnum):
     """The Debian releases that a base can be made of."""
 
@@ -200,7 +211,50 @@ InstalledPath = Annotated[
         explain=fault_of_inner,
     ),
 ]
-IndexName = Annotated[str, Choice(words=("default",), rest_later=True)]
+IndexName = Annotated[
+    str,
+    Text(
+        what="a name of an index",
+        pattern=_NAME,
+        hint=f"{_NAME_HINT}; `default` is the one for all packages that no other owns",
+        longest=100,
+    ),
+]
+PackagePattern = Annotated[
+    str,
+    Text(
+        what="a name of a Python package, or the beginning of names",
+        pattern=r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?|[a-z0-9][a-z0-9-]*\*",
+        hint="normal names, such as torch; nvidia-* means all that begin so",
+        longest=100,
+    ),
+]
+PackageName = Annotated[
+    str,
+    Text(
+        what="a name of a Python package",
+        pattern="[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
+        hint="the normal name, lower-case with hyphens, such as scikit-learn",
+        longest=100,
+    ),
+]
+RootedPath = Annotated[
+    str,
+    Text(
+        what="an absolute path in the image",
+        pattern=r"(?!.*/\.\.?(?:/|$))(?:/[A-Za-z0-9._+@-]+)+",
+        hint="such as /usr/lib/x86_64-linux-gnu/libblas.so.3",
+        longest=400,
+    ),
+]
+SnapshotMoment = Annotated[
+    str,
+    Text(
+        what="a moment of a snapshot archive",
+        pattern=r"[12][0-9]{3}[01][0-9][0-3][0-9]T[0-2][0-9][0-5][0-9][0-5][0-9]Z",
+        hint='in UTC, as snapshot archives name it, such as "20261101T000000Z"',
+    ),
+]
 SchemaVersion = Annotated[int, Whole(what="1, the version of the format", least=1, most=1)]
 Dimension = Annotated[
     int, Whole(what="a dimension (-1 for any length, or 1 and more)", least=-1, without=(0,))

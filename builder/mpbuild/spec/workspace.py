@@ -3,20 +3,29 @@
 Each class is a table of the file, each field a key; tables.py says how to read them.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from mpbuild.spec.tables import Items, Table
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.spec.place import Place, shown
+from mpbuild.spec.tables import Alternative, Items, Table
 from mpbuild.spec.vocabulary import (
     Address,
     DebianPackage,
+    Duration,
     IndexName,
     InnerPath,
+    Line,
     MachinePath,
     Name,
+    PackagePattern,
+    Requirement,
+    RootedPath,
     SchemaVersion,
     Size,
+    SnapshotMoment,
     Suite,
 )
 
@@ -33,19 +42,80 @@ class WorkspaceSettings(Table, frozen=True, kw_only=True):
 class Index(Table, frozen=True, kw_only=True):
     """An index of Python packages; locks name it and never hold its address."""
 
-    LATER: ClassVar = ("packages",)
-
     url: Annotated[
-        Address | None, "Its address (PEP 503); if not given, the user's configuration says."
+        Address | None,
+        "Its address (PEP 503); if neither this nor a folder is given, the user's configuration of "
+        "uv or pip says.",
     ] = None
+    folder: Annotated[
+        InnerPath | None, "A folder of wheels in the workspace, in place of an address."
+    ] = None
+    packages: Annotated[
+        tuple[PackagePattern, ...],
+        Items(distinct=True),
+        "The packages that it owns: they come from here and from nowhere else, and nothing else "
+        "comes from here. Of the default index, which has all others, not given.",
+    ] = ()
+    accelerators: Annotated[
+        tuple[Accelerator, ...],
+        Items(distinct=True),
+        "The accelerators whose environments it serves; all if not given.",
+    ] = ()
+    dated: Annotated[
+        bool,
+        "Whether it says when files were uploaded. The cooldown doesn't hold for an index that "
+        "doesn't, nor for a folder.",
+    ] = True
+
+    def serves(self, accelerator: Accelerator) -> bool:
+        """Whether it is for the environments of ``accelerator``."""
+        return not self.accelerators or accelerator in self.accelerators
+
+    def check(self, at: Place) -> None:
+        """An index is in one place."""
+        if self.url and self.folder:
+            (at / "folder").wrong("an index has an address or a folder, not both")
+
+
+class Override(Table, frozen=True, kw_only=True):
+    """A requirement that replaces what packages themselves ask of one of their dependencies."""
+
+    requirement: Annotated[Requirement, "What is asked for instead (PEP 508)."]
+    reason: Annotated[Line, "Why the packages' own word doesn't count."]
 
 
 class LockSettings(Table, frozen=True, kw_only=True):
-    """Where locks are kept."""
-
-    LATER: ClassVar = ("cooldown",)
+    """Where locks are kept, and what all of them answer to."""
 
     directory: Annotated[InnerPath, "The folder of all locks."] = "lockfiles"
+    cooldown: Annotated[Duration | None, "Releases younger than this don't count when locking."] = (
+        None
+    )
+    constraints: Annotated[
+        tuple[Requirement, ...],
+        Items(distinct=True),
+        "Bounds (PEP 508) on versions of packages of all targets, which they don't bring in.",
+    ] = ()
+    overrides: Annotated[
+        tuple[Override, ...], "Requirements in place of what packages ask for, for all targets."
+    ] = ()
+
+
+class Link(Table, frozen=True, kw_only=True):
+    """A link that a Debian package's scripts would have made by update-alternatives.
+
+    With neither path nor target the package's alternatives are left out.
+    """
+
+    ALTERNATIVES: ClassVar = (
+        Alternative(required=("path", "target")),
+        Alternative(required=("omitted",)),
+    )
+
+    package: Annotated[DebianPackage, "The package whose script would make it."]
+    path: Annotated[RootedPath | None, "Where the link stands."] = None
+    target: Annotated[RootedPath | None, "The file of the package that it leads to."] = None
+    omitted: Annotated[Line | None, "Why nothing of the kind is needed."] = None
 
 
 class Base(Table, frozen=True, kw_only=True):
@@ -62,6 +132,24 @@ class Base(Table, frozen=True, kw_only=True):
         Items(distinct=True),
         "Addresses of mirrors, tried in this order; if none is given, MPBUILD_DEBIAN_MIRROR and "
         "then the machine's own apt sources.",
+    ] = ()
+    security: Annotated[
+        bool, "Whether the suite's security updates count: the newer package of the two archives."
+    ] = True
+    security_mirrors: Annotated[
+        tuple[Address, ...],
+        Items(distinct=True),
+        "Addresses of mirrors of the security archive; if none is given, "
+        "MPBUILD_DEBIAN_SECURITY_MIRROR, then the machine's own apt sources, then beside each "
+        "mirror the archive that is called like it with -security.",
+    ] = ()
+    snapshot: Annotated[
+        SnapshotMoment | None,
+        "The archive as it was at this moment; {snapshot} in the addresses of mirrors stands for "
+        "it.",
+    ] = None
+    links: Annotated[
+        tuple[Link, ...], "Links for packages of the base that need update-alternatives."
     ] = ()
     keyring: Annotated[
         InnerPath | None, "Keys that the suite's signature is checked with, in place of Debian's."
@@ -104,3 +192,38 @@ class Workspace(Table, frozen=True, kw_only=True):
     def ignore(self) -> tuple[str, ...]:
         """Folders in which no target is looked for."""
         return self.workspace.ignore
+
+    def index(self, name: str) -> Index:
+        """The index of that name; the default one needs no table."""
+        return self.indexes.get(name) or Index()
+
+    def check(self, at: Place) -> None:
+        """The default index has what no other owns, and no two own one package."""
+        owners: dict[str, list[tuple[str, Index]]] = {}
+        for name, index in self.indexes.items():
+            place = at / "indexes" / name
+            if name == "default":
+                _refuse_owning(index, place)
+            elif not index.packages:
+                (place / "packages").wrong(
+                    f"the index {shown(name)} owns no packages",
+                    hint='say which come from it, such as ["torch", "nvidia-*"]',
+                )
+            for position, pattern in enumerate(index.packages):
+                _refuse_shared(owners.get(pattern, ()), index, place / "packages" / position)
+                owners.setdefault(pattern, []).append((name, index))
+
+
+def _refuse_owning(index: Index, at: Place) -> None:
+    for key in ("packages", "accelerators"):
+        if getattr(index, key):
+            (at / key).wrong("the default index has what no other owns, for all accelerators")
+
+
+def _refuse_shared(owners: Sequence[tuple[str, Index]], index: Index, at: Place) -> None:
+    for other, owner in owners:
+        if any(index.serves(one) and owner.serves(one) for one in Accelerator):
+            at.wrong(
+                f"the index {shown(other)} owns it, too",
+                hint="let each serve other accelerators, or take it out of one",
+            )
