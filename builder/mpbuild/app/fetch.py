@@ -13,7 +13,6 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive import recipe
-from mpbuild.effects.apt import mirrors
 from mpbuild.effects.indexes import Index, find_index
 from mpbuild.effects.store import Store, disk_error
 
@@ -156,8 +155,3 @@ def open_index(target: Target) -> Index:
     """The package index that the workspace or the user's configuration names."""
     settings = target.workspace.settings.indexes["default"]
     return find_index(os.environ, url=settings.url or "")
-
-
-def debian_mirrors(environment: Environment) -> tuple[str, ...]:
-    """Where the environment's Debian packages can be had."""
-    return mirrors(environment.base.mirrors, os.environ)

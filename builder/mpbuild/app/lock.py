@@ -2,23 +2,21 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mpbuild.app.fetch import debian_mirrors, open_index
+from mpbuild.app.debian_archive import DebianArchives
+from mpbuild.app.fetch import open_index
 from mpbuild.app.locks import Environment, check_floors, environments, read_debian, read_python
 from mpbuild.app.workspace import Target
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects import debian as archive
 from mpbuild.effects.atomic import write_new
 from mpbuild.effects.store import disk_error
 from mpbuild.effects.uv import Uv
 from mpbuild.effects.web import Web
 from mpbuild.formats import deblock, pylock
-from mpbuild.formats.debindex import Packages
-from mpbuild.resolve import debian, together
+from mpbuild.resolve import together
 
 
 class Locker:
@@ -27,7 +25,7 @@ class Locker:
     def __init__(self) -> None:
         self._web = Web(os.environ)
         self._uv = Uv.find(os.environ)
-        self._indexes: dict[tuple[str, tuple[str, ...], str], Packages] = {}
+        self._archives = DebianArchives(self._web)
 
     def lock(self, target: Target) -> list[dict[str, Any]]:
         """Resolve and write; entries for ``locks[]`` of the command's result."""
@@ -39,10 +37,10 @@ class Locker:
             raise InputError.collect(findings)
         entries = []
         for environment in found:
-            name = environment.name
+            name, before = environment.name, read_debian(environment)
             entries += [
                 _keep_python(target, environment, locks[name], previous.get(name)),
-                self._debian(target, environment),
+                _keep_debian(target, environment, self._archives.lock(environment, before), before),
             ]
         return entries
 
@@ -67,33 +65,17 @@ class Locker:
             )
         return locks
 
-    def _debian(self, target: Target, environment: Environment) -> dict[str, Any]:
-        previous = read_debian(environment)
-        lock = debian.lock(
-            environment.debian,
-            environment=environment.name,
-            index=self._index(target, environment),
-            previous=previous,
-        )
-        _write(environment.debian_file, deblock.write(lock))
-        sizes = sum(package.size for package in lock.packages)
-        old, new = _versions(previous), _versions(lock)
-        return _entry(target, environment, "debian", environment.debian_file, sizes, old, new)
 
-    def _index(self, target: Target, environment: Environment) -> Packages:
-        base = environment.base
-        mirrors = debian_mirrors(environment)
-        key = (base.suite, mirrors, base.keyring or "")
-        if key not in self._indexes:
-            keyring = (
-                archive.read_keyring(target.workspace.root / base.keyring)
-                if base.keyring
-                else archive.shipped_keyring(base.suite)
-            )
-            self._indexes[key] = archive.packages(
-                base.suite, mirrors, keyring=keyring, now=datetime.now(UTC), web=self._web
-            )
-        return self._indexes[key]
+def _keep_debian(
+    target: Target,
+    environment: Environment,
+    lock: deblock.DebianLock,
+    previous: deblock.DebianLock | None,
+) -> dict[str, Any]:
+    _write(environment.debian_file, deblock.write(lock))
+    sizes = sum(package.size for package in lock.packages)
+    old, new = _versions(previous), _versions(lock)
+    return _entry(target, environment, "debian", environment.debian_file, sizes, old, new)
 
 
 def _keep_python(

@@ -5,7 +5,6 @@ Its locks are part of mpbuild: they come in its wheel, and a checkout keeps them
 """
 
 import os
-from datetime import UTC, datetime
 from importlib.resources import files as resource_files
 from pathlib import Path
 
@@ -58,8 +57,7 @@ def read() -> Toolchain:
 
 def renew() -> None:
     """Resolve the locks anew and write them where they were read from."""
-    from mpbuild.effects import debian as archive
-    from mpbuild.effects.apt import mirrors
+    from mpbuild.app.debian_archive import DebianArchives
     from mpbuild.effects.indexes import find_index
     from mpbuild.effects.uv import Uv
     from mpbuild.effects.web import Web
@@ -74,16 +72,7 @@ def renew() -> None:
         web=web,
         known={package.name: package for package in previous.packages} if previous else {},
     )
-    index = archive.packages(
-        BASE.suite,
-        mirrors((), os.environ),
-        keyring=archive.shipped_keyring(BASE.suite),
-        now=datetime.now(UTC),
-        web=web,
-    )
-    debian_lock = debian.lock(
-        place.debian, environment=NAME, index=index, previous=read_debian(place)
-    )
+    debian_lock = DebianArchives(web).lock(place, read_debian(place))
     place.folder.mkdir(parents=True, exist_ok=True)
     place.python_file.write_text(pylock.write(python_lock), "utf-8")
     place.debian_file.write_text(deblock.write(debian_lock), "utf-8")
