@@ -17,7 +17,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.atomic import stream_new
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 from mpbuild.formats import oci, tar
 
 # By this annotation podman and containerd know the whole name of an image; the tag alone is

@@ -10,7 +10,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.atomic import stream_new
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 from mpbuild.formats import oci, pylock
 
 _LARGEST = 4 << 20

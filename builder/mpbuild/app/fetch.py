@@ -13,8 +13,9 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive import recipe
+from mpbuild.effects.disk import disk_error
 from mpbuild.effects.indexes import Index, find_index
-from mpbuild.effects.store import Store, disk_error
+from mpbuild.effects.store import Store
 
 if TYPE_CHECKING:
     from mpbuild.effects.registry import RegistryWeb

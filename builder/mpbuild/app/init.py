@@ -13,7 +13,7 @@ from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE, find_root
 from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.base.label import Label
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 from mpbuild.spec.read import read_workspace
 from mpbuild.spec.workspace import Base, Workspace
 

@@ -12,7 +12,7 @@ from mpbuild.app.workspace import Target
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.atomic import write_new
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 from mpbuild.effects.uv import Uv
 from mpbuild.effects.web import Web
 from mpbuild.formats import deblock, pylock

@@ -14,8 +14,8 @@ import msgspec
 
 from mpbuild.base.digest import Digest, Hasher
 from mpbuild.base.errors import Finding, WorldError
+from mpbuild.effects.disk import disk_error
 from mpbuild.effects.request import Request
-from mpbuild.effects.store import disk_error
 from mpbuild.effects.urls import shown
 from mpbuild.effects.web import TransientError, Web
 

@@ -12,7 +12,7 @@ import msgspec
 
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 
 _CHUNK = 1 << 20
 _MOST = 1 << 20

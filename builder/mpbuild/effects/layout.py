@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 from mpbuild.formats import oci
 
 REFERRERS = "sha256-"

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mpbuild.base.errors import InputError
-from mpbuild.effects.store import disk_error
+from mpbuild.effects.disk import disk_error
 
 
 class KeySigner:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.atomic import write_new
-from mpbuild.effects.store import disk_error, disk_errors
+from mpbuild.effects.disk import disk_error, disk_errors
 
 
 def folder() -> Path:

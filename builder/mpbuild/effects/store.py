@@ -15,7 +15,6 @@ nothing of it, whoever is killed when. All but ``blobs`` can be deleted at any t
 """
 
 import contextlib
-import errno
 import fcntl
 import mmap
 import os
@@ -26,8 +25,9 @@ from pathlib import Path
 from mpbuild.base import canonical, epoch
 from mpbuild.base.coding import plain, typed
 from mpbuild.base.digest import Buffer, Digest, Hasher
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import InputError
 from mpbuild.effects.atomic import write_new
+from mpbuild.effects.disk import disk_error, disk_errors
 from mpbuild.engine.action import Action, Output, Result
 
 _CHUNK = 1 << 20
@@ -278,23 +278,3 @@ def remove_tree(path: Path) -> None:
     import shutil
 
     shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Let an OSError from inside be a WorldError."""
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error, path) from error
-
-
-def disk_error(error: OSError, path: Path) -> WorldError:
-    """What the operating system said about ``path``, as our error."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return WorldError(
-        f"{error.strerror or error}",
-        where=str(error.filename or path),
-        hint="free some space, or choose another store with --store" if full else "",
-        code="disk-full" if full else "store-unusable",
-    )

@@ -11,7 +11,8 @@ import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.store import Store, disk_errors
+from mpbuild.effects.disk import disk_errors
+from mpbuild.effects.store import Store
 from mpbuild.formats import bundle, referrer
 
 _CHUNK = 1 << 20
