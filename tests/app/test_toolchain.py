@@ -28,8 +28,9 @@ def read():
 def test_the_locks_answer_to_what_is_declared():
     place = toolchain.environment()
     python, debian = place.python_file.read_text(), place.debian_file.read_text()
-    assert drift.check_python(python, place.python, file=place.python_file.name) == []
-    assert drift.check_debian(debian, place.debian, file=place.debian_file.name) == []
+    whose = {"environment": place.name}
+    assert drift.check_python(python, place.python, **whose, file=place.python_file.name) == []
+    assert drift.check_debian(debian, place.debian, **whose, file=place.debian_file.name) == []
 
 
 def test_what_is_read_are_the_files_as_they_are(read, checkout):

@@ -116,8 +116,12 @@ WRONG = {
     "an address in a lock": lock(
         PYTHON, 'path = "wheels/', 'url = "https://index.example/', "packages[0].wheels[0]: `path`"
     ),
-    "an edited lock": lock(PYTHON, "\n\n", "\n\n\n", "it was edited", "lock-drift"),
-    "a lock with other line ends": lock(PYTHON, "\n", "\r\n", "it was edited", "lock-drift"),
+    "an edited lock": Wrong(
+        PYTHON, b"\n\n", b"\n\n\n", f"{PYTHON}:6", "it was edited", "lock-drift"
+    ),
+    "a lock with other line ends": Wrong(
+        PYTHON, b"\n", b"\r\n", f"{PYTHON}:1", "it was edited", "lock-drift"
+    ),
     "a path out of the pool": lock(DEBIAN, '"pool/', '"../pool/', "packages[0].path"),
     "a wrong count": lock(DEBIAN, "count = 34", "count = 33", "count: it is 33 and must be 34"),
     "a lock of another spec": lock(

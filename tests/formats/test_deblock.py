@@ -36,7 +36,7 @@ LOCK = DebianLock(
     resolution=Digest.of(b"inputs"),
     packages=(LIBC, ZLIB),
 )
-CANONICAL = f"""\
+BODY = f"""\
 format = 1
 created-by = "mpbuild"
 environment = "cpu"
@@ -63,6 +63,8 @@ path = "pool/main/z/zlib/zlib1g_1.2.13.dfsg-1_amd64.deb"
 size = 86684
 sha256 = "{Digest.of(b"zlib").hex}"
 """
+HEAD, PACKAGES = BODY.split("\n\n", 1)
+CANONICAL = f'{HEAD}\ncontent = "{Digest.of(BODY.encode())}"\n\n{PACKAGES}'
 
 
 def refused(text: str) -> str:
@@ -93,6 +95,7 @@ def test_an_empty_lock_reads_back() -> None:
     [
         ("format = 1", "format = 2", "format: it is 2"),
         ("count = 2", "count = 1", "count: it is 1 and must be 2"),
+        ('content = "sha256:', 'content = "', "content: '"),
         ("size = 2759320", "size = 0", "packages[0].size: 0 is no size"),
         ("size = 2759320\n", "", "packages[0]: `size` is missing"),
         ("base = true", "base = 1", "packages[0].base: it must be true or false"),

@@ -35,7 +35,7 @@ LOCK = PythonLock(
     resolver="uv 0.13.9",
     packages=(PURE, NUMPY),
 )
-CANONICAL = f"""\
+BODY = f"""\
 lock-version = "1.0"
 environments = ["implementation_name == 'cpython' and python_version == '3.11' and \
 sys_platform == 'linux' and platform_machine == 'x86_64'"]
@@ -68,6 +68,7 @@ packages = 2
 resolution = "{Digest.of(b"inputs")}"
 resolver = "uv 0.13.9"
 """
+CANONICAL = f'{BODY}content = "{Digest.of(BODY.encode())}"\n'
 
 words = st.text("abz09", min_size=1, max_size=5)
 names = st.lists(words, min_size=1, max_size=3).map("-".join)
@@ -245,6 +246,7 @@ def test_a_lock_of_pure_wheels_asks_for_no_glibc() -> None:
         ('glibc = "2.27"', 'glibc = "2.17"', "tool.mpbuild.glibc: it is '2.17'"),
         ('glibc = "2.27"\n', "", "tool.mpbuild: `glibc` is missing"),
         ('resolution = "sha256:', 'resolution = "md5:', "is no sha256 digest"),
+        ('content = "sha256:', 'content = "md5:', "content: 'md5:"),
         ("format = 1", "format = 2", "tool.mpbuild.format: it is 2"),
         ('platform = "linux/amd64"', 'platform = "linux/arm64"', "tool.mpbuild.platform: it is"),
         ("[tool.mpbuild]", "[tool.other]\n[tool.mpbuild]", "tool: unknown key `other`"),

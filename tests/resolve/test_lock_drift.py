@@ -1,5 +1,6 @@
 """Whether a lock is still the spec's, offline: missing, drifted, edited, or good."""
 
+import msgspec
 import pytest
 
 from mpbuild.base.digest import Digest
@@ -46,11 +47,28 @@ DEBIAN_TEXT = deblock.write(
 )
 
 
+MORE = pylock.write(
+    msgspec.structs.replace(
+        LOCK,
+        packages=(
+            *LOCK.packages,
+            pylock.PythonPackage(
+                name="tiny",
+                version="1.0",
+                wheel=pylock.Wheel(
+                    filename="tiny-1.0-py3-none-any.whl", sha256=Digest.of(b"tiny"), size=2
+                ),
+            ),
+        ),
+    )
+)
+
+
 def told(text: str | None, *requirements: str) -> list[tuple[str, str]]:
     wanted = (
         python.inputs(requirements, python="3.11", suite="bookworm") if requirements else WANTED
     )
-    findings = drift.check_python(text, wanted, file="pylock.cpu.toml")
+    findings = drift.check_python(text, wanted, environment="cpu", file="pylock.cpu.toml")
     assert all(finding.where.startswith("pylock.cpu.toml") for finding in findings)
     assert all("mpbuild lock" in finding.hint for finding in findings)
     return [(finding.code, finding.message) for finding in findings]
@@ -58,7 +76,7 @@ def told(text: str | None, *requirements: str) -> list[tuple[str, str]]:
 
 def test_a_good_lock_has_no_findings() -> None:
     assert told(TEXT) == []
-    assert drift.check_debian(DEBIAN_TEXT, DEBIAN, file="x") == []
+    assert drift.check_debian(DEBIAN_TEXT, DEBIAN, environment="cpu", file="x") == []
 
 
 def test_no_lock_is_missing() -> None:
@@ -74,6 +92,49 @@ def test_other_bytes_for_the_same_lock_are_drift(text: str) -> None:
     ((code, message),) = told(text)
     assert code == "lock-drift"
     assert "edited or merged by hand" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("size = 2", "size = 3"),
+        (Digest.of(b"tiny").hex, Digest.of(b"other").hex),
+        ("uv 0.13.9", "uv 0.14.0"),
+        ('index = "default"', 'index = "other"'),
+        (MORE.split("\n\n")[2] + "\n\n", ""),
+    ],
+)
+def test_an_edit_by_hand_shows_in_the_digest_of_the_content(old: str, new: str) -> None:
+    assert MORE.count(old) >= 1
+    edited = MORE.replace(old, new, 1)
+    edited = edited.replace("packages = 2", f"packages = {edited.count('[[packages]]')}")
+    (finding,) = drift.check_python(edited, WANTED, environment="cpu", file="lock")
+    assert finding.code == "lock-drift"
+    assert finding.where == f"lock:{edited.count(chr(10))}"
+    assert finding.message.endswith("edited or merged by hand: its content has another digest")
+
+
+def test_what_can_be_seen_in_the_packages_needs_no_digest_to_be_seen() -> None:
+    without = pylock.write(msgspec.structs.replace(LOCK, packages=()))
+    assert told(without) == [("lock-drift", "numpy>=2 is not in it")]
+    bare = deblock.read(DEBIAN_TEXT, file="x")
+    (finding,) = drift.check_debian(
+        deblock.write(msgspec.structs.replace(bare, packages=())),
+        DEBIAN,
+        environment="cpu",
+        file="x",
+    )
+    assert finding.message == "libc6 is not in it"
+
+
+def test_the_lock_of_another_environment_is_drift() -> None:
+    for text, wanted, check in (
+        (TEXT, WANTED, drift.check_python),
+        (DEBIAN_TEXT, DEBIAN, drift.check_debian),
+    ):
+        (finding,) = check(text, wanted, environment="cuda", file="x")
+        assert (finding.code, finding.where) == ("lock-drift", "x")
+        assert finding.message == "it is the lock of cpu, not of cuda"
 
 
 @pytest.mark.parametrize(
@@ -94,14 +155,14 @@ def test_what_another_accelerator_adds_is_drift_of_all() -> None:
     wanted = python.inputs(
         requirements, python="3.11", suite="bookworm", union=[*requirements, "b"]
     )
-    (finding,) = drift.check_python(TEXT, wanted, file="pylock.cpu.toml")
+    (finding,) = drift.check_python(TEXT, wanted, environment="cpu", file="pylock.cpu.toml")
     assert finding.code == "lock-drift"
     assert finding.message.endswith("all accelerators are locked together")
 
 
 def test_another_python_is_drift() -> None:
     wanted = python.inputs(["numpy>=2"], python="3.13", suite="trixie")
-    (finding,) = drift.check_python(TEXT, wanted, file="x")
+    (finding,) = drift.check_python(TEXT, wanted, environment="cpu", file="x")
     assert "it is for Python 3.11, and the spec asks for 3.13" in finding.message
 
 
@@ -114,5 +175,5 @@ def test_another_python_is_drift() -> None:
     ],
 )
 def test_drift_of_a_debian_lock_says_what_changed(wanted: debian.Inputs, said: str) -> None:
-    (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, file="x")
+    (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, environment="cpu", file="x")
     assert (finding.code, finding.message) == ("lock-drift", said)

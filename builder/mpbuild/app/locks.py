@@ -11,7 +11,9 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, drift, floors, python, together
+from mpbuild.resolve import debian, drift, floors, together
+from mpbuild.resolve.inputs import Inputs, inputs
+from mpbuild.spec import environment as spec
 from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment
 from mpbuild.spec.workspace import Base
 
@@ -21,13 +23,15 @@ T = TypeVar("T")
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """One environment to lock: what is resolved for it, and the files that hold the answer.
 
-    ``accelerator`` is the spec's table of it, None of further environments.
+    ``accelerator`` is the spec's table of it, None of further environments; ``serves`` the
+    accelerator whose indexes it takes.
     """
 
     name: str
     accelerator: AcceleratorEnvironment | None
+    serves: Accelerator = Accelerator.CPU
     base: Base
-    python: python.Inputs
+    python: Inputs
     debian: debian.Inputs
     root: Path
     folder: Path
@@ -66,10 +70,14 @@ def check(target: Target) -> list[Finding]:
     for environment in found:
         where = environment.where(environment.python_file)
         text = _text(environment.python_file, where)
-        findings += drift.check_python(text, environment.python, file=where)
+        findings += drift.check_python(
+            text, environment.python, environment=environment.name, file=where
+        )
         where = environment.where(environment.debian_file)
         text = _text(environment.debian_file, where)
-        findings += drift.check_debian(text, environment.debian, file=where)
+        findings += drift.check_debian(
+            text, environment.debian, environment=environment.name, file=where
+        )
     if findings:
         return findings
     locks = {environment.name: _present(read_python(environment)) for environment in found}
@@ -138,11 +146,15 @@ def _environments(target: Target) -> Iterator[Environment]:
         yield Environment(
             name=str(accelerator),
             accelerator=extra,
+            serves=accelerator,
             base=base,
-            python=python.inputs(
+            python=_python(
+                target,
+                common,
                 (*common.dependencies, *extra.dependencies),
                 python=common.python,
                 suite=base.suite,
+                serves=accelerator,
                 union=union if len(own) > 1 else (),
             ),
             debian=debian.inputs(base.suite, base.packages, common.system),
@@ -159,13 +171,43 @@ def _further(target: Target, name: str, further: ExtraEnvironment) -> Environmen
     return Environment(
         name=name,
         accelerator=None,
+        serves=further.accelerator,
         base=base,
-        python=python.inputs(
-            further.dependencies, python=further.python or common.python, suite=base.suite
+        python=_python(
+            target,
+            further,
+            further.dependencies,
+            python=further.python or common.python,
+            suite=base.suite,
+            serves=further.accelerator,
         ),
         debian=debian.inputs(base.suite, base.packages, further.system),
         root=target.workspace.root,
         folder=target.workspace.lock_folder(target.label),
+    )
+
+
+def _python(
+    target: Target,
+    own: spec.Environment | ExtraEnvironment,
+    requirements: Iterable[str],
+    *,
+    python: str,
+    suite: str,
+    serves: Accelerator,
+    union: Iterable[str] = (),
+) -> Inputs:
+    """What the workspace and the environment ask for together."""
+    settings = target.workspace.settings
+    overrides = (*settings.lock.overrides, *own.overrides)
+    return inputs(
+        requirements,
+        python=python,
+        suite=suite,
+        constraints=(*settings.lock.constraints, *own.constraints),
+        overrides=[override.requirement for override in overrides],
+        union=union,
+        owners={name: index.packages for name, index in settings.owning(serves).items()},
     )
 
 

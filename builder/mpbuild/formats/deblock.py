@@ -11,7 +11,7 @@ import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats.locktoml import Table, lines, malformed, refuse_doubles
+from mpbuild.formats.locktoml import Table, lines, malformed, refuse_doubles, sealed
 
 FORMAT = 1
 
@@ -69,7 +69,7 @@ def write(lock: DebianLock) -> str:
         *([] if lock.packages else ["packages = []"]),
     ]
     packages = [_text(package) for package in sorted(lock.packages, key=lambda p: p.name)]
-    return "\n\n".join("\n".join(block) for block in (head, *packages)) + "\n"
+    return sealed((head, *packages), at=0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -121,6 +121,7 @@ def _lock(document: Table) -> DebianLock:
         resolution=document.digest("resolution"),
         packages=tuple(sorted(packages, key=lambda p: p.name)),
     )
+    document.digest("content")  # whoever reads for more than facts compares with what write gives
     document.done()
     return lock
 

@@ -44,6 +44,21 @@ def lines(**values: str | int | bool) -> list[str]:
     return [f"{key.replace('_', '-')} = {literal(value)}" for key, value in values.items()]
 
 
+def sealed(blocks: Sequence[Sequence[str]], *, at: int) -> str:
+    """The text of ``blocks`` of lines, with ``content`` as the last line of block ``at``.
+
+    That is the digest of the text without this line. It shows what was edited or merged by hand;
+    against somebody who computes it anew it proves nothing, as nothing does that a file says of
+    itself.
+    """
+    content = lines(content=Digest.of(_text(blocks).encode()))
+    return _text([[*b, *content] if i == at else b for i, b in enumerate(blocks)])
+
+
+def _text(blocks: Sequence[Sequence[str]]) -> str:
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
 def refuse_doubles(names: Sequence[str]) -> None:
     """Refuse a name that stands twice among the packages."""
     seen: dict[str, int] = {}

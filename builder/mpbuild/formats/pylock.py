@@ -15,7 +15,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import InputError
 from mpbuild.formats import cuda, tags
-from mpbuild.formats.locktoml import Table, lines, literal, malformed, refuse_doubles
+from mpbuild.formats.locktoml import Table, lines, literal, malformed, refuse_doubles, sealed
 
 LOCK_VERSION = "1.0"
 FORMAT = 1
@@ -93,7 +93,7 @@ def write(lock: PythonLock) -> str:
         *lines(**_floors(lock)),
         *lines(packages=len(lock.packages), resolution=lock.resolution, resolver=lock.resolver),
     ]
-    return "\n\n".join("\n".join(block) for block in (head, *packages, tool)) + "\n"
+    return sealed((head, *packages, tool), at=len(packages) + 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -163,6 +163,7 @@ def _lock(document: Table) -> PythonLock:
         packages=tuple(sorted(packages, key=_by_name)),
     )
     _check_floors(lock, ours)
+    ours.digest("content")  # whoever reads for more than facts compares with what write gives
     for table in (ours, tool, document):
         table.done()
     return lock

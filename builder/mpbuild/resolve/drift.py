@@ -1,6 +1,7 @@
 """Whether a lock still is what the spec asks for: offline, from the texts alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Protocol, TypeVar
 
 from packaging.requirements import Requirement
@@ -8,9 +9,10 @@ from packaging.utils import canonicalize_name
 
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, python
+from mpbuild.resolve import debian
+from mpbuild.resolve.inputs import Inputs
 
-L = TypeVar("L")
+L = TypeVar("L", bound="_Lock")
 
 _HINT = "run `mpbuild lock`"
 _CHANGED = "the spec has changed since it was locked"
@@ -25,28 +27,36 @@ _PLATFORM = {
 }
 
 
-def check_python(text: str | None, wanted: python.Inputs, *, file: str) -> list[Finding]:
+def check_python(
+    text: str | None, wanted: Inputs, *, environment: str, file: str
+) -> list[Finding]:
     """What is wrong with the Python lock ``text`` of ``file``; None where there is no file.
 
+    What can be seen in the packages is looked for whatever the lock says of its resolution.
     Codes: lock-missing, lock-malformed, lock-drift.
     """
 
     def drift(lock: pylock.PythonLock) -> list[str]:
-        if lock.resolution == wanted.digest:
-            return []
-        return _unmet(wanted, lock) or [_CHANGED_TOGETHER if wanted.union else _CHANGED]
+        changed = _CHANGED_TOGETHER if wanted.union else _CHANGED
+        return _unmet(wanted, lock) or ([] if lock.resolution == wanted.digest else [changed])
 
-    return _check(text, file, pylock, drift)
+    return _check(text, file, environment, pylock, drift)
 
 
-def check_debian(text: str | None, wanted: debian.Inputs, *, file: str) -> list[Finding]:
+def check_debian(
+    text: str | None, wanted: debian.Inputs, *, environment: str, file: str
+) -> list[Finding]:
     """What is wrong with the Debian lock ``text`` of ``file``; None where there is no file."""
 
     def drift(lock: deblock.DebianLock) -> list[str]:
-        same = lock.resolution == wanted.digest
-        return [] if same else _absent(wanted, lock) or [_CHANGED]
+        return _absent(wanted, lock) or ([] if lock.resolution == wanted.digest else [_CHANGED])
 
-    return _check(text, file, deblock, drift)
+    return _check(text, file, environment, deblock, drift)
+
+
+class _Lock(Protocol):
+    @property
+    def environment(self) -> str: ...
 
 
 class _Format(Protocol[L]):
@@ -56,7 +66,11 @@ class _Format(Protocol[L]):
 
 
 def _check(
-    text: str | None, file: str, form: _Format[L], drift: Callable[[L], list[str]]
+    text: str | None,
+    file: str,
+    environment: str,
+    form: _Format[L],
+    drift: Callable[[L], list[str]],
 ) -> list[Finding]:
     if text is None:
         return [Finding("lock-missing", "there is no lock", file, _HINT)]
@@ -64,13 +78,27 @@ def _check(
         lock = form.read(text, file=file)
     except InputError as error:
         return list(error.findings)
-    changes = drift(lock)
-    if not changes and form.write(lock) != text:
-        changes = ["it was edited or merged by hand: mpbuild writes other bytes for it"]
-    return [Finding("lock-drift", change, file, _HINT) for change in changes]
+    if lock.environment != environment:
+        message = f"it is the lock of {lock.environment}, not of {environment}"
+        return [Finding("lock-drift", message, file, _HINT)]
+    changes = [Finding("lock-drift", change, file, _HINT) for change in drift(lock)]
+    return changes or list(_edited(text, form.write(lock), file))
 
 
-def _unmet(wanted: python.Inputs, lock: pylock.PythonLock) -> list[str]:
+def _edited(text: str, canonical: str, file: str) -> Iterator[Finding]:
+    """Where a lock isn't what mpbuild would write: its layout, or the digest of its content."""
+    if text == canonical:
+        return
+    pairs = zip_longest(text.split("\n"), canonical.split("\n"))
+    line, (found, _) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    what = "mpbuild writes other bytes for it"
+    if found and found.startswith("content = "):
+        what = "its content has another digest"
+    message = f"it was edited or merged by hand: {what}"
+    yield Finding("lock-drift", message, f"{file}:{line}", _HINT)
+
+
+def _unmet(wanted: Inputs, lock: pylock.PythonLock) -> list[str]:
     versions = {package.name: package.version for package in lock.packages}
     environment = _PLATFORM | {
         "python_version": wanted.python,
