@@ -24,8 +24,8 @@ from mpbuild.effects.atomic import write_new
 
 SCHEMA = "mpbuild.memo/1"
 
-# What reading something else as a memo of ours may raise.
-_GARBAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+GARBAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading something else as a memo of ours may raise."""
 
 
 class Scan(NamedTuple):
@@ -51,12 +51,12 @@ class Slot(NamedTuple):
     @property
     def path(self) -> Path:
         """The file of the memo."""
-        return self.store / "last" / Digest.of(f"{self.root}\0{self.label}".encode()).hex
+        return self.store / "last" / Digest.of(os.fsencode(f"{self.root}\0{self.label}")).hex
 
     @property
     def conditions(self) -> dict[str, Any]:
         """What must be equal besides the files."""
-        return {"schema": SCHEMA, "mpbuild": _installation(), "options": self.options.conditions}
+        return {"schema": SCHEMA, "mpbuild": installation(), "options": self.options.conditions}
 
 
 def scan(root: Path, folder: str, patterns: Iterable[str], files: Iterable[str]) -> Scan:
@@ -76,7 +76,7 @@ def find(slot: Slot, *, whatever_options: bool = False) -> dict[str, Any] | None
 
     ``whatever_options``: of one with the options that the last build had.
     """
-    with contextlib.suppress(*_GARBAGE, OSError, MpbuildError):
+    with contextlib.suppress(*GARBAGE, OSError, MpbuildError):
         memo = json.loads(slot.path.read_bytes())
         conditions = slot.conditions
         if whatever_options:
@@ -111,6 +111,19 @@ def keep(
         write_new(slot.store / "scratch", slot.path, json.dumps(document, sort_keys=True).encode())
 
 
+def installation() -> str:
+    """This mpbuild: its version and, as it may be run from a checkout, its files' looks."""
+    looks = []
+    for module in ("mpbuild", "mpbuild_rules", "mpbuild_runtime"):
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, "installed together"
+        for folder in spec.submodule_search_locations or ():
+            for entry in _files(folder):
+                seen = entry.stat()
+                looks.append(f"{module} {entry.name} {seen.st_size} {seen.st_mtime_ns}")
+    return f"{mpbuild.__version__} {Digest.of(chr(10).join(sorted(looks)).encode())}"
+
+
 def _holds(slot: Slot, memo: dict[str, Any], conditions: dict[str, Any]) -> bool:
     return (
         all(memo[key] == value for key, value in conditions.items())
@@ -132,19 +145,6 @@ def _unchanged(root: Path, path: str, known: list[Any], at_ns: int) -> bool:
     if before == now and now.settled(at_ns):
         return True
     return before.executable == now.executable and sources.digest(root, path) == digest
-
-
-def _installation() -> str:
-    """This mpbuild: its version and, as it may be run from a checkout, its files' looks."""
-    looks = []
-    for module in ("mpbuild", "mpbuild_rules", "mpbuild_runtime"):
-        spec = importlib.util.find_spec(module)
-        assert spec is not None, "installed together"
-        for folder in spec.submodule_search_locations or ():
-            for entry in _files(folder):
-                seen = entry.stat()
-                looks.append(f"{module} {entry.name} {seen.st_size} {seen.st_mtime_ns}")
-    return f"{mpbuild.__version__} {Digest.of(chr(10).join(sorted(looks)).encode())}"
 
 
 def _files(folder: str) -> Iterable[os.DirEntry[str]]:

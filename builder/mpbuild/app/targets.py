@@ -5,7 +5,6 @@ The workspace file is only looked into: whether it is right is the reader's busi
 
 import os
 import posixpath
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -134,6 +133,8 @@ def _nearest(root: Path, name: str) -> str:
 
 
 def _setting(root: Path, table: str, key: str) -> object:
+    import tomllib
+
     try:
         return tomllib.loads((root / WORKSPACE_FILE).read_text(encoding="utf-8"))[table][key]
     except (OSError, ValueError, KeyError, TypeError):

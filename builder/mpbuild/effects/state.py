@@ -1,7 +1,8 @@
-"""What stays with the user: records of builds, in a folder nobody else can write.
+"""What stays with the user: records of builds and of checks, in a folder nobody else can write.
 
 ``$XDG_STATE_HOME/mpbuild`` (XDG base directory specification), 0700. A record found in a shared
-store proves nothing; one found here was written by this user's own builds.
+store proves nothing; one found here was written by this user's own builds. Imports little, because a
+check that has nothing to do looks here.
 """
 
 import os
@@ -51,6 +52,25 @@ def record_of(package: Digest) -> bytes | None:
         return None
     except OSError as error:
         raise disk_error(error, _last(package)) from error
+
+
+def keep_check(data: bytes, subject: Digest) -> None:
+    """Write what the last check of ``subject`` found."""
+    path = _check(subject)
+    with disk_errors(path):
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        write_new(path.parent, path, data)
+
+
+def check_of(subject: Digest) -> bytes:
+    """What this user's last check of ``subject`` found; a WorldError where there was none."""
+    path = _check(subject)
+    with disk_errors(path):
+        return path.read_bytes()
+
+
+def _check(subject: Digest) -> Path:
+    return folder() / "checks" / f"{subject.hex}.json"
 
 
 def _last(package: Digest) -> Path:
