@@ -6,7 +6,7 @@ PEP 600 (manylinux_2_N) with the three names before it. Platform linux/amd64.
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -36,13 +36,7 @@ class WheelName(NamedTuple):
     @classmethod
     def of(cls, filename: str) -> "WheelName":
         """Raise InputError (lock-malformed) where ``filename`` is no wheel's."""
-        if not _PLAIN.fullmatch(filename):
-            raise _no_wheel(filename, "it is not a plain file name")
-        try:
-            name, version, build, tags = parse_wheel_filename(filename)
-        except InvalidWheelFilename as error:
-            raise _no_wheel(filename, str(error)) from error
-        return cls(str(name), str(version), build, tags)
+        return _wheel_name(filename)
 
 
 @cache
@@ -72,6 +66,18 @@ def floor(tags: Iterable[Tag], python: str) -> Glibc | None:
     floors = [_glibc(tag.platform) for tag in tags if tag in among]
     known = [glibc for glibc in floors if glibc is not None]
     return min(known) if known and len(known) == len(floors) else None
+
+
+@lru_cache(maxsize=1024)
+def _wheel_name(filename: str) -> WheelName:
+    """Locks ask for the same names again and again: when read, checked and written."""
+    if not _PLAIN.fullmatch(filename):
+        raise _no_wheel(filename, "it is not a plain file name")
+    try:
+        name, version, build, tags = parse_wheel_filename(filename)
+    except InvalidWheelFilename as error:
+        raise _no_wheel(filename, str(error)) from error
+    return WheelName(str(name), str(version), build, tags)
 
 
 def _no_wheel(filename: str, why: str) -> InputError:

@@ -3,7 +3,6 @@
 All of it runs on data with blanks where something is wrong already; see place.Reading.add.
 """
 
-import graphlib
 from collections.abc import Iterable, Mapping
 
 from mpbuild.base.accelerator import Accelerator
@@ -108,6 +107,10 @@ def _check_circles(steps: Iterable[Step], at: Place) -> None:
 
 def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
     """Names of which each is needed by the next, the first again at the end."""
+    if not any(graph.values()):
+        return []
+    import graphlib
+
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:

@@ -1,6 +1,5 @@
 """Places in a document, and what readers report about them."""
 
-import difflib
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -116,6 +115,8 @@ def shown(value: Any) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean …?`` with the known word most like ``word``, ``""`` where none is like it."""
+    import difflib
+
     names = {name.lower(): name for name in sorted(known)}
     found = difflib.get_close_matches(word.lower(), names, n=1)
     return f"did you mean {names[found[0]]}?" if found else ""

@@ -6,9 +6,9 @@ import tomllib
 from typing import Any, TypeVar, cast
 
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.spec import checks, positions
+from mpbuild.spec import checks
 from mpbuild.spec.model import Model
-from mpbuild.spec.place import Path, Place, Problem, Reading
+from mpbuild.spec.place import Place, Problem, Reading
 from mpbuild.spec.structure import Nested
 from mpbuild.spec.tables import Table
 from mpbuild.spec.workspace import Workspace
@@ -86,16 +86,13 @@ def _parse(text: str, file: str) -> dict[str, Any]:
 def _refuse(problems: list[Problem], text: str, file: str) -> None:
     if not problems:
         return
+    from mpbuild.spec import positions
+
     lines = positions.lines(text)
     placed = sorted(
-        ((_line(problem.path, lines), problem) for problem in problems), key=lambda pair: pair[0]
+        ((positions.line_of(problem.path, lines), problem) for problem in problems), key=lambda pair: pair[0]
     )
     raise InputError.collect([_finding(problem, f"{file}:{line}") for line, problem in placed])
-
-
-def _line(path: Path, lines: dict[Path, int]) -> int:
-    """The line of the innermost part of ``path`` that stands in the text."""
-    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
 
 
 def _finding(problem: Problem, where: str) -> Finding:
