@@ -47,12 +47,22 @@ def supported(python: str, glibc: Glibc) -> Mapping[Tag, int]:
         raise InputError(f"not a Python version: {python!r}", hint="write it as in 3.11")
     version = (3, int(match.group(1)))
     interpreter = f"cp3{version[1]}"
-    platforms = _platforms(glibc)
+    names = platforms(glibc)
     tags = [
-        *cpython_tags(version, [interpreter], platforms),
-        *compatible_tags(version, interpreter, platforms),
+        *cpython_tags(version, [interpreter], names),
+        *compatible_tags(version, interpreter, names),
     ]
     return {tag: i for i, tag in enumerate(dict.fromkeys(tags))}
+
+
+def platforms(glibc: Glibc) -> list[str]:
+    """Every platform tag that installs on linux/amd64 with ``glibc``, best first."""
+    found = ["linux_x86_64"]
+    for minor in range(glibc[1], _OLDEST - 1, -1):
+        found.append(f"manylinux_2_{minor}_x86_64")
+        if minor in _LEGACY:
+            found.append(f"{_LEGACY[minor]}_x86_64")
+    return found
 
 
 def rank(tags: Iterable[Tag], among: Mapping[Tag, int]) -> int | None:
@@ -84,15 +94,6 @@ def _no_wheel(filename: str, why: str) -> InputError:
     return InputError(
         f"{filename[:120]!r} is not the name of a wheel: {why}", code="lock-malformed"
     )
-
-
-def _platforms(glibc: Glibc) -> list[str]:
-    found = ["linux_x86_64"]
-    for minor in range(glibc[1], _OLDEST - 1, -1):
-        found.append(f"manylinux_2_{minor}_x86_64")
-        if minor in _LEGACY:
-            found.append(f"{_LEGACY[minor]}_x86_64")
-    return found
 
 
 def _glibc(platform: str) -> Glibc | None:
