@@ -5,7 +5,7 @@ what a derived byte is.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -52,6 +52,36 @@ class EnvironmentRule(Protocol):
 
     def __call__(self, name: str, python: str, root: tuple[Ref, ...], /) -> Task:
         """The task; its name is the caller's, or made of it."""
+
+
+Hook = Literal["requires", "wheel"]
+"""What a build backend is asked for: further requirements, or a wheel (PEP 517)."""
+
+
+class SourceData(msgspec.Struct, frozen=True, kw_only=True):
+    """A source distribution, and what builds it.
+
+    ``source`` are its bytes and ``filename`` their name; ``backend`` is ``module:object``, for
+    which the folders of ``backend_path`` are looked in first. ``root`` are the layers of the
+    environment to build in, with the interpreter ``python`` ("3.11").
+    """
+
+    source: Digest
+    filename: str
+    backend: str
+    backend_path: tuple[str, ...]
+    root: tuple[Ref, ...]
+    python: str
+
+
+class SourceRule(Protocol):
+    """A hook of a source distribution's backend to a task.
+
+    Its outputs are ``requires.json``, a list of requirements, or ``wheel`` and ``filename``.
+    """
+
+    def __call__(self, hook: Hook, data: SourceData, /) -> Task:
+        """The task, under any name."""
 
 
 class Rules(msgspec.Struct, frozen=True):
