@@ -6,7 +6,8 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import Finding
 from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
-from mpbuild.resolve import floors, python
+from mpbuild.resolve import floors
+from mpbuild.resolve.inputs import inputs
 from mpbuild.spec.environment import (
     AcceleratorEnvironment,
     CudaEnvironment,
@@ -14,7 +15,7 @@ from mpbuild.spec.environment import (
     RocmEnvironment,
 )
 
-WANTED = python.inputs(["a"], python="3.11", suite="bookworm")
+WANTED = inputs(["a"], python="3.11", suite="bookworm")
 TABLES = {"cpu": AcceleratorEnvironment(), "cuda": CudaEnvironment(), "rocm": RocmEnvironment()}
 CUDA_13 = {"nvidia-cuda-runtime": "13.5.37"}
 CUDA_12 = {"nvidia-cuda-runtime-cu12": "12.4.127"}

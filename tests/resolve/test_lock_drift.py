@@ -5,9 +5,10 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, drift, python
+from mpbuild.resolve import debian, drift
+from mpbuild.resolve.inputs import inputs
 
-WANTED = python.inputs(["numpy>=2", "tiny; python_version<'3'"], python="3.11", suite="bookworm")
+WANTED = inputs(["numpy>=2", "tiny; python_version<'3'"], python="3.11", suite="bookworm")
 LOCK = pylock.PythonLock(
     environment="cpu",
     python="3.11",
@@ -65,9 +66,7 @@ MORE = pylock.write(
 
 
 def told(text: str | None, *requirements: str) -> list[tuple[str, str]]:
-    wanted = (
-        python.inputs(requirements, python="3.11", suite="bookworm") if requirements else WANTED
-    )
+    wanted = inputs(requirements, python="3.11", suite="bookworm") if requirements else WANTED
     findings = drift.check_python(text, wanted, environment="cpu", file="pylock.cpu.toml")
     assert all(finding.where.startswith("pylock.cpu.toml") for finding in findings)
     assert all("mpbuild lock" in finding.hint for finding in findings)
@@ -100,7 +99,6 @@ def test_other_bytes_for_the_same_lock_are_drift(text: str) -> None:
         ("size = 2", "size = 3"),
         (Digest.of(b"tiny").hex, Digest.of(b"other").hex),
         ("uv 0.13.9", "uv 0.14.0"),
-        ('index = "default"', 'index = "other"'),
         (MORE.split("\n\n")[2] + "\n\n", ""),
     ],
 )
@@ -152,16 +150,14 @@ def test_drift_says_what_the_lock_lacks(requirements: list[str], said: list[str]
 
 def test_what_another_accelerator_adds_is_drift_of_all() -> None:
     requirements = ["numpy>=2", "tiny; python_version<'3'"]
-    wanted = python.inputs(
-        requirements, python="3.11", suite="bookworm", union=[*requirements, "b"]
-    )
+    wanted = inputs(requirements, python="3.11", suite="bookworm", union=[*requirements, "b"])
     (finding,) = drift.check_python(TEXT, wanted, environment="cpu", file="pylock.cpu.toml")
     assert finding.code == "lock-drift"
     assert finding.message.endswith("all accelerators are locked together")
 
 
 def test_another_python_is_drift() -> None:
-    wanted = python.inputs(["numpy>=2"], python="3.13", suite="trixie")
+    wanted = inputs(["numpy>=2"], python="3.13", suite="trixie")
     (finding,) = drift.check_python(TEXT, wanted, environment="cpu", file="x")
     assert "it is for Python 3.11, and the spec asks for 3.13" in finding.message
 
@@ -177,3 +173,32 @@ def test_another_python_is_drift() -> None:
 def test_drift_of_a_debian_lock_says_what_changed(wanted: debian.Inputs, said: str) -> None:
     (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, environment="cpu", file="x")
     assert (finding.code, finding.message) == ("lock-drift", said)
+
+
+def test_a_package_from_an_index_that_does_not_own_it_is_drift() -> None:
+    edited = MORE.replace('index = "default"', 'index = "other"', 1)
+    (finding,) = drift.check_python(edited, WANTED, environment="cpu", file="lock")
+    assert finding.code == "lock-drift"
+    assert "is from the index other, and default owns it" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"constraints": ["numpy<2"]}, "the spec asks for numpy<2, and it has"),
+        ({"overrides": ["numpy<2"]}, "the spec asks for numpy<2, and it has"),
+        ({"constraints": ["numpy<2; python_version < '3'"]}, ""),
+        ({"constraints": ["absent<2"]}, ""),
+    ],
+)
+def test_bounds_are_looked_at_offline(bounds: dict[str, list[str]], said: str) -> None:
+    wanted = inputs(["numpy>=2"], python="3.11", suite="bookworm", **bounds)
+    messages = [f.message for f in drift.check_python(MORE, wanted, environment="cpu", file="l")]
+    assert said in messages[0]
+    assert said or messages == ["the spec has changed since it was locked"]
+
+
+def test_an_override_counts_in_place_of_the_requirement() -> None:
+    wanted = inputs(["numpy>=3"], python="3.11", suite="bookworm", overrides=["numpy>=2"])
+    (finding,) = drift.check_python(MORE, wanted, environment="cpu", file="l")
+    assert finding.message == "the spec has changed since it was locked"

@@ -5,13 +5,17 @@ import pytest
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
 from mpbuild.effects.download import Depot, download
+from mpbuild.effects.projects import Projects
+from mpbuild.effects.request import Request
 from mpbuild.effects.uv import Candidate, Resolved
+from mpbuild.effects.views import View
 from mpbuild.formats import pylock, tags
+from mpbuild.resolve import inputs as resolution
 from mpbuild.resolve import python
 
 
-def inputs(*requirements: str, **settings: object) -> python.Inputs:
-    return python.inputs(requirements, python="3.11", suite="bookworm", **settings)
+def inputs(*requirements: str, **settings: object) -> resolution.Inputs:
+    return resolution.inputs(requirements, python="3.11", suite="bookworm", **settings)
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def lock(wheels, uv, web):
         return python.lock(
             inputs(*requirements, constraints=constraints),
             environment="cpu",
-            index=wheels.index,
+            view=View.of(wheels.index),
             uv=uv,
             web=web,
             known={package.name: package for package in previous.packages} if previous else {},
@@ -30,6 +34,14 @@ def lock(wheels, uv, web):
         )
 
     return lock
+
+
+@pytest.fixture
+def requests(wheels, uv, web):
+    def requests(lock: pylock.PythonLock) -> tuple[Request, ...]:
+        return python.requests(lock, find=lambda _: wheels.index, uv=uv, projects=Projects(web))
+
+    return requests
 
 
 def versions(lock: pylock.PythonLock) -> dict[str, str]:
@@ -44,7 +56,7 @@ def test_a_lock_holds_the_best_wheel_of_each_package(lock, wheels, uv):
     found = lock("alpha")
     assert versions(found) == {"alpha": "1.0", "beta-two": "1.0"}
     assert found.packages[1].wheel.filename.startswith("beta_two-1.0-cp311")
-    assert found.resolver == uv.version()
+    assert found.resolver == uv.version
     assert found.resolution == inputs("alpha").digest
     assert pylock.read(pylock.write(found), file="x") == found
 
@@ -121,7 +133,7 @@ def test_an_environment_without_dependencies_has_an_empty_lock(lock):
     assert pylock.read(pylock.write(empty), file="x") == empty
 
 
-def test_locked_wheels_are_fetched_by_what_the_lock_says(lock, wheels, uv, web, tmp_path):
+def test_locked_wheels_are_fetched_by_what_the_lock_says(lock, requests, wheels, web, tmp_path):
     path = wheels.add("alpha-1.0-py3-none-any.whl")
     locked = lock("alpha")
     kept = {}
@@ -129,25 +141,24 @@ def test_locked_wheels_are_fetched_by_what_the_lock_says(lock, wheels, uv, web, 
     def keep(file, digest):
         kept[digest] = file.read_bytes()
 
-    requests = python.requests(locked, index=wheels.index, uv=uv)
-    download(requests, into=Depot(tmp_path / "partial", kept.__contains__, keep), web=web)
+    download(requests(locked), into=Depot(tmp_path / "partial", kept.__contains__, keep), web=web)
     assert kept == {locked.packages[0].wheel.sha256: path.read_bytes()}
 
 
-def test_a_locked_file_that_is_gone_is_a_failed_fetch(lock, wheels, uv):
+def test_a_locked_file_that_is_gone_is_a_failed_fetch(lock, requests, wheels):
     path = wheels.add("alpha-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
     wheels.add("alpha-1.0-py3-none-any.whl")
     locked = lock("alpha")
     wheels.remove(path)
     with pytest.raises(WorldError, match="no such file any more") as caught:
-        python.requests(locked, index=wheels.index, uv=uv)
+        requests(locked)
     assert caught.value.findings[0].where == path.name
 
 
 def test_inputs_have_one_form() -> None:
     assert inputs("Num_Py >= 2", "b[x,a]") == inputs("b[a, x]", "num-py>=2", "b[a,x]")
     assert inputs("numpy>=2").digest != inputs("numpy>=2.1").digest
-    assert inputs("a").digest != inputs("a", index="torch").digest
+    assert inputs("a").digest != inputs("a", owners={"torch": ["a"]}).digest
     assert inputs("a").digest != inputs("a", constraints=["a<2"]).digest
     assert inputs("a").digest != inputs("a", union=["a", "b"]).digest
     assert inputs("a", union=["a", "B", "a"]) == inputs("a", union=["b", "a"])
@@ -174,13 +185,13 @@ def test_a_requirement_with_an_address_is_refused() -> None:
 
 def test_a_python_that_the_suite_lacks_is_refused() -> None:
     with pytest.raises(InputError, match=r"bookworm has no Python 3\.12") as caught:
-        python.inputs(["a"], python="3.12", suite="bookworm")
+        resolution.inputs(["a"], python="3.12", suite="bookworm")
     assert "Python 3.11" in caught.value.findings[0].hint
 
 
 def test_a_suite_that_nobody_knows_is_not_supported_yet() -> None:
     with pytest.raises(InputError) as caught:
-        python.inputs(["a"], python="3.12", suite="sid")
+        resolution.inputs(["a"], python="3.12", suite="sid")
     assert caught.value.findings[0].code == "not-supported-yet"
 
 

@@ -5,14 +5,16 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
+from mpbuild.effects.views import View
 from mpbuild.formats import pylock
-from mpbuild.resolve import python, together
+from mpbuild.resolve import inputs as resolution
+from mpbuild.resolve import together
 
 
-def inputs(**requirements: list[str]) -> dict[str, python.Inputs]:
+def inputs(**requirements: list[str]) -> dict[str, resolution.Inputs]:
     union = [text for texts in requirements.values() for text in texts]
     return {
-        name: python.inputs(
+        name: resolution.inputs(
             texts,
             python="3.11",
             suite="bookworm",
@@ -26,7 +28,11 @@ def inputs(**requirements: list[str]) -> dict[str, python.Inputs]:
 def lock(wheels, uv, web):
     def lock(previous=None, **requirements: list[str]) -> dict[str, pylock.PythonLock]:
         return together.lock(
-            inputs(**requirements), index=wheels.index, uv=uv, web=web, previous=previous or {}
+            inputs(**requirements),
+            views=dict.fromkeys(requirements, View.of(wheels.index)),
+            uv=uv,
+            web=web,
+            previous=previous or {},
         )
 
     return lock

@@ -1,28 +1,37 @@
 """Where locked files are today: asked when they are wanted, and never written down."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
+from mpbuild.app.debian_archive import debian_mirrors, debian_security_mirrors
 from mpbuild.base.digest import Digest
 from mpbuild.derive.recipe import Locks
-from mpbuild.effects.apt import mirrors
 from mpbuild.effects.artifacts import artifact_request
 from mpbuild.effects.indexes import Index
+from mpbuild.effects.projects import Projects
 from mpbuild.effects.registry import RegistryWeb
 from mpbuild.effects.request import Request
 from mpbuild.effects.uv import Uv
+from mpbuild.effects.web import Web
 from mpbuild.resolve import debian, python
 from mpbuild.spec.model import Model
+from mpbuild.spec.workspace import Base
 
 
-def wheel_requests(lock: Locks, missing: Collection[Digest], index: Index) -> Iterator[Request]:
-    """How to get the ``missing`` ones of a lock's wheels; without any, nobody is asked."""
+def wheel_requests(
+    lock: Locks, missing: Collection[Digest], find: Callable[[str], Index], web: Web
+) -> Iterator[Request]:
+    """How to get the ``missing`` ones of a lock's wheels; without any, nobody is asked.
+
+    ``find`` gives an index by its name.
+    """
     packages = tuple(p for p in lock.python.packages if p.wheel.sha256 in missing)
     if packages:
         part = msgspec.structs.replace(lock.python, packages=packages)
-        yield from python.requests(part, index=index, uv=Uv.find(os.environ))
+        uv = Uv.find(os.environ)
+        yield from python.requests(part, find=find, uv=uv, projects=Projects(web))
 
 
 def weight_requests(
@@ -35,11 +44,14 @@ def weight_requests(
             yield artifact_request(weight.name, weight.url, weight.sha256, size, web)
 
 
-def deb_requests(
-    lock: Locks, missing: Collection[Digest], configured: Sequence[str]
-) -> Iterator[Request]:
-    """How to get the ``missing`` ones of a lock's Debian packages."""
+def deb_requests(lock: Locks, missing: Collection[Digest], base: Base | None) -> Iterator[Request]:
+    """How to get the ``missing`` ones of a lock's Debian packages.
+
+    Where nobody knows ``base``, as for a package of somebody else, this machine's mirrors serve.
+    """
     packages = tuple(p for p in lock.debian.packages if p.sha256 in missing)
     if packages:
         part = msgspec.structs.replace(lock.debian, packages=packages)
-        yield from debian.requests(part, mirrors(configured, os.environ))
+        updates = any(package.security for package in packages)
+        security = debian_security_mirrors(base) if updates else ()
+        yield from debian.requests(part, debian_mirrors(base), security)

@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mpbuild.app import toolchain
+from mpbuild.app.indexes import open_index
 from mpbuild.app.locks import Environment, LockSet, environments
-from mpbuild.app.workspace import Target
+from mpbuild.app.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
@@ -141,18 +143,21 @@ def _requests(
 ) -> "Iterator[Request]":
     from mpbuild.app.addresses import deb_requests, weight_requests, wheel_requests
 
-    index = open_index(target)
+    find = partial(open_index, target.workspace)
     for one in wanted:
         lock = locks.locks[one.name]
-        yield from wheel_requests(lock, missing, index)
-        yield from deb_requests(lock, missing, one.base.mirrors)
+        yield from wheel_requests(lock, missing, find, web)
+        yield from deb_requests(lock, missing, one.base)
     lock = toolchain.read().locks
-    yield from wheel_requests(lock, missing, index)
-    yield from deb_requests(lock, missing, ())
+    yield from wheel_requests(lock, missing, partial(_toolchain_index, target.workspace), web)
+    yield from deb_requests(lock, missing, toolchain.BASE)
     yield from weight_requests(target.model, missing, web)
 
 
-def open_index(target: Target) -> Index:
-    """The package index that the workspace or the user's configuration names."""
-    settings = target.workspace.settings.indexes["default"]
-    return find_index(os.environ, url=settings.url or "")
+def _toolchain_index(workspace: OpenWorkspace, name: str) -> Index:
+    """The workspace's; where that is a folder without mpbuild's own tools, the user's."""
+    index = open_index(workspace, name)
+    names = [package.wheel.filename for package in toolchain.read().locks.python.packages]
+    if index.flat and not all((index.folder / name).is_file() for name in names):
+        return find_index(os.environ, name=name)
+    return index

@@ -46,22 +46,27 @@ class Inputs:
         """Get what can be got; why the rest could not."""
         from mpbuild.app.addresses import deb_requests, wheel_requests
         from mpbuild.effects.download import Depot, download
-        from mpbuild.effects.indexes import find_index
+        from mpbuild.effects.indexes import Index, find_index
         from mpbuild.effects.request import Request
         from mpbuild.effects.web import Web
 
         depot = Depot(self._store.path / "partial", self._store.has, self._store.adopt)
 
+        web = Web(os.environ)
+
+        def find(name: str) -> Index:
+            return find_index(os.environ, name=name)
+
         def wheels() -> Iterator[Request]:
-            return wheel_requests(lock, missing, find_index(os.environ))
+            return wheel_requests(lock, missing, find, web)
 
         def debs() -> Iterator[Request]:
-            return deb_requests(lock, missing, ())
+            return deb_requests(lock, missing, None)
 
         reasons = []
         for requests in (wheels, debs):
             try:
-                download(tuple(requests()), into=depot, web=Web(os.environ))
+                download(tuple(requests()), into=depot, web=web)
             except (InputError, WorldError) as error:
                 reasons.append(error.findings[0].message)
         return "; ".join(reasons)

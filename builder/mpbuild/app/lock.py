@@ -1,97 +1,234 @@
-"""Locking: resolve every environment of a target and write what changed."""
+"""Locking: resolve every environment of a target, compare, and write what changed."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from mpbuild.app.blame import explained, within
 from mpbuild.app.debian_archive import DebianArchives
-from mpbuild.app.fetch import open_index
+from mpbuild.app.indexes import sources
 from mpbuild.app.locks import Environment, check_floors, environments, read_debian, read_python
 from mpbuild.app.workspace import Target
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.derive.recipe import Locks
 from mpbuild.effects.atomic import write_new
 from mpbuild.effects.disk import disk_error
+from mpbuild.effects.projects import Projects
 from mpbuild.effects.uv import Uv
+from mpbuild.effects.views import View, lay_out
 from mpbuild.effects.web import Web
 from mpbuild.formats import deblock, pylock
 from mpbuild.resolve import together
+from mpbuild.spec.place import nearest
+
+Lock = pylock.PythonLock | deblock.DebianLock
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """What need not stay as it was locked: packages by their normal names, or everything."""
+
+    names: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def fresh(self, locked: Collection[str]) -> frozenset[str]:
+        """Those of the ``locked`` packages that may move."""
+        return frozenset(locked) if self.everything else self.names
+
+
+NOTHING = Upgrade()
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """An environment resolved: its locks as they were, None where there were none, and are now."""
+
+    environment: Environment
+    old: tuple[pylock.PythonLock | None, deblock.DebianLock | None]
+    new: Locks
 
 
 class Locker:
-    """Resolves targets; a Debian index is fetched once for all that stand on it."""
+    """Resolves targets; what indexes and archives say is asked once for all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime | None = None) -> None:
         self._web = Web(os.environ)
         self._uv = Uv.find(os.environ)
+        self._projects = Projects(self._web)
         self._archives = DebianArchives(self._web)
+        self._now = now or datetime.now(UTC).replace(microsecond=0)
 
-    def lock(self, target: Target) -> list[dict[str, Any]]:
-        """Resolve and write; entries for ``locks[]`` of the command's result."""
+    def resolve(self, target: Target, upgrade: Upgrade = NOTHING) -> list[Locked]:
+        """Resolve all environments and write nothing.
+
+        Raises InputError where there is no solution or the locks would ask for more than base or
+        spec promise, each finding with the place in the spec that it comes from.
+        """
         found = environments(target)
-        previous = {e.name: lock for e in found if (lock := read_python(e)) is not None}
-        locks = self._resolve(target, found, previous)
+        old = {environment.name: _present(environment) for environment in found}
+        previous = {name: lock for name, (lock, _) in old.items() if lock}
+        before = {name: lock for name, (_, lock) in old.items() if lock}
+        _refuse_unknown(upgrade, target, [*previous.values(), *before.values()])
+        with explained(target):
+            locks = self._python(target, found, previous, upgrade)
         findings = check_floors(target, found, locks)
         if findings:
             raise InputError.collect(findings)
-        entries = []
-        for environment in found:
-            name, before = environment.name, read_debian(environment)
-            entries += [
-                _keep_python(target, environment, locks[name], previous.get(name)),
-                _keep_debian(target, environment, self._archives.lock(environment, before), before),
-            ]
-        return entries
+        known = [package.name for lock in before.values() for package in lock.packages]
+        debs = self._archives.lock(found, before, upgrade.fresh(known))
+        return [Locked(e, old[e.name], Locks(locks[e.name], debs[e.name])) for e in found]
 
-    def _resolve(
+    def drift(self, target: Target, accelerators: Sequence[Accelerator] = ()) -> list[Finding]:
+        """How the locks would change if ``mpbuild lock`` ran now, as lock-drift findings."""
+        return [
+            finding
+            for locked in self.resolve(target)
+            if _concerns(locked.environment, accelerators)
+            for finding in _drift(locked)
+        ]
+
+    def _python(
         self,
         target: Target,
         found: Sequence[Environment],
         previous: Mapping[str, pylock.PythonLock],
+        upgrade: Upgrade,
     ) -> dict[str, pylock.PythonLock]:
         """The accelerators together, each further environment by itself."""
-        index = open_index(target)
         accelerators = [e for e in found if e.accelerator is not None]
         groups = [accelerators, *([e] for e in found if e.accelerator is None)]
-        locks: dict[str, pylock.PythonLock] = {}
-        for group in groups:
-            locks |= together.lock(
-                {environment.name: environment.python for environment in group},
-                index=index,
-                uv=self._uv,
-                web=self._web,
-                previous=previous,
+        known = [package.name for lock in previous.values() for package in lock.packages]
+        with self._views(target, found) as views, ThreadPoolExecutor(len(groups)) as pool:
+
+            def lock(group: Sequence[Environment]) -> dict[str, pylock.PythonLock]:
+                with within(group):
+                    return together.lock(
+                        {environment.name: environment.python for environment in group},
+                        views={one.name: views[one.serves] for one in group},
+                        uv=self._uv,
+                        web=self._web,
+                        previous=previous,
+                        fresh=upgrade.fresh(known),
+                    )
+
+            return {name: one for locks in pool.map(lock, groups) for name, one in locks.items()}
+
+    @contextlib.contextmanager
+    def _views(
+        self, target: Target, found: Sequence[Environment]
+    ) -> Iterator[Mapping[Accelerator, View]]:
+        """What each accelerator's environments see of the indexes, in folders that go again."""
+        cooldown = target.workspace.settings.lock.cooldown
+        before = self._now - timedelta(milliseconds=cooldown) if cooldown else None
+        with tempfile.TemporaryDirectory(prefix="mpbuild-indexes-") as folder:
+            yield {
+                serves: lay_out(
+                    sources(target.workspace, serves), Path(folder, serves), self._projects, before
+                )
+                for serves in sorted({environment.serves for environment in found})
+            }
+
+
+def keep(
+    target: Target, resolved: Sequence[Locked], accelerators: Sequence[Accelerator] = ()
+) -> list[dict[str, Any]]:
+    """Write what changed, all environments' or those of ``accelerators`` only; ``locks[]``."""
+    entries = []
+    for locked in resolved:
+        environment = locked.environment
+        if not _concerns(environment, accelerators):
+            continue
+        files = (environment.python_file, environment.debian_file)
+        texts = (pylock.write(locked.new.python), deblock.write(locked.new.debian))
+        sizes = (
+            sum(package.wheel.size for package in locked.new.python.packages),
+            sum(package.size for package in locked.new.debian.packages),
+        )
+        new: tuple[Lock, Lock] = (locked.new.python, locked.new.debian)
+        for kind, file, text, size, before, after in zip(
+            ("python", "debian"), files, texts, sizes, locked.old, new, strict=True
+        ):
+            _write(file, text)
+            entries.append(
+                {
+                    "label": str(target.label),
+                    "kind": kind,
+                    "environment": environment.name,
+                    "path": environment.where(file),
+                    "digest": str(Digest.of(text.encode())),
+                    "packages": len(after.packages),
+                    "bytes": size,
+                    "changed": changes(before, after),
+                }
             )
-        return locks
+    return entries
 
 
-def _keep_debian(
-    target: Target,
+def changes(
+    old: Lock | None,
+    new: Lock,
+) -> list[dict[str, str | None]]:
+    """The packages whose versions differ, ``None`` where one side has none: ``changed[]``."""
+    before, after = _versions(old), _versions(new)
+    return [
+        {"name": name, "from": before.get(name), "to": after.get(name)}
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _present(
     environment: Environment,
-    lock: deblock.DebianLock,
-    previous: deblock.DebianLock | None,
-) -> dict[str, Any]:
-    _write(environment.debian_file, deblock.write(lock))
-    sizes = sum(package.size for package in lock.packages)
-    old, new = _versions(previous), _versions(lock)
-    return _entry(target, environment, "debian", environment.debian_file, sizes, old, new)
+) -> tuple[pylock.PythonLock | None, deblock.DebianLock | None]:
+    return read_python(environment), read_debian(environment)
 
 
-def _keep_python(
-    target: Target,
-    environment: Environment,
-    lock: pylock.PythonLock,
-    previous: pylock.PythonLock | None,
-) -> dict[str, Any]:
-    _write(environment.python_file, pylock.write(lock))
-    sizes = sum(package.wheel.size for package in lock.packages)
-    old, new = _versions(previous), _versions(lock)
-    return _entry(target, environment, "python", environment.python_file, sizes, old, new)
+def _concerns(environment: Environment, accelerators: Sequence[Accelerator]) -> bool:
+    return not accelerators or environment.name in accelerators
 
 
-def _versions(lock: pylock.PythonLock | deblock.DebianLock | None) -> dict[str, str]:
+def _drift(locked: Locked) -> Iterator[Finding]:
+    environment = locked.environment
+    files = (environment.python_file, environment.debian_file)
+    today: tuple[Lock, Lock] = (locked.new.python, locked.new.debian)
+    for file, old, new in zip(files, locked.old, today, strict=True):
+        if old == new:
+            continue
+        told = [_told(change) for change in changes(old, new)] if old else ["there is no lock"]
+        message = "; ".join(told) or "the same versions would be locked otherwise"
+        yield Finding("lock-drift", message, environment.where(file), "run `mpbuild lock`")
+
+
+def _told(change: Mapping[str, str | None]) -> str:
+    if change["to"] is None:
+        return f"{change['name']} {change['from']} would go"
+    return f"{change['name']} would be {change['to']}, not {change['from'] or 'absent'}"
+
+
+def _versions(lock: Lock | None) -> dict[str, str]:
     return {package.name: package.version for package in lock.packages} if lock else {}
+
+
+def _refuse_unknown(upgrade: Upgrade, target: Target, locks: Collection[Lock]) -> None:
+    known = {package.name for lock in locks for package in lock.packages}
+    findings = [
+        Finding(
+            "spec-invalid",
+            f"no lock has a package {name!r} that could be upgraded",
+            str(target.label),
+            nearest(name, known),
+        )
+        for name in sorted(upgrade.names - known)
+    ]
+    if findings:
+        raise InputError.collect(findings)
 
 
 def _write(path: Path, text: str) -> None:
@@ -105,29 +242,3 @@ def _write(path: Path, text: str) -> None:
         path.chmod(0o644)
     except OSError as error:
         raise disk_error(error, path) from error
-
-
-def _entry(
-    target: Target,
-    environment: Environment,
-    kind: str,
-    path: Path,
-    size: int,
-    old: dict[str, str],
-    new: dict[str, str],
-) -> dict[str, Any]:
-    changed = [
-        {"name": name, "from": old.get(name), "to": new.get(name)}
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    return {
-        "label": str(target.label),
-        "kind": kind,
-        "environment": environment.name,
-        "path": path.relative_to(target.workspace.root).as_posix(),
-        "digest": str(Digest.of(path.read_bytes())),
-        "packages": len(new),
-        "bytes": size,
-        "changed": changed,
-    }

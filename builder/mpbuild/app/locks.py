@@ -1,6 +1,6 @@
 """The locks of a target: where they are, what they must answer to, and reading them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from mpbuild.resolve import debian, drift, floors, together
 from mpbuild.resolve.inputs import Inputs, inputs
 from mpbuild.spec import environment as spec
 from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment
-from mpbuild.spec.workspace import Base
+from mpbuild.spec.workspace import Base, Link
 
 T = TypeVar("T")
 
@@ -63,10 +63,13 @@ def environments(target: Target) -> list[Environment]:
     return list(_environments(target))
 
 
-def check(target: Target) -> list[Finding]:
-    """How the locks have drifted, offline: nothing found means they answer to the spec."""
+def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Finding]:
+    """How the locks have drifted, offline: nothing found means they answer to the spec.
+
+    With ``accelerators``, only their locks are looked at.
+    """
     findings: list[Finding] = []
-    found = environments(target)
+    found = [e for e in environments(target) if not accelerators or e.name in accelerators]
     for environment in found:
         where = environment.where(environment.python_file)
         text = _text(environment.python_file, where)
@@ -130,6 +133,21 @@ def read_debian(environment: Environment) -> deblock.DebianLock | None:
     return None if text is None else deblock.read(text, file=where)
 
 
+def debian_inputs(
+    base: Base, system: Iterable[str] = (), links: Iterable[Link] = ()
+) -> debian.Inputs:
+    """What a Debian lock is resolved from: a base, and the packages and links above it."""
+    return debian.inputs(
+        base.suite,
+        base.packages,
+        system,
+        security=base.security,
+        snapshot=base.snapshot or "",
+        base_links=base.links,
+        system_links=links,
+    )
+
+
 def _skew(found: Iterable[Environment], locks: Mapping[str, pylock.PythonLock]) -> list[Finding]:
     return together.skew(
         {e.where(e.python_file): locks[e.name] for e in found if e.accelerator is not None}
@@ -157,7 +175,7 @@ def _environments(target: Target) -> Iterator[Environment]:
                 serves=accelerator,
                 union=union if len(own) > 1 else (),
             ),
-            debian=debian.inputs(base.suite, base.packages, common.system),
+            debian=debian_inputs(base, common.system, common.links),
             root=target.workspace.root,
             folder=target.workspace.lock_folder(target.label),
         )
@@ -181,7 +199,7 @@ def _further(target: Target, name: str, further: ExtraEnvironment) -> Environmen
             suite=base.suite,
             serves=further.accelerator,
         ),
-        debian=debian.inputs(base.suite, base.packages, further.system),
+        debian=debian_inputs(base, further.system, further.links),
         root=target.workspace.root,
         folder=target.workspace.lock_folder(target.label),
     )

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from mpbuild.app.locks import Environment, read_debian, read_python
+from mpbuild.app.locks import Environment, debian_inputs, read_debian, read_python
 from mpbuild.base.errors import WorldError
 from mpbuild.derive.pex import PYTHON
 from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, python
+from mpbuild.resolve import python
+from mpbuild.resolve.inputs import inputs
 from mpbuild.spec.vocabulary import Suite
 from mpbuild.spec.workspace import Base
 
@@ -60,19 +61,26 @@ def renew() -> None:
     from mpbuild.app.debian_archive import DebianArchives
     from mpbuild.effects.indexes import find_index
     from mpbuild.effects.uv import Uv
+    from mpbuild.effects.views import View
     from mpbuild.effects.web import Web
 
     place, web = environment(), Web(os.environ)
     previous = read_python(place)
+    index = find_index(os.environ)
     python_lock = python.lock(
         place.python,
         environment=NAME,
-        index=find_index(os.environ),
+        view=View.of(index),
         uv=Uv.find(os.environ),
         web=web,
         known={package.name: package for package in previous.packages} if previous else {},
     )
-    debian_lock = DebianArchives(web).lock(place, read_debian(place))
+    before = read_debian(place)
+    debian_lock = DebianArchives(web).lock(
+        [place],
+        {NAME: before} if before else {},
+        fresh={package.name for package in before.packages} if before else (),
+    )[NAME]
     place.folder.mkdir(parents=True, exist_ok=True)
     place.python_file.write_text(pylock.write(python_lock), "utf-8")
     place.debian_file.write_text(deblock.write(debian_lock), "utf-8")
@@ -87,8 +95,8 @@ def environment() -> Environment:
         name=NAME,
         accelerator=None,
         base=BASE,
-        python=python.inputs(REQUIREMENTS, python=PYTHON, suite=BASE.suite),
-        debian=debian.inputs(BASE.suite, BASE.packages),
+        python=inputs(REQUIREMENTS, python=PYTHON, suite=BASE.suite),
+        debian=debian_inputs(BASE),
         root=folder,
         folder=folder,
     )

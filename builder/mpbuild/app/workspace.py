@@ -17,9 +17,8 @@ class OpenWorkspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.settings: Workspace = read_workspace(
-            read_text(root / WORKSPACE_FILE, WORKSPACE_FILE), file=WORKSPACE_FILE
-        )
+        self.text = read_text(root / WORKSPACE_FILE, WORKSPACE_FILE)
+        self.settings: Workspace = read_workspace(self.text, file=WORKSPACE_FILE)
 
     def target(self, label: Label) -> "Target":
         """The target, its spec read."""
@@ -38,13 +37,13 @@ class Target:
         self.label = label
         self.folder = workspace.root / label.path
         self.file = f"{label.path}/{MODEL_FILE}".lstrip("/")
-        self._text = read_text(self.folder / MODEL_FILE, self.file)
+        self.text = read_text(self.folder / MODEL_FILE, self.file)
 
     @cached_property
     def model(self) -> Model:
         """The spec as data."""
         return read_model(
-            self._text,
+            self.text,
             file=self.file,
             folder=self.label.path,
             workspace=self.workspace.settings,
@@ -53,7 +52,7 @@ class Target:
     @property
     def document(self) -> dict[str, Any]:
         """The core spec as plain JSON data, as it travels in the package."""
-        return document(self._text)
+        return document(self.text)
 
 
 def read_text(path: Path, where: str, *, code: str = "") -> str:

@@ -1,44 +1,144 @@
 """``mpbuild lock``: resolve, or say how the locks have drifted."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mpbuild.app.targets import labels
-from mpbuild.base.units import human_size
+from mpbuild.base.accelerator import Accelerator
 from mpbuild.cli.session import Session
 
+if TYPE_CHECKING:
+    from mpbuild.app.locking import Locking
+    from mpbuild.base.errors import Finding
+    from mpbuild.base.label import Label
 
-@click.command("lock")
+_EVERYTHING = "*"
+_OFFLINE, _RESOLVE, _CROSS = _LEVELS = ("offline", "resolve", "cross")
+
+
+class _Command(click.Command):
+    """Options whose value may be left out take one after ``=`` only, so that targets are none."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give the bare options their values."""
+        bare = {"--check": f"--check={_OFFLINE}", "--upgrade": f"--upgrade={_EVERYTHING}"}
+        return super().parse_args(ctx, [bare.get(argument, argument) for argument in args])
+
+
+@click.command("lock", cls=_Command)
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@click.option("--check", is_flag=True, help="Change nothing; exit 2 where a lock has drifted.")
+@click.option(
+    "--accelerator",
+    "names",
+    multiple=True,
+    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
+    help="Only this one's locks are written or checked; may be given again.",
+)
+@click.option(
+    "--upgrade",
+    "upgrades",
+    multiple=True,
+    metavar="[=PKG]",
+    help="Take the newest versions; with a package, only that one moves; may be given again.",
+)
+@click.option(
+    "--check",
+    "level",
+    metavar="[=LEVEL]",
+    type=click.Choice(_LEVELS),
+    help="Change nothing; exit 2 where a lock has drifted: offline (default), resolve (ask the "
+    "indexes and archives again), cross (and a second resolver).",
+)
+@click.option(
+    "--audit", is_flag=True, help="Look into the wheels, too, for what resolvers don't notice."
+)
 @click.pass_obj
-def command(session: Session, targets: tuple[str, ...], *, check: bool) -> int:
+def command(
+    session: Session,
+    targets: tuple[str, ...],
+    names: tuple[str, ...],
+    upgrades: tuple[str, ...],
+    level: str | None,
+    *,
+    audit: bool,
+) -> int:
     """Pin every wheel and Debian package by digest; default: for all targets.
 
     Locks lie in the folder that mpbuild.toml names (lock.directory); commit them.
     """
+    if level and upgrades:
+        raise click.UsageError("--check changes nothing, so it goes with no --upgrade")
+    accelerators = tuple(Accelerator(name) for name in names)
+    found = labels(session.root, targets, session.directory)
+    if level == _OFFLINE and not audit:
+        return _answer(session, _offline(session, found, accelerators), len(found))
+    from mpbuild.app.locking import Locking
+
+    locking = Locking(session.workspace(), session.store, accelerators, session.progress)
+    if level:
+        return _answer(session, locking.check(found, level, audit=audit), len(found))
+    return _lock(session, locking, found, upgrades, audit=audit)
+
+
+def _offline(
+    session: Session, found: "list[Label]", accelerators: tuple[Accelerator, ...]
+) -> "list[Finding]":
+    """Nothing but files is asked; what was good and hasn't changed isn't even read again."""
+    if not accelerators:
+        from mpbuild.app.checked import check
+
+        return [finding for label in found for finding in check(session.root, label)]
+    from mpbuild.app.locks import check as drifted
+
     workspace = session.workspace()
-    found = [workspace.target(x) for x in labels(workspace.root, targets, session.directory)]
-    if check:
-        from mpbuild.app.locks import check as drifted
+    return [
+        finding for label in found for finding in drifted(workspace.target(label), accelerators)
+    ]
 
-        findings = [finding for target in found for finding in drifted(target)]
-        text = "" if findings else f"the locks of {len(found)} targets answer to their specs"
-        session.emit({"locks": []}, lambda: text, ok=not findings, findings=findings)
-        return 2 if findings else 0
-    from mpbuild.app.lock import Locker
 
-    locker = Locker()
-    locks = []
-    for target in found:
-        session.progress(f"  locking {target.label}")
-        locks += locker.lock(target)
-    session.emit({"locks": locks}, lambda: "\n".join(map(_text, locks)))
-    return 0
+def _answer(session: Session, findings: "list[Finding]", targets: int) -> int:
+    """What a check says: 2 where a lock is not what it should be, 1 where another check failed."""
+    failed = [finding for finding in findings if finding.severity == "error"]
+    text = "" if failed else f"the locks of {targets} targets answer to their specs"
+    session.emit({"locks": []}, lambda: text, ok=not failed, findings=findings)
+    if not failed:
+        return 0
+    return 2 if any(finding.code.startswith("lock-") for finding in failed) else 1
+
+
+def _lock(
+    session: Session,
+    locking: "Locking",
+    found: "list[Label]",
+    upgrades: tuple[str, ...],
+    *,
+    audit: bool,
+) -> int:
+    from packaging.utils import canonicalize_name
+
+    from mpbuild.app.lock import Upgrade
+
+    upgrade = Upgrade(
+        names=frozenset(canonicalize_name(name) for name in upgrades if name != _EVERYTHING),
+        everything=_EVERYTHING in upgrades,
+    )
+    done = [locking.lock(label, upgrade, audit=audit) for label in found]
+    failed = any(finding.severity == "error" for one in done for finding in one.findings)
+    locks = [entry for one in done for entry in one.locks]
+    weights = [entry for one in done for entry in one.weights]
+    session.emit(
+        {"locks": locks, "weights": weights},
+        lambda: "\n".join(map(_text, locks)),
+        ok=not failed,
+        findings=[finding for one in done for finding in one.findings],
+    )
+    return 1 if failed else 0
 
 
 def _text(lock: dict[str, Any]) -> str:
+    from mpbuild.base.units import human_size
+
     lines = [f"{lock['path']}  {lock['packages']} packages, {human_size(lock['bytes'])}"]
     for change in lock["changed"]:
         before, after = change["from"], change["to"]

@@ -3,10 +3,10 @@
 import configparser
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -14,13 +14,23 @@ from mpbuild.base.errors import InputError
 from mpbuild.effects.urls import split_login
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.+)")
+_YES = ("1", "true", "yes", "on")
 
 
 class Index(msgspec.Struct, frozen=True):
-    """An index by the name that locks use, and its address with any login; empty is uv's own."""
+    """An index by the name that locks use, and its address with any login; empty is uv's own.
+
+    ``flat`` tells a folder of wheels (a file address) from a repository with a page a project.
+    """
 
     name: str = "default"
     url: str = ""
+    flat: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where a file address leads."""
+        return Path(unquote(urlsplit(self.url).path))
 
     def with_login(self, url: str) -> str:
         """``url`` with the index's login where it is on the index's own host."""
@@ -31,48 +41,133 @@ class Index(msgspec.Struct, frozen=True):
         return parts._replace(netloc=f"{login}@{host}").geturl()
 
 
+def folder_index(name: str, folder: Path, *, filled_later: bool = False) -> Index:
+    """The index ``name`` that is a folder of wheels.
+
+    Raises InputError where there is none, unless it is ``filled_later``.
+    """
+    if not folder.is_dir() and not filled_later:
+        raise InputError(
+            f"the folder of the index {name} does not exist",
+            where=str(folder),
+            hint="make it, and put the wheels of the packages into it that the index owns",
+        )
+    return Index(name, folder.absolute().as_uri(), flat=True)
+
+
 def find_index(
     environ: Mapping[str, str], *, name: str = "default", url: str = "", system: Path = Path("/etc")
 ) -> Index:
     """The index ``name``: at ``url`` where the workspace gives one, else where uv or pip looks.
 
-    Asked in this order: UV_DEFAULT_INDEX, UV_INDEX_URL, PIP_INDEX_URL, the user's uv.toml, the
-    machine's in ``system``, the pip.conf files alike. Logins in UV_INDEX_<NAME>_USERNAME and
-    UV_INDEX_<NAME>_PASSWORD count. Raises InputError where a file can't be read.
+    An index called ``name`` in UV_INDEX goes before ``url``, as a mirror of it. Of the default
+    one is asked, in this order: UV_DEFAULT_INDEX, UV_INDEX_URL, PIP_INDEX_URL, the user's
+    uv.toml, the machine's in ``system``, the pip.conf files alike; of others UV_INDEX and the
+    indexes of these names in uv.toml. pip's no-index with a folder in find-links means that folder.
+    Logins in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD count. Raises InputError where
+    a file can't be read, and where nothing says where an index other than the default one is.
     """
-    if url:
-        return Index(name, _with_login(name, _address(url), environ))
+    mirror = _named(environ.get("UV_INDEX", "").split(), name)
+    if mirror or url:
+        return _index(name, name, mirror or url, environ)
+    if name != "default":
+        return _configured(environ, name, system)
+    if folder := _only_folder(environ, system):
+        return folder_index(name, folder)
     for found in _candidates(environ, system):
         match = _NAMED.fullmatch(found)
         own, address = match.groups() if match else (name, found)
-        return Index(name, _with_login(own, _address(address), environ))
+        return _index(name, own, address, environ)
     return Index(name)
+
+
+def _index(name: str, own: str, address: str, environ: Mapping[str, str]) -> Index:
+    """``own`` is what variables with the login call it; a folder with wheels in it is flat."""
+    index = Index(name, _with_login(own, _address(address), environ))
+    if not index.url.startswith("file:") or not any(index.folder.glob("*.whl")):
+        return index
+    return Index(name, index.url, flat=True)
+
+
+def _configured(environ: Mapping[str, str], name: str, system: Path) -> Index:
+    for file in _uv_files(environ, system):
+        indexes = [index for index in _tables(_settings(file)) if index.get("name") == name]
+        for index in indexes:
+            return _index(name, name, str(index.get("url")), environ)
+    raise InputError(
+        f"nothing says where the index {name} is",
+        hint=f"give indexes.{name} a url in mpbuild.toml, or set UV_INDEX={name}=https://...",
+    )
+
+
+def _named(words: Iterable[str], name: str) -> str:
+    """The address that one of ``NAME=URL`` gives ``name``."""
+    matches = (_NAMED.fullmatch(word) for word in words)
+    return next((match[2] for match in matches if match and match[1] == name), "")
+
+
+def _only_folder(environ: Mapping[str, str], system: Path) -> Path | None:
+    """The folder of wheels that pip is told to use in place of any index."""
+    if environ.get("PIP_NO_INDEX", "").lower() in _YES:
+        links = environ.get("PIP_FIND_LINKS", "").split()
+    else:
+        settings = [_pip_settings(file) for file in _pip_files(environ, system)]
+        links = next((one["find-links"].split() for one in settings if _no_index(one)), [])
+    folders = [Path(unquote(link.removeprefix("file://"))).expanduser() for link in links]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _no_index(settings: Mapping[str, str]) -> bool:
+    return settings.get("no-index", "").lower() in _YES and "find-links" in settings
 
 
 def _candidates(environ: Mapping[str, str], system: Path) -> Iterator[str]:
     variables = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
     yield from (environ[variable] for variable in variables if environ.get(variable))
-    home = Path(environ.get("HOME") or "/nonexistent")
-    own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    for file in _files(environ.get("UV_CONFIG_FILE"), own / "uv/uv.toml", system / "uv/uv.toml"):
-        yield from _in_uv_toml(file)
-    user = (own / "pip/pip.conf", home / ".pip/pip.conf")
-    for file in _files(environ.get("PIP_CONFIG_FILE"), *user, system / "pip.conf"):
-        yield from _in_pip_conf(file)
+    for file in _uv_files(environ, system):
+        yield from _in_uv_toml(_settings(file))
+    for file in _pip_files(environ, system):
+        if url := _pip_settings(file).get("index-url"):
+            yield url
+
+
+def _uv_files(environ: Mapping[str, str], system: Path) -> list[Path]:
+    own = _own_settings(environ)
+    return _files(environ.get("UV_CONFIG_FILE"), own / "uv/uv.toml", system / "uv/uv.toml")
+
+
+def _pip_files(environ: Mapping[str, str], system: Path) -> list[Path]:
+    user = (_own_settings(environ) / "pip/pip.conf", _home(environ) / ".pip/pip.conf")
+    return _files(environ.get("PIP_CONFIG_FILE"), *user, system / "pip.conf")
+
+
+def _own_settings(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or _home(environ) / ".config")
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or "/nonexistent")
 
 
 def _files(named: str | None, *usual: Path) -> list[Path]:
     return [file for file in ([Path(named)] if named else usual) if file.is_file()]
 
 
-def _in_uv_toml(file: Path) -> Iterator[str]:
+def _settings(file: Path) -> dict[str, Any]:
     try:
-        settings: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", where=str(file)) from error
+
+
+def _tables(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     indexes = settings.get("index")
-    for index in indexes if isinstance(indexes, list) else ():
-        if isinstance(index, dict) and index.get("default") is True:
+    return [one for one in indexes if isinstance(one, dict)] if isinstance(indexes, list) else []
+
+
+def _in_uv_toml(settings: Mapping[str, Any]) -> Iterator[str]:
+    for index in _tables(settings):
+        if index.get("default") is True:
             name = index.get("name")
             yield f"{name}={index.get('url')}" if name else str(index.get("url"))
     pip = settings.get("pip")
@@ -81,15 +176,18 @@ def _in_uv_toml(file: Path) -> Iterator[str]:
             yield table["index-url"]
 
 
-def _in_pip_conf(file: Path) -> Iterator[str]:
+def _pip_settings(file: Path) -> dict[str, str]:
+    """Options of ``pip install``: those of its own section go before the global ones."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text("utf-8"), str(file))
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise InputError(f"cannot be read: {error}", where=str(file)) from error
-    for section in ("install", "global"):
-        if parser.has_option(section, "index-url"):
-            yield parser.get(section, "index-url")
+    found: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            found |= parser.items(section)
+    return found
 
 
 def _address(text: str) -> str:

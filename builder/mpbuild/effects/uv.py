@@ -1,5 +1,6 @@
 """uv, the resolver: run with nothing of the user's but what it needs, every warning an error."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, MpbuildError, WorldError
 from mpbuild.effects.indexes import Index
 from mpbuild.effects.urls import redacted
+from mpbuild.effects.views import View
 
 # Everything else, UV_CONSTRAINT and its kind among them, would change what is resolved.
 _PASSED = frozenset(
@@ -31,7 +33,19 @@ _NEWEST = 40  # uv names targets up to manylinux_2_40
 
 _ONLY_SOURCE = re.compile(r"Wheels are required for `([^`]+)`")
 _UNREACHABLE = re.compile(r"could not be queried|network was disabled|lack of valid authentication")
+_INDEX_URL = re.compile(r"^--index-url (\S+)$", re.MULTILINE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+_ADVICE = {
+    "missing an upload date": "the index dates no files: say so, indexes.default.dated = false",
+    "is yanked": "`mpbuild lock --upgrade=NAME` takes another release in its place",
+    "does not have an extra": "the extras that a package has are in its metadata: correct the name",
+}
+
+NO_WHEEL = (
+    "only wheels are installed: choose another version, or let an index with a folder own the"
+    " package and build it (`build = true`)"
+)
 
 Pin = tuple[str, str]
 
@@ -60,11 +74,12 @@ class Target(msgspec.Struct, frozen=True):
     glibc: tuple[int, int]
 
 
-class Uv(msgspec.Struct, frozen=True):
+class Uv:
     """The uv that came with mpbuild, and the process environment to take settings from."""
 
-    binary: str
-    environ: Mapping[str, str]
+    def __init__(self, binary: str, environ: Mapping[str, str]) -> None:
+        self.binary = binary
+        self.environ = environ
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> "Uv":
@@ -79,40 +94,54 @@ class Uv(msgspec.Struct, frozen=True):
                 hint="install mpbuild again: uv is one of its dependencies",
             ) from error
 
+    @functools.cached_property
     def version(self) -> str:
         """``"uv"`` and the version."""
-        run = self._run(["--version"], "", Index(), Path("/"))
+        run = self._run(["--version"], "", View(), Path("/"))
         return " ".join(run.stdout.split()[:2])
+
+    @functools.cached_property
+    def own_index(self) -> str:
+        """The address of the index that uv takes where none is named; no network is asked."""
+        words = "pip compile --offline --no-header --color never --emit-index-url -"
+        run = self._run([*words.split(), "-p", sys.executable], "", View(), Path("/"))
+        found = _INDEX_URL.search(run.stdout)
+        if not found:
+            raise WorldError(f"uv doesn't say which index it takes: {_told(run.stderr)}")
+        return found[1]
 
     def compile(
         self,
         requirements: Sequence[str],
         target: Target,
-        index: Index,
+        view: View,
         *,
         constraints: Sequence[str] = (),
+        overrides: Sequence[str] = (),
         preferences: Iterable[Pin] = (),
-        released_before: str = "",
     ) -> tuple[Resolved, ...]:
         """Resolve ``requirements`` to wheels; versions in ``preferences`` stay where they can.
 
-        ``released_before`` is a moment in RFC 3339; younger files don't count. Raises InputError
-        (spec-invalid) where there is no solution or uv warns of anything, WorldError
-        (fetch-failed) where the index can't be read.
+        ``overrides`` replace what packages ask for. Raises InputError (spec-invalid) where there
+        is no solution or uv warns of anything, WorldError (fetch-failed) where an index can't be
+        read.
         """
         if not requirements:
             return ()
-        options = ["--exclude-newer", released_before] if released_before else []
+        options = ["--exclude-newer", view.released_before] if view.released_before else []
+        for name in sorted(view.owned) if options else ():
+            options += ["--exclude-newer-package", f"{name}=false"]
         with tempfile.TemporaryDirectory() as folder:
             cwd = Path(folder)
-            if constraints:
-                (cwd / "constraints.txt").write_text("\n".join(constraints), "utf-8")
-                options += ["-c", "constraints.txt"]
+            for option, bounds in (("--constraints", constraints), ("--overrides", overrides)):
+                if bounds:
+                    (cwd / f"{option[2:]}.txt").write_text("\n".join(bounds), "utf-8")
+                    options += [option, f"{option[2:]}.txt"]
             (cwd / "pylock.toml").write_text(_existing(preferences), "utf-8")
             options += ["-o", "pylock.toml"]
-            run = self._compile(requirements, target, index, options, cwd)
+            run = self._compile(requirements, target, view, options, cwd)
         if run.returncode:
-            _fail(run, index)
+            _fail(run, view.default)
         _refuse_warnings(run.stderr)
         return _parse(run.stdout)
 
@@ -127,7 +156,8 @@ class Uv(msgspec.Struct, frozen=True):
             return {}
         with tempfile.TemporaryDirectory() as folder:
             target = Target(python, (2, _NEWEST))
-            run = self._compile(exact, target, index, ["--no-deps"], Path(folder))
+            view = View.of(index)
+            run = self._compile(exact, target, view, ["--no-deps"], Path(folder))
         if run.returncode:
             raise WorldError(
                 f"uv can't say where the locked wheels are: {_told(run.stderr)}",
@@ -140,7 +170,7 @@ class Uv(msgspec.Struct, frozen=True):
         self,
         requirements: Sequence[str],
         target: Target,
-        index: Index,
+        view: View,
         options: Sequence[str],
         cwd: Path,
     ) -> "subprocess.CompletedProcess[str]":
@@ -155,19 +185,19 @@ class Uv(msgspec.Struct, frozen=True):
                 "-",
             ],
             "\n".join(requirements),
-            index,
+            view,
             cwd,
         )
 
     def _run(
-        self, words: Sequence[str], stdin: str, index: Index, cwd: Path
+        self, words: Sequence[str], stdin: str, view: View, cwd: Path
     ) -> "subprocess.CompletedProcess[str]":
         try:
             return subprocess.run(
                 [self.binary, *words],
                 input=stdin,
                 cwd=cwd,
-                env=_environment(self.environ, index),
+                env=_environment(self.environ, view),
                 capture_output=True,
                 check=False,
                 encoding="utf-8",
@@ -177,12 +207,14 @@ class Uv(msgspec.Struct, frozen=True):
             raise WorldError(f"uv does not start: {error}") from error
 
 
-def _environment(environ: Mapping[str, str], index: Index) -> dict[str, str]:
-    """The address goes in here and not among the words, which every user of a machine can see."""
+def _environment(environ: Mapping[str, str], view: View) -> dict[str, str]:
+    """Addresses go in here and not among the words, which every user of a machine can see."""
     passed = {name: value for name, value in environ.items() if name in _PASSED}
     if "SSL_CERT_FILE" not in passed and environ.get("REQUESTS_CA_BUNDLE"):
         passed["SSL_CERT_FILE"] = environ["REQUESTS_CA_BUNDLE"]
-    own = {"UV_DEFAULT_INDEX": index.url} if index.url else {}
+    own = {"UV_DEFAULT_INDEX": view.default.url} if view.default.url else {}
+    if view.folder:
+        own["UV_INDEX"] = view.folder.as_uri()
     return passed | own | {"UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never"}
 
 
@@ -202,7 +234,7 @@ def _fail(run: "subprocess.CompletedProcess[str]", index: Index) -> NoReturn:
     if source:
         raise InputError(
             f"{source.group(1)} has no wheel for this Python and platform:\n{said}",
-            hint="mpbuild installs wheels only: choose another version, or build one into an index",
+            hint=NO_WHEEL,
         )
     raise InputError(f"the dependencies can't be resolved:\n{said}")
 
@@ -212,8 +244,7 @@ def _refuse_warnings(stderr: str) -> None:
     if not warnings:
         return
     told = "; ".join(warning.removeprefix("warning: ") for warning in warnings)
-    undated = "missing an upload date" in told
-    hint = "this index dates no files: lock without a cooldown" if undated else ""
+    hint = next((hint for words, hint in _ADVICE.items() if words in told), "")
     raise InputError(f"uv warns, so the lock would not be what was asked for: {told}", hint=hint)
 
 

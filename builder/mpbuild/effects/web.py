@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
@@ -53,6 +53,14 @@ class Body(NamedTuple):
     chunks: Iterator[bytes]
 
 
+class Document(NamedTuple):
+    """A small file whole: where it was in the end, its media type, its bytes."""
+
+    url: str
+    media_type: str
+    data: bytes
+
+
 class Web:
     """A pool of connections; threads may share it.
 
@@ -86,6 +94,10 @@ class Web:
     def read(self, url: str, *, limit: int) -> bytes:
         """A small file whole; raise WorldError where it has more than ``limit`` bytes."""
         return self.retry(lambda: self._read(url, limit))
+
+    def document(self, url: str, *, accept: str, limit: int) -> Document:
+        """A small file in the form among those of ``accept`` that the server chooses."""
+        return self.retry(lambda: self._document(url, accept, limit))
 
     def confide(self, url: str, headers: Mapping[str, str], *, limit: int) -> bytes:
         """A small answer to a request whose ``headers`` are for this host only.
@@ -145,6 +157,16 @@ class Web:
     def _read(self, url: str, limit: int) -> bytes:
         with self.open(url) as body:
             return _whole(body, url, limit)
+
+    def _document(self, url: str, accept: str, limit: int) -> Document:
+        with _failures(url):
+            response = self._request(url, {"Accept-Encoding": "identity", "Accept": accept})
+            try:
+                data = _whole(_body(response, url), url, limit)
+                media_type = response.headers.get("Content-Type", "")
+                return Document(urljoin(url, response.geturl() or ""), media_type, data)
+            finally:
+                response.close()
 
     def _size(self, url: str) -> int:
         # A range of one byte, as not every server answers HEAD.

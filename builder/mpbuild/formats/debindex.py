@@ -4,6 +4,7 @@ Debian policy 4.6, chapter 5 (control files), section 7.1 (relations), deb-versi
 Debian repository format. Whatever breaks them is an InputError (content-mismatch).
 """
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -117,7 +118,10 @@ def release_files(release: Paragraph) -> dict[str, tuple[Digest, int]]:
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Packages index says of one package; ``depends`` holds Pre-Depends too."""
+    """What a Packages index says of one package; ``depends`` holds Pre-Depends too.
+
+    ``security`` says that the archive of security updates has it.
+    """
 
     name: str
     version: str
@@ -128,20 +132,32 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     sha256: Digest
     size: int
+    security: bool = False
 
 
 class Packages:
-    """A Packages index; its paragraphs (60,000 in a suite) are read when asked for."""
+    """The Packages index of a suite, and of its security updates where there is one.
 
-    __slots__ = ("_by_name", "_provided", "_read")
+    The paragraphs (60,000 in a suite) are read when asked for.
+    """
 
-    def __init__(self, text: str) -> None:
-        self._by_name: dict[str, list[str]] = {}
-        self._provided: dict[str, list[str]] | None = None
-        self._read: dict[str, Package] = {}
-        for block in text.split("\n\n"):
-            if block.strip():
-                self._by_name.setdefault(_name(block), []).append(block)
+    __slots__ = ("_by_name", "_kept", "_provided", "_read")
+
+    def __init__(self, text: str, security: str = "") -> None:
+        self._by_name: dict[str, list[tuple[str, bool]]] = {}
+        self._kept: Mapping[str, Package] = {}
+        self._provided: dict[str, list[str]] = {}
+        self._read: dict[str, tuple[Package, ...]] = {}
+        for source, updates in ((text, False), (security, True)):
+            for block in source.split("\n\n"):
+                if block.strip():
+                    self._by_name.setdefault(_name(block), []).append((block, updates))
+
+    def keeping(self, kept: Mapping[str, Package]) -> "Packages":
+        """The same index, in which ``get`` prefers ``kept`` ones of its packages to newer ones."""
+        other = copy.copy(self)
+        other._kept = kept
+        return other
 
     @property
     def names(self) -> Sequence[str]:
@@ -149,25 +165,33 @@ class Packages:
         return tuple(self._by_name)
 
     def get(self, name: str) -> Package | None:
-        """The package called ``name``, in its highest version."""
-        if name not in self._by_name:
-            return None
+        """The package called ``name``, in its highest version unless another is kept."""
+        return self._kept.get(name) or self.newest(name)
+
+    def newest(self, name: str) -> Package | None:
+        """The package called ``name`` in its highest version; of equals the suite's own."""
+        return next(iter(self.versions(name)), None)
+
+    def versions(self, name: str) -> Sequence[Package]:
+        """All that are called ``name``, the highest version first."""
         if name not in self._read:
-            versions = [_package(block) for block in self._by_name[name]]
-            self._read[name] = max(versions, key=lambda package: version_key(package.version))
+            rows = self._by_name.get(name, ())
+            found = [_package(block, security=security) for block, security in rows]
+            found.sort(key=lambda p: (version_key(p.version), not p.security), reverse=True)
+            self._read[name] = tuple(found)
         return self._read[name]
 
     def providers(self, relation: Relation) -> list[Package]:
         """The packages, by name, that provide what ``relation`` asks for."""
-        if self._provided is None:
-            self._provided = self._find_provided()
+        if not self._provided:
+            self._provided.update(self._find_provided())
         named = (self.get(name) for name in self._provided.get(relation.name, ()))
         return [package for package in named if package and provides(package, relation)]
 
     def _find_provided(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name, blocks in sorted(self._by_name.items()):
-            offers = {offer for block in blocks for offer in _offered(block)}
+            offers = {offer for block, _ in blocks for offer in _offered(block)}
             for offer in sorted(offers):
                 found.setdefault(offer, []).append(name)
         return found
@@ -234,7 +258,7 @@ def _offered(block: str) -> list[str]:
     return [words[0] for offer in offers if (words := offer.split())]
 
 
-def _package(block: str) -> Package:
+def _package(block: str, *, security: bool) -> Package:
     fields = _only(block)
     size = _required(fields, "size")
     digits = _required(fields, "sha256")
@@ -254,6 +278,7 @@ def _package(block: str) -> Package:
         path=_required(fields, "filename"),
         sha256=Digest.from_hex(digits),
         size=int(size),
+        security=security,
     )
 
 

@@ -27,9 +27,7 @@ _PLATFORM = {
 }
 
 
-def check_python(
-    text: str | None, wanted: Inputs, *, environment: str, file: str
-) -> list[Finding]:
+def check_python(text: str | None, wanted: Inputs, *, environment: str, file: str) -> list[Finding]:
     """What is wrong with the Python lock ``text`` of ``file``; None where there is no file.
 
     What can be seen in the packages is looked for whatever the lock says of its resolution.
@@ -100,23 +98,40 @@ def _edited(text: str, canonical: str, file: str) -> Iterator[Finding]:
 
 def _unmet(wanted: Inputs, lock: pylock.PythonLock) -> list[str]:
     versions = {package.name: package.version for package in lock.packages}
-    environment = _PLATFORM | {
-        "python_version": wanted.python,
-        "python_full_version": f"{wanted.python}.0",
-    }
     found = []
     if lock.python != wanted.python:
         found.append(f"it is for Python {lock.python}, and the spec asks for {wanted.python}")
-    for requirement in map(Requirement, wanted.requirements):
+    required, bounds = _asked(wanted)
+    found += [
+        f"{requirement} is not in it"
+        for requirement in required
+        if canonicalize_name(requirement.name) not in versions
+    ]
+    for requirement in bounds:
         version = versions.get(canonicalize_name(requirement.name))
-        marker = requirement.marker
-        if marker and not marker.evaluate(dict(environment)):
-            continue
-        if version is None:
-            found.append(f"{requirement} is not in it")
-        elif not requirement.specifier.contains(version, prereleases=True):
+        if version and not requirement.specifier.contains(version, prereleases=True):
             found.append(f"the spec asks for {requirement}, and it has {version}")
+    for package in lock.packages:
+        index = wanted.index_of(package.name)
+        if package.index != index:
+            found.append(f"{package.name} is from the index {package.index}, and {index} owns it")
     return found
+
+
+def _asked(wanted: Inputs) -> tuple[list[Requirement], list[Requirement]]:
+    """What must be there, and what bounds versions; of a package, overrides count alone."""
+    required, constraints, overrides = (
+        [one for one in map(Requirement, texts) if _applies(one, wanted.python)]
+        for texts in (wanted.requirements, wanted.constraints, wanted.overrides)
+    )
+    overridden = {canonicalize_name(one.name) for one in overrides}
+    bounds = [one for one in required if canonicalize_name(one.name) not in overridden]
+    return required, [*bounds, *constraints, *overrides]
+
+
+def _applies(requirement: Requirement, python: str) -> bool:
+    environment = _PLATFORM | {"python_version": python, "python_full_version": f"{python}.0"}
+    return requirement.marker is None or requirement.marker.evaluate(dict(environment))
 
 
 def _absent(wanted: debian.Inputs, lock: deblock.DebianLock) -> list[str]:

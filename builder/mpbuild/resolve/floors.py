@@ -7,7 +7,7 @@ from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats import cuda
 from mpbuild.formats.pylock import PythonLock
-from mpbuild.resolve.python import Inputs
+from mpbuild.resolve.inputs import Inputs
 from mpbuild.spec.environment import AcceleratorEnvironment, CudaEnvironment
 
 _WITHOUT_NVIDIA = (Accelerator.CPU, Accelerator.ROCM)

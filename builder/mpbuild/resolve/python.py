@@ -1,147 +1,115 @@
-"""Python locks: what goes into a resolution, and the one wheel of each package that comes out."""
+"""Python locks: from what is wanted to the one wheel of each package that comes out."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import msgspec
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
 
-from mpbuild.base import canonical
-from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.effects.indexes import Index
 from mpbuild.effects.request import Request
-from mpbuild.effects.uv import Candidate, Pin, Resolved, Target, Uv
+from mpbuild.effects.uv import NO_WHEEL, Candidate, Pin, Resolved, Target, Uv
+from mpbuild.effects.views import View
 from mpbuild.formats import tags
-from mpbuild.formats.pylock import FORMAT, PythonLock, PythonPackage, Wheel
+from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.resolve.inputs import Inputs
 
 if TYPE_CHECKING:
+    from mpbuild.effects.projects import Projects
     from mpbuild.effects.web import Web
 
-_SUITES = {"bookworm": Target("3.11", (2, 36)), "trixie": Target("3.13", (2, 41))}
+NOTHING: Mapping[str, PythonPackage] = MappingProxyType({})
+
 _SIZES_AT_ONCE = 8
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that a Python lock is resolved from, and nothing else, in one order.
-
-    ``union`` holds the requirements of all accelerators where there are several: whatever one of
-    them adds can move what the others share.
-    """
-
-    requirements: tuple[str, ...]
-    constraints: tuple[str, ...]
-    python: str
-    glibc: str
-    indexes: tuple[str, ...]
-    platform: str
-    format: int
-    union: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of the canonical JSON of the inputs."""
-        return canonical.digest(plain(self))
-
-    @property
-    def target(self) -> Target:
-        """What the wheels must run on."""
-        major, minor = self.glibc.split(".")
-        return Target(self.python, (int(major), int(minor)))
+def target(wanted: Inputs) -> Target:
+    """What the wheels must run on."""
+    major, minor = wanted.glibc.split(".")
+    return Target(wanted.python, (int(major), int(minor)))
 
 
-def inputs(
-    requirements: Iterable[str],
+def resolve(
+    wanted: Inputs,
+    view: View,
+    uv: Uv,
     *,
-    python: str,
-    suite: str,
-    constraints: Iterable[str] = (),
-    union: Iterable[str] = (),
-    index: str = "default",
-) -> Inputs:
-    """The canonical inputs for an environment on a base of the Debian ``suite``.
+    requirements: Sequence[str] | None = None,
+    known: Mapping[str, PythonPackage] = NOTHING,
+    pins: Iterable[Pin] = (),
+    fresh: Collection[str] = (),
+) -> tuple[Resolved, ...]:
+    """The versions that uv chooses for ``wanted``, or for other ``requirements`` under its bounds.
 
-    Raises InputError where a requirement is none or names an address, and where the suite has
-    another Python.
+    Versions of ``known`` stay where they can unless named in ``fresh``; ``pins`` bind what they
+    name. Raises InputError where there is no solution, and (content-mismatch) where a known file
+    has other bytes today.
     """
-    target = _SUITES.get(suite)
-    if target is None:
-        known = " and ".join(sorted(_SUITES))
-        raise InputError(
-            f"the Debian suite {suite!r} is not supported yet",
-            code="not-supported-yet",
-            hint=f"the suites whose Python and glibc are known: {known}",
-        )
-    if python != target.python:
-        raise InputError(
-            f"{suite} has no Python {python}",
-            hint=f"Debian {suite} comes with Python {target.python}; choose it, or another base",
-        )
-    return Inputs(
-        requirements=_canonical(requirements),
-        constraints=_canonical(constraints),
-        python=python,
-        glibc=f"{target.glibc[0]}.{target.glibc[1]}",
-        indexes=(index,),
-        platform="linux/amd64",
-        format=FORMAT,
-        union=_canonical(union),
+    resolved = uv.compile(
+        wanted.requirements if requirements is None else requirements,
+        target(wanted),
+        view,
+        constraints=[*wanted.constraints, *(f"{name}=={version}" for name, version in pins)],
+        overrides=wanted.overrides,
+        preferences=[(p.name, p.version) for p in known.values() if p.name not in fresh],
     )
+    refuse_changed(resolved, known)
+    return resolved
 
 
 def lock(
     wanted: Inputs,
     *,
     environment: str,
-    index: Index,
+    view: View,
     uv: Uv,
     web: "Web",
-    known: Mapping[str, PythonPackage] = MappingProxyType({}),
+    known: Mapping[str, PythonPackage] = NOTHING,
     pins: Iterable[Pin] = (),
     fresh: Collection[str] = (),
-    released_before: str = "",
 ) -> PythonLock:
     """Resolve ``wanted``; packages ``known`` by name stay as they are unless named in ``fresh``.
 
-    ``pins`` bind what they name. ``released_before`` (RFC 3339) leaves younger files out. Raises
-    InputError where there is no solution, and (content-mismatch) where a known file has other
-    bytes today.
+    ``pins`` bind what they name. Raises InputError where there is no solution, and
+    (content-mismatch) where a known file has other bytes today.
     """
-    target = wanted.target
-    resolved = uv.compile(
-        wanted.requirements,
-        target,
-        index,
-        constraints=[*wanted.constraints, *(f"{name}=={version}" for name, version in pins)],
-        preferences=[(p.name, p.version) for p in known.values() if p.name not in fresh],
-        released_before=released_before,
-    )
-    refuse_changed(resolved, known)
-    ranks = tags.supported(target.python, target.glibc)
-    chosen = [choose(package, ranks, known.get(package.name)) for package in resolved]
-    sizes = _sizes(chosen, {p.wheel.sha256: p.wheel.size for p in known.values()}, index, web)
+    resolved = resolve(wanted, view, uv, known=known, pins=pins, fresh=fresh)
+    aim = target(wanted)
+    ranks = tags.supported(aim.python, aim.glibc)
+    chosen = [
+        choose(package, ranks, None if package.name in fresh else known.get(package.name))
+        for package in resolved
+    ]
+    sizes = _sizes(chosen, {p.wheel.sha256: p.wheel.size for p in known.values()}, view, web)
     packages = [
-        _locked(package, wheel, sizes, index.name)
+        _locked(package, wheel, sizes, view)
         for package, wheel in zip(resolved, chosen, strict=True)
     ]
     return PythonLock(
         environment=environment,
         python=wanted.python,
         resolution=wanted.digest,
-        resolver=uv.version(),
+        resolver=uv.version,
         packages=tuple(sorted(packages, key=lambda package: package.name)),
     )
 
 
-def requests(lock: PythonLock, *, index: Index, uv: Uv) -> tuple[Request, ...]:
-    """How to get the wheels of ``lock``; their addresses come from the index, just now."""
-    pins = [(package.name, package.version) for package in lock.packages]
-    places = uv.locate(pins, lock.python, index)
+def requests(
+    lock: PythonLock, *, find: Callable[[str], Index], uv: Uv, projects: "Projects"
+) -> tuple[Request, ...]:
+    """How to get the wheels of ``lock``; their addresses come from the indexes, just now.
+
+    ``find`` gives an index by its name. Raises WorldError (fetch-failed) where one of them has a
+    file no longer.
+    """
+    places: dict[Digest, str] = {}
+    for name in sorted({package.index for package in lock.packages}):
+        packages = [package for package in lock.packages if package.index == name]
+        places |= _places(find(name), packages, lock.python, uv, projects)
     wheels = [package.wheel for package in lock.packages]
     gone = [wheel.filename for wheel in wheels if wheel.sha256 not in places]
     if gone:
@@ -150,6 +118,24 @@ def requests(lock: PythonLock, *, index: Index, uv: Uv) -> tuple[Request, ...]:
         Request(name=w.filename, urls=(places[w.sha256],), digest=w.sha256, size=w.size)
         for w in wheels
     )
+
+
+def _places(
+    index: Index, packages: Sequence[PythonPackage], python: str, uv: Uv, projects: "Projects"
+) -> dict[Digest, str]:
+    """Where the wheels of ``packages`` are in ``index``: uv knows the default one's mirrors.
+
+    A folder says no digests: what lies there under the wheel's name is checked when it comes.
+    """
+    if index.name == "default" and not index.flat:
+        return uv.locate([(p.name, p.version) for p in packages], python, index)
+    found = {}
+    for package in packages:
+        for file in projects.files(index, package.name):
+            named = file.filename == package.wheel.filename
+            if named if index.flat else file.sha256 == package.wheel.sha256:
+                found[package.wheel.sha256] = file.url
+    return found
 
 
 def choose(
@@ -173,7 +159,7 @@ def choose(
         raise InputError(
             f"{package.name} {package.version} has no wheel with a sha256 for this Python and"
             " platform",
-            hint="mpbuild installs wheels only: choose another version, or build one into an index",
+            hint=NO_WHEEL,
         )
     return max(fitting, key=lambda pair: pair[0])[1]
 
@@ -204,47 +190,27 @@ def _changed(wheel: Candidate, locked: Wheel) -> list[Finding]:
 
 
 def _locked(
-    package: Resolved, wheel: Candidate, sizes: Mapping[Digest, int], index: str
+    package: Resolved, wheel: Candidate, sizes: Mapping[Digest, int], view: View
 ) -> PythonPackage:
     assert wheel.sha256, "choose gives no other"
     file = Wheel(filename=wheel.filename, sha256=wheel.sha256, size=sizes[wheel.sha256])
     name = canonicalize_name(package.name)
+    index = view.index_of(name)
     return PythonPackage(name=name, version=package.version, wheel=file, index=index)
 
 
 def _sizes(
-    wheels: Sequence[Candidate], known: Mapping[Digest, int], index: Index, web: "Web"
+    wheels: Sequence[Candidate], known: Mapping[Digest, int], view: View, web: "Web"
 ) -> dict[Digest, int]:
     """Sizes in bytes by digest; those that neither lock nor index tells, asked of the server."""
 
     def size(wheel: Candidate) -> int:
         told = wheel.size or (known.get(wheel.sha256) if wheel.sha256 else None)
-        return told or web.size(index.with_login(wheel.url))
+        return told or web.size(view.default.with_login(wheel.url))
 
     with ThreadPoolExecutor(_SIZES_AT_ONCE) as pool:
         found = pool.map(size, wheels)
         return {w.sha256: size for w, size in zip(wheels, found, strict=True) if w.sha256}
-
-
-def _canonical(requirements: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({_requirement(text) for text in requirements}))
-
-
-def _requirement(text: str) -> str:
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        first = str(error).split("\n", 1)[0]
-        raise InputError(
-            f"{text!r} is not a requirement: {first}", hint="write it as in numpy>=2"
-        ) from error
-    if requirement.url:
-        raise InputError(
-            f"{text!r} names an address",
-            hint="locks hold no addresses: put the wheel into an index and name its version",
-        )
-    requirement.name = canonicalize_name(requirement.name)
-    return str(requirement)
 
 
 def _gone(filename: str) -> Finding:

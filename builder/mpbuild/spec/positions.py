@@ -1,4 +1,4 @@
-"""The line on which each key, table header and array item of a TOML text stands.
+"""Where in a TOML text everything stands: the lines of keys, headers and items, and the values.
 
 ``tomllib`` reads the data and forgets the lines; this scanner walks over the same text and keeps
 nothing else. It follows TOML 1.0.0 and takes for granted that ``tomllib`` accepted the text.
@@ -7,10 +7,11 @@ nothing else. It follows TOML 1.0.0 and takes for granted that ``tomllib`` accep
 import re
 import tomllib
 from bisect import bisect_left
+from typing import Self
 
 from mpbuild.spec.place import Path
 
-_BLANK = re.compile(r"(?:[ \t\n]+|#[^\n]*)*")
+_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
 _KEY = re.compile(r"[ \t]*(\"(?:\\.|[^\"\\])*\"|'[^']*'|[A-Za-z0-9_-]+)[ \t]*")
 # A multi-line string may end in up to two quotation marks of its own before the closing three.
@@ -21,7 +22,7 @@ _STRING = re.compile(
     r"|'[^']*'",
     re.DOTALL,
 )
-_SCALAR = re.compile(r"[^,\]}#\n]+")  # numbers, booleans, dates; a date may hold a space
+_SCALAR = re.compile(r"[^,\]}#\r\n]+")  # numbers, booleans, dates; a date may hold a space
 
 
 def lines(text: str) -> dict[Path, int]:
@@ -30,18 +31,29 @@ def lines(text: str) -> dict[Path, int]:
     A table has the line of its header, or of the first key or header that implies it; an array of
     tables that of its first header.
     """
-    return _Scanner(text.replace("\r\n", "\n")).scan()
+    return _Scanner(text).scan().lines
+
+
+def values(text: str) -> dict[Path, slice]:
+    """Every value that stands in the text, and where; a table with a header is no such value."""
+    return _Scanner(text).scan().values
+
+
+def line_of(path: Path, lines: dict[Path, int]) -> int:
+    """The line of the innermost part of ``path`` that stands in the text."""
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
 
 
 class _Scanner:
     def __init__(self, text: str) -> None:
+        self.lines: dict[Path, int] = {}
+        self.values: dict[Path, slice] = {}
         self._text = text
         self._at = 0
         self._ends = [match.start() for match in re.finditer("\n", text)]
-        self._lines: dict[Path, int] = {}
         self._last: dict[Path, int] = {}  # array of tables -> index of its last table
 
-    def scan(self) -> dict[Path, int]:
+    def scan(self) -> Self:
         table: Path = ()
         self._skip(_BLANK)
         while self._at < len(self._text):
@@ -52,13 +64,13 @@ class _Scanner:
             else:
                 self._pair(table)
             self._skip(_BLANK)
-        return self._lines
+        return self
 
     def _header(self) -> Path:
         line = self._line()
         self._at += 1
         path = self._implied((), self._keys(), line)
-        self._lines[path] = line
+        self.lines[path] = line
         self._at += 1
         return path
 
@@ -69,15 +81,15 @@ class _Scanner:
         array = (*self._implied((), outer, line), name)
         self._last[array] = self._last.get(array, -1) + 1
         path = (*array, self._last[array])
-        self._lines.setdefault(array, line)
-        self._lines[path] = line
+        self.lines.setdefault(array, line)
+        self.lines[path] = line
         self._at += 2
         return path
 
     def _implied(self, path: Path, keys: list[str], line: int) -> Path:
         for key in keys:
             path = (*path, key)
-            self._lines.setdefault(path, line)
+            self.lines.setdefault(path, line)
             if path in self._last:
                 path = (*path, self._last[path])
         return path
@@ -87,7 +99,7 @@ class _Scanner:
         path = table
         for key in self._keys():
             path = (*path, key)
-            self._lines.setdefault(path, line)
+            self.lines.setdefault(path, line)
         self._at += 1
         self._skip(_SPACE)
         self._value(path)
@@ -104,6 +116,7 @@ class _Scanner:
             self._at += 1
 
     def _value(self, path: Path) -> None:
+        start = self._at
         match self._text[self._at]:
             case "[":
                 self._array(path)
@@ -113,12 +126,14 @@ class _Scanner:
                 self._skip(_STRING)
             case _:
                 self._skip(_SCALAR)
+        end = start + len(self._text[start : self._at].rstrip(" \t"))
+        self.values[path] = slice(start, end)
 
     def _array(self, path: Path) -> None:
         index = 0
         while not self._closes("]"):
             item = (*path, index)
-            self._lines[item] = self._line()
+            self.lines[item] = self._line()
             self._value(item)
             index += 1
 

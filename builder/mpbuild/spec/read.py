@@ -54,11 +54,13 @@ def model_from_document(data: Any, *, where: str, workspace: Workspace | None) -
     """The model in JSON data such as ``document`` makes; ``where`` names it in findings.
 
     Everything is checked that can be without files: without a workspace not that the base exists
-    and has the interpreter, and never that paths stay inside the workspace.
+    and has the interpreter, and never that paths stay inside the workspace. A model whose weights
+    are not pinned does not travel, so here it is wrong.
     """
     reading = Reading()
     model = _read(Model, data, reading)
     checks.check(model, workspace, Place(reading))
+    checks.check_pinned(model, Place(reading))
     if reading.problems:
         raise InputError.collect([_finding(problem, where) for problem in reading.problems])
     return model
@@ -90,7 +92,8 @@ def _refuse(problems: list[Problem], text: str, file: str) -> None:
 
     lines = positions.lines(text)
     placed = sorted(
-        ((positions.line_of(problem.path, lines), problem) for problem in problems), key=lambda pair: pair[0]
+        ((positions.line_of(problem.path, lines), problem) for problem in problems),
+        key=lambda pair: pair[0],
     )
     raise InputError.collect([_finding(problem, f"{file}:{line}") for line, problem in placed])
 

@@ -66,6 +66,12 @@ class Index(Table, frozen=True, kw_only=True):
         "Whether it says when files were uploaded. The cooldown doesn't hold for an index that "
         "doesn't, nor for a folder.",
     ] = True
+    build: Annotated[
+        bool,
+        "Whether a package that it owns and has no wheel of is built, once, in the sandbox, from "
+        "its source distribution in the default index. Only of a folder, which the wheel gets "
+        "into.",
+    ] = False
 
     def serves(self, accelerator: Accelerator) -> bool:
         """Whether it is for the environments of ``accelerator``."""
@@ -75,6 +81,11 @@ class Index(Table, frozen=True, kw_only=True):
         """An index is in one place."""
         if self.url and self.folder:
             (at / "folder").wrong("an index has an address or a folder, not both")
+        if self.build and not self.folder:
+            (at / "build").wrong(
+                "what is built needs a folder to get into",
+                hint='give the index one, such as folder = "third_party/wheels"',
+            )
 
 
 class Override(Table, frozen=True, kw_only=True):
@@ -196,6 +207,14 @@ class Workspace(Table, frozen=True, kw_only=True):
     def index(self, name: str) -> Index:
         """The index of that name; the default one needs no table."""
         return self.indexes.get(name) or Index()
+
+    def owning(self, accelerator: Accelerator) -> dict[str, Index]:
+        """The indexes, by name, that own packages of environments for ``accelerator``."""
+        return {
+            name: index
+            for name, index in self.indexes.items()
+            if index.packages and index.serves(accelerator)
+        }
 
     def check(self, at: Place) -> None:
         """The default index has what no other owns, and no two own one package."""

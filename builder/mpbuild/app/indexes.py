@@ -1,0 +1,44 @@
+"""The package indexes of a workspace: by name, and as the sources of one environment."""
+
+import os
+
+from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.errors import InputError
+from mpbuild.effects.indexes import Index, find_index, folder_index
+from mpbuild.effects.views import Owner, Sources
+
+
+def open_index(workspace: OpenWorkspace, name: str = "default") -> Index:
+    """The index ``name`` of the workspace, where it or the user's configuration says it is.
+
+    Raises InputError where the workspace has none of that name, or nothing says where it is.
+    """
+    settings = workspace.settings
+    if name != "default" and name not in settings.indexes:
+        raise InputError(
+            f"the lock names the index {name!r}, which mpbuild.toml doesn't have",
+            code="lock-drift",
+            hint="run `mpbuild lock`",
+        )
+    index = settings.index(name)
+    if index.folder:
+        return folder_index(name, workspace.root / index.folder, filled_later=index.build)
+    return find_index(os.environ, name=name, url=index.url or "")
+
+
+def sources(workspace: OpenWorkspace, accelerator: Accelerator) -> Sources:
+    """Where the packages of environments for ``accelerator`` come from."""
+    settings = workspace.settings
+    return Sources(
+        default=open_index(workspace),
+        owners=tuple(
+            Owner(
+                index=open_index(workspace, name),
+                patterns=index.packages,
+                dated=index.dated,
+            )
+            for name, index in sorted(settings.owning(accelerator).items())
+        ),
+        dated=settings.index("default").dated,
+    )

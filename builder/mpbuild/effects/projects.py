@@ -1,0 +1,183 @@
+"""What a package index says of its projects: the simple repository API, or a folder of wheels.
+
+The packaging specification "Simple repository API" (PEP 503, 592, 658, 691, 700), in JSON or HTML.
+"""
+
+import posixpath
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import msgspec
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import MpbuildError, WorldError
+from mpbuild.effects.indexes import Index
+from mpbuild.effects.urls import shown
+from mpbuild.effects.web import Document, MissingError, Web
+
+_LIMIT = 64 << 20
+_HTML = "text/html"
+
+
+class ProjectFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a project: what an index tells of it, empty or None where it doesn't.
+
+    ``metadata`` is the digest of the wheel's METADATA beside it (PEP 658), or ``true``; ``yanked``
+    None or the reason.
+    """
+
+    filename: str
+    url: str
+    sha256: Digest | None = None
+    size: int | None = None
+    uploaded: datetime | None = None
+    requires_python: str = ""
+    metadata: str = ""
+    yanked: str | None = None
+
+
+class Projects:
+    """The projects of indexes; each page is asked for once, a folder is looked into each time."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._files: dict[tuple[Index, str], tuple[ProjectFile, ...]] = {}
+        self._names: dict[Index, frozenset[str]] = {}
+
+    def files(self, index: Index, name: str) -> tuple[ProjectFile, ...]:
+        """The files of the project ``name`` (its normal form); none where there is no such.
+
+        Addresses carry the index's login where they are on its host. Raises WorldError
+        (fetch-failed) where the index can't be read.
+        """
+        if index.flat:
+            return self._flat(index, name)
+        key = (index, name)
+        if key not in self._files:
+            self._files[key] = self._page(index, name)
+        return self._files[key]
+
+    def names(self, index: Index) -> frozenset[str]:
+        """The normal names of all projects; raise WorldError where the index doesn't list them."""
+        if index.flat:
+            return _folder_names(index)
+        if index not in self._names:
+            self._names[index] = self._listed(index)
+        return self._names[index]
+
+    def _page(self, index: Index, name: str) -> tuple[ProjectFile, ...]:
+        try:
+            page = self._read(index, f"{name}/")
+        except MissingError:
+            return ()
+        return tuple(_file(found, page.url, index) for found in _parsed(page, name, "files"))
+
+    def _listed(self, index: Index) -> frozenset[str]:
+        try:
+            page = self._read(index, "")
+        except MissingError as error:
+            raise WorldError(
+                f"the index {index.name} doesn't list its projects, and a pattern of names is"
+                " to be matched with them",
+                where=shown(index.url),
+                hint=f"write out the names in indexes.{index.name}.packages",
+            ) from error
+        return frozenset(
+            canonicalize_name(str(project.get("name"))) for project in _parsed(page, "", "projects")
+        )
+
+    def _read(self, index: Index, path: str) -> Document:
+        from mousebender.simple import ACCEPT_SUPPORTED
+
+        url = f"{index.url.rstrip('/')}/{path}"
+        if not url.startswith("file:"):
+            return self._web.document(url, accept=ACCEPT_SUPPORTED, limit=_LIMIT)
+        if not path and not (_path(url) / "index.html").is_file():
+            names = [entry.name for entry in _path(url).iterdir() if entry.is_dir()]
+            return Document(url, _HTML, "".join(f"<a>{name}</a>" for name in names).encode())
+        data = self._web.read(f"{url}index.html", limit=_LIMIT)
+        return Document(url, _HTML, data)
+
+    def _flat(self, index: Index, name: str) -> tuple[ProjectFile, ...]:
+        return tuple(
+            ProjectFile(filename=path.name, url=path.as_uri(), size=path.stat().st_size)
+            for path in sorted(index.folder.glob("*.whl"))
+            if _name_of(path) == name
+        )
+
+
+def _folder_names(index: Index) -> frozenset[str]:
+    names = (_name_of(path) for path in index.folder.glob("*.whl"))
+    return frozenset(name for name in names if name)
+
+
+def _name_of(path: Path) -> str:
+    """The normal name of a wheel's package, empty where the file is no wheel by its name."""
+    try:
+        return parse_wheel_filename(path.name)[0]
+    except ValueError:
+        return ""
+
+
+def _path(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _parsed(page: Document, name: str, key: str) -> list[Mapping[str, Any]]:
+    """What the page has under ``key`` of the form of PEP 691; no name means the list of all."""
+    from mousebender import simple
+
+    media_type = page.media_type.partition(";")[0].strip().lower()
+    try:
+        text = page.data.decode("utf-8")
+        details: Any = (
+            simple.parse_project_details(text, media_type, name)
+            if name
+            else simple.parse_project_index(text, media_type)
+        )
+        return [dict(found) for found in details[key]]
+    except (ValueError, LookupError, TypeError, simple.UnsupportedMIMEType) as error:
+        raise WorldError(
+            f"what came is no page of a package index: {error}", where=shown(page.url)
+        ) from error
+
+
+def _file(found: Mapping[str, Any], page: str, index: Index) -> ProjectFile:
+    try:
+        url = urljoin(page, found["url"])
+        digits = found.get("hashes", {}).get("sha256")
+        return ProjectFile(
+            filename=posixpath.basename(found["filename"]),
+            url=index.with_login(url.partition("#")[0]),
+            sha256=Digest.from_hex(digits) if digits else None,
+            size=found.get("size"),
+            uploaded=_moment(found.get("upload-time")),
+            requires_python=found.get("requires-python") or "",
+            metadata=_metadata(found.get("core-metadata", found.get("dist-info-metadata"))),
+            yanked=_yanked(found.get("yanked", False)),
+        )
+    except (MpbuildError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise WorldError(
+            f"what the index tells of {found.get('filename')!r} can't be read: {error!r}",
+            where=shown(page),
+        ) from error
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+def _metadata(said: Any) -> str:
+    if isinstance(said, dict):
+        return f"sha256={said['sha256']}" if said.get("sha256") else "true"
+    return "true" if said else ""
+
+
+def _yanked(said: Any) -> str | None:
+    if said is False or said is None:
+        return None
+    return said if isinstance(said, str) else ""
