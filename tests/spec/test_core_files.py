@@ -6,10 +6,10 @@ import pytest
 from license_expression import get_spdx_licensing
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding
+from mpbuild.base.errors import Finding, InputError
 from mpbuild.spec.expressions import COMMON
 from mpbuild.spec.model import CoreFile
-from mpbuild.spec.read import read_model
+from mpbuild.spec.read import document, model_from_document, read_model
 from mpbuild.spec.workspace import Workspace
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -45,13 +45,14 @@ def test_a_file_travels_with_the_weights_and_bytecode_is_a_choice(
 @pytest.mark.parametrize(
     ("fetched", "message"),
     [
-        (FETCHED.replace("size = 7\n", ""), "expected exactly one of"),
-        (FETCHED.replace(f'\nsha256 = "{SHA}"', ""), "expected exactly one of"),
         (f"{FETCHED}\n{PATH}", "expected exactly one of"),
         (FETCHED.replace("https:", "http:"), "not an address of weights"),
         (FETCHED.replace("files.example", "user:word@files.example"), "not an address of weights"),
         (FETCHED.replace("v.bin", "v.bin?token=1"), "not an address of weights"),
-        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:latest"), "not an addr"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w"), "not an address"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:"), "not an address"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:-x"), "not an address"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w@sha256:0"), "not an ad"),
         (FETCHED.replace("size = 7", 'size = "7"'), "expected a size in bytes"),
         (FETCHED.replace("size = 7", "size = -1"), "not a size in bytes"),
     ],
@@ -65,12 +66,55 @@ def test_a_wrong_way_to_fetch_is_refused(
     assert findings[0].message.startswith("core.weights[1]")
 
 
-@pytest.mark.parametrize("address", [f"oci://r.example:5000/a/b@sha256:{SHA}", "https://x.y/z"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"oci://r.example:5000/a/b@sha256:{SHA}",
+        f"oci://r.example:5000/a/b:v1.0_rc@sha256:{SHA}",
+        "oci://r.example:5000/a/b:latest",
+        "https://x.y/z",
+    ],
+)
 def test_addresses_of_weights_are_of_two_kinds(
     model_text: str, findings_of_model: Read, address: str
 ) -> None:
     text = FETCHED.replace("https://files.example/v.bin", address)
     assert findings_of_model(model_text.replace(PATH_AND_SHA, text)) == ()
+
+
+@pytest.mark.parametrize(
+    ("address", "sha256", "size", "pinned"),
+    [
+        ("https://x.y/z", True, True, True),
+        ("https://x.y/z", False, True, False),
+        ("https://x.y/z", True, False, False),
+        ("oci://x.y/z:v1", True, True, False),
+        (f"oci://x.y/z@sha256:{SHA}", False, False, False),
+        (f"oci://x.y/z@sha256:{SHA}", True, True, True),
+        (f"oci://x.y/z:v1@sha256:{SHA}", True, True, True),
+    ],
+)
+def test_weights_that_could_be_any_bytes_are_read_and_do_not_travel(
+    model_text: str,
+    workspace: Workspace,
+    address: str,
+    sha256: bool,
+    size: bool,
+    pinned: bool,
+) -> None:
+    keys = [f'url = "{address}"', f'sha256 = "{SHA}"' * sha256, "size = 7" * size]
+    text = model_text.replace(PATH_AND_SHA, "\n".join(filter(None, keys)))
+    model = read_model(text, file="model.toml", folder="m", workspace=workspace)
+    assert [weight.pinned for weight in model.core.weights] == [True, pinned]
+    if pinned:
+        assert model_from_document(document(text), where="x", workspace=None) == model
+        return
+    with pytest.raises(InputError, match="is fetched and not pinned") as caught:
+        model_from_document(document(text), where="spec.json", workspace=workspace)
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.where) == ("spec-invalid", "spec.json")
+    assert finding.message.startswith("core.weights[1]: 'vocabulary'")
+    assert "mpbuild lock" in finding.hint
 
 
 def test_a_file_and_weights_of_one_name_are_refused(

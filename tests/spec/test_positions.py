@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.spec.place import Path
-from mpbuild.spec.positions import lines
+from mpbuild.spec.positions import lines, values
 
 
 def paths_in(value: Any, path: Path = ()) -> set[Path]:
@@ -172,6 +172,29 @@ def test_every_path_has_the_line_on_which_it_was_written(
     text = text.replace("\n", "\r\n") if windows else text
     assert paths_in(tomllib.loads(text)) == set(written)
     assert lines(text) == written
+
+
+def value_at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+@settings(max_examples=100, deadline=None)
+@given(documents(), st.booleans())
+def test_what_stands_where_a_value_is_said_to_stand_is_that_value(
+    document: tuple[str, dict[Path, int]], windows: bool
+) -> None:
+    text = document[0].replace("\n", "\r\n") if windows else document[0]
+    data = tomllib.loads(text)
+    found = values(text)
+    assert {
+        path for path in paths_in(data) if not isinstance(value_at(data, path), dict | list)
+    } <= (found.keys())
+    for path, place in found.items():
+        # As an item of an array, so that nothing else may stand behind it.
+        assert tomllib.loads(f"x = [{text[place]}]")["x"] == [value_at(data, path)]
+        assert text[place] == text[place].strip()
 
 
 FRAGMENTS = ["a", "b", ".", " ", "=", "\n", "[", "]", "[[", "]]", "{", "}", ",", '"', '"""', "'"]

@@ -11,6 +11,8 @@ from mpbuild.spec.place import Place, nearest, shown
 from mpbuild.spec.vocabulary import INTERPRETERS
 from mpbuild.spec.workspace import Base, Workspace
 
+UNPINNED = "run `mpbuild lock`: it writes sha256 and size, and into an oci:// address the digest"
+
 
 def check(model: Model, workspace: Workspace | None, at: Place) -> None:
     """Report every name that names nothing, and every circle of steps."""
@@ -25,6 +27,14 @@ def check(model: Model, workspace: Workspace | None, at: Place) -> None:
         if weight.step and weight.output:
             place = at / "core" / "weights" / index
             _check_output(weight.step, weight.output, outputs, place / "step", place / "output")
+
+
+def check_pinned(model: Model, at: Place) -> None:
+    """Report weights that are fetched and could be any bytes."""
+    for index, weight in enumerate(model.core.weights):
+        if not weight.pinned:
+            place = at / "core" / "weights" / index
+            place.wrong(f"{shown(weight.name)} is fetched and not pinned", hint=UNPINNED)
 
 
 def _check_bases(model: Model, bases: Mapping[str, Base], at: Place) -> None:

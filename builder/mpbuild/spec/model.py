@@ -57,12 +57,16 @@ class Package(Table, frozen=True, kw_only=True):
 
 
 class Weight(Table, frozen=True, kw_only=True):
-    """One file of weights: the output of a step, a file of the workspace, or fetched."""
+    """One file of weights: the output of a step, a file of the workspace, or fetched.
+
+    What is fetched and lacks ``sha256`` or ``size``, or whose oci:// address names a tag alone,
+    is not pinned yet: `mpbuild lock` does that, and nothing else takes it.
+    """
 
     ALTERNATIVES: ClassVar = (
         Alternative(required=("step", "output")),
         Alternative(required=("path",), optional=("sha256",)),
-        Alternative(required=("url", "sha256", "size")),
+        Alternative(required=("url",), optional=("sha256", "size")),
     )
 
     name: Annotated[Name, "What the code finds it by."]
@@ -72,9 +76,18 @@ class Weight(Table, frozen=True, kw_only=True):
     path: Annotated[FilePath | None, "The file, relative to this one."] = None
     sha256: Annotated[Sha256 | None, "The digest that the file must have."] = None
     url: Annotated[
-        WeightAddress | None, "Where it is fetched from: https://... or oci://.../name@sha256:..."
+        WeightAddress | None,
+        "Where it is fetched from: https://... or oci://.../name with :tag, @sha256:... or both.",
     ] = None
     size: Annotated[FileSize | None, "Its size in bytes, where it is fetched."] = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the spec says which bytes it is, as far as it is fetched."""
+        if self.url is None:
+            return True
+        by_tag = self.url.startswith("oci:") and "@" not in self.url
+        return self.sha256 is not None and self.size is not None and not by_tag
 
 
 class CoreFile(Table, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ _NAME = "[a-z0-9][a-z0-9-]*"
 _NAME_HINT = "lower-case letters, digits and hyphens, beginning with a letter or digit"
 _IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _NUMBER = "(?:0|[1-9][0-9]*)"
+_SHA256 = "sha256:[0-9a-f]{64}"
 _LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 
 
@@ -304,8 +305,10 @@ WeightAddress = Annotated[
         what="an address of weights",
         pattern=r"https://[A-Za-z0-9._:\[\]-]+/[^\x00-\x20\x7f?#@]+"
         r"|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?/[^\x00-\x20\x7f?#@]+"
-        r"|oci://[A-Za-z0-9._:\[\]-]+/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{64}",
-        hint="https://host/path or oci://host/name@sha256:... without user, password or query",
+        r"|oci://[A-Za-z0-9._:\[\]-]+/[a-z0-9][a-z0-9._/-]*"
+        rf"(?:@{_SHA256}|:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}(?:@{_SHA256})?)",
+        hint="https://host/path, oci://host/name:tag or oci://host/name@sha256:... without user, "
+        "password or query",
     ),
 ]
 FileSize = Annotated[int, Whole(what="a size in bytes", least=0)]
