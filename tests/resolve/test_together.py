@@ -9,6 +9,7 @@ from mpbuild.effects.views import View
 from mpbuild.formats import pylock
 from mpbuild.resolve import inputs as resolution
 from mpbuild.resolve import together
+from mpbuild.resolve.skew import skew
 
 
 def inputs(**requirements: list[str]) -> dict[str, resolution.Inputs]:
@@ -65,7 +66,7 @@ def test_what_accelerators_share_has_one_version(lock, frameworks):
         "cpu": {"fast": "2.0", "shared": "1.5"},
         "cuda": {"fast-gpu": "1.0", "shared": "1.5"},
     }
-    assert together.skew(locks) == []
+    assert skew(locks) == []
     assert [lock.environment for lock in locks.values()] == ["cpu", "cuda"]
 
 
@@ -172,7 +173,7 @@ def test_skew_names_the_package_and_both_versions(lock, wheels):
         "pylock.cpu.toml": lock(cpu=["shared<2"])["cpu"],
         "pylock.cuda.toml": lock(cuda=["shared"])["cuda"],
     }
-    (finding,) = together.skew(locks)
+    (finding,) = skew(locks)
     assert (finding.code, finding.where) == ("lock-drift", "pylock.cuda.toml")
     assert finding.message == "shared is 1.0 for cpu and 2.0 for cuda, and they must agree"
     assert finding.hint == "run `mpbuild lock`"
@@ -182,7 +183,7 @@ def test_another_wheel_of_one_version_is_skew(lock, wheels):
     wheels.add("shared-1.0-py3-none-any.whl")
     cpu = lock(cpu=["shared"])["cpu"]
     wheels.add("shared-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
-    (finding,) = together.skew({"a": cpu, "b": lock(cuda=["shared"])["cuda"]})
+    (finding,) = skew({"a": cpu, "b": lock(cuda=["shared"])["cuda"]})
     assert "shared-1.0-py3-none-any.whl" in finding.message
     assert "for cpu and shared-1.0-cp311-cp311-manylinux_2_28_x86_64.whl" in finding.message
 

@@ -2,20 +2,23 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from mpbuild.app.workspace import Target, read_text
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, drift, floors, together
+from mpbuild.resolve import debian, drift, floors
 from mpbuild.resolve.inputs import Inputs, inputs
+from mpbuild.resolve.skew import skew
 from mpbuild.spec import environment as spec
 from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment
 from mpbuild.spec.workspace import Base, Link
+
+if TYPE_CHECKING:
+    from mpbuild.derive.recipe import Locks
 
 T = TypeVar("T")
 
@@ -54,7 +57,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 class LockSet(msgspec.Struct, frozen=True):
     """The locks of all environments of a target, and their files by name."""
 
-    locks: dict[str, Locks]
+    locks: "dict[str, Locks]"
     files: dict[str, Path]
 
 
@@ -106,6 +109,8 @@ def check_floors(
 
 def read_locks(target: Target) -> LockSet:
     """All locks; raise InputError where one is missing, malformed or has drifted."""
+    from mpbuild.derive.recipe import Locks
+
     findings = check(target)
     if findings:
         raise InputError.collect(findings)
@@ -149,9 +154,7 @@ def debian_inputs(
 
 
 def _skew(found: Iterable[Environment], locks: Mapping[str, pylock.PythonLock]) -> list[Finding]:
-    return together.skew(
-        {e.where(e.python_file): locks[e.name] for e in found if e.accelerator is not None}
-    )
+    return skew({e.where(e.python_file): locks[e.name] for e in found if e.accelerator is not None})
 
 
 def _environments(target: Target) -> Iterator[Environment]:

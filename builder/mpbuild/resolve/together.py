@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.errors import InputError
 from mpbuild.effects.uv import Pin, Resolved, Uv
 from mpbuild.effects.views import View
 from mpbuild.formats.pylock import PythonLock, PythonPackage
 from mpbuild.resolve import python
 from mpbuild.resolve.inputs import Inputs
+from mpbuild.resolve.skew import skew
 
 if TYPE_CHECKING:
     from mpbuild.effects.web import Web
@@ -41,20 +42,6 @@ def lock(
     today.
     """
     return _Together(wanted, views, uv, web, previous, fresh).lock()
-
-
-def skew(locks: Mapping[str, PythonLock]) -> list[Finding]:
-    """Every package that two of ``locks``, by file name, have in another version or wheel."""
-    findings = []
-    first: dict[str, tuple[str, PythonPackage]] = {}
-    for file, lock in locks.items():
-        for package in lock.packages:
-            name, other = first.setdefault(package.name, (lock.environment, package))
-            if not _agree(other, package):
-                told = f"{_told(other, package)} for {name} and {_told(package, other)} for"
-                message = f"{package.name} is {told} {lock.environment}, and they must agree"
-                findings.append(Finding("lock-drift", message, file, "run `mpbuild lock`"))
-    return findings
 
 
 class _Together:
@@ -172,15 +159,3 @@ def _split(views: Iterable[View]) -> frozenset[str]:
 
 def _by_name(lock: PythonLock) -> dict[str, PythonPackage]:
     return {package.name: package for package in lock.packages}
-
-
-def _agree(one: PythonPackage, other: PythonPackage) -> bool:
-    if one.index == other.index:
-        return one == other
-    return Version(one.version).public == Version(other.version).public
-
-
-def _told(package: PythonPackage, other: PythonPackage) -> str:
-    if package.version != other.version:
-        return package.version
-    return f"{package.wheel.filename} ({package.wheel.sha256})"
