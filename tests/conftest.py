@@ -1,10 +1,12 @@
 """What tests of every room share."""
 
+import hashlib
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,61 @@ def checkout_files(checkout) -> tuple[str, ...]:
         pytest.skip(f"not a git checkout, so nobody can say which files belong to it: {error}")
     names = dict.fromkeys(listing.decode().split("\0"))
     return tuple(name for name in names if name and (checkout / name).is_file())
+
+
+class FolderIndex:
+    """A simple repository (PEP 503) of empty wheels."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from mpbuild.effects.indexes import Index
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.index = Index(name, folder.as_uri())
+        self._attributes: dict[str, str] = {}
+
+    def add(
+        self, filename: str, *metadata: str, content: str = "", attributes: str = "", files=()
+    ) -> Path:
+        """Write a wheel, or write it again with other bytes; ``files`` are paths and contents."""
+        name, version, tag = filename.removesuffix(".whl").split("-", 2)
+        path = self.folder / name.replace("_", "-") / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = f"{name}-{version}.dist-info"
+        with zipfile.ZipFile(path, "w") as archive:
+            head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
+            archive.writestr(f"{folder}/METADATA", "\n".join([*head, *metadata, "", content]))
+            archive.writestr(f"{folder}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\n")
+            for name, data in files:
+                archive.writestr(name, data)
+            rows = [f"{name},," for name in archive.namelist()]
+            archive.writestr(f"{folder}/RECORD", "\n".join([*rows, f"{folder}/RECORD,,", ""]))
+        self._attributes[filename] = attributes
+        self._list(path.parent)
+        return path
+
+    def remove(self, path: Path) -> None:
+        path.unlink()
+        self._list(path.parent)
+
+    def _list(self, folder: Path) -> None:
+        links = [
+            f'<a href="{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"'
+            f"{self._attributes.get(path.name, '')}>"
+            f"{path.name}</a>"
+            for path in sorted(folder.glob("*.whl"))
+        ]
+        (folder / "index.html").write_text("<br>".join(links))
+
+
+@pytest.fixture
+def make_index(tmp_path):
+    """``make_index(name)``: a package index of that name, in a folder of its own."""
+
+    def make(name: str) -> FolderIndex:
+        return FolderIndex(name, tmp_path / f"simple-{name}")
+
+    return make
 
 
 @pytest.fixture

@@ -12,10 +12,14 @@ from mpbuild.effects.web import Web
 
 
 class Site:
-    """``files`` by path; ``faults`` by path, one used up by each request; ``seen`` requests."""
+    """``files`` by path; ``faults`` by path, one used up by each request; ``seen`` requests.
+
+    Pages, paths with a slash at the end, are HTML unless ``types`` says what they are.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.types: dict[str, str] = {}
         self.faults: dict[str, list[Callable[[BaseHTTPRequestHandler], None]]] = {}
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.ranges = True
@@ -72,7 +76,8 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
         def _send(self, data: bytes) -> None:
             match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             if not match or not site.ranges:
-                page = {"Content-Type": "text/html"} if self.path.endswith("/") else {}
+                usual = "text/html" if self.path.endswith("/") else "application/octet-stream"
+                page = {"Content-Type": site.types.get(self.path, usual)}
                 return answer(self, 200, data, page)
             start, stop = int(match[1]), int(match[2] or len(data) - 1)
             if start >= len(data):
