@@ -1,0 +1,230 @@
+"""Packages that have only a source distribution: built once, into the folder that owns them.
+
+From there a wheel is locked by its digest like any wheel of a folder, and nobody builds it again.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from mpbuild.app.indexes import sources
+from mpbuild.app.locks import Environment
+from mpbuild.app.source_builds import Ground, SourceBuilds
+from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.effects import sdists
+from mpbuild.effects.atomic import stream_new
+from mpbuild.effects.disk import disk_errors
+from mpbuild.effects.indexes import Index
+from mpbuild.effects.projects import Projects
+from mpbuild.effects.sdists import Source
+from mpbuild.effects.store import Store
+from mpbuild.effects.uv import Uv
+from mpbuild.effects.views import Sources, lay_out
+from mpbuild.effects.web import Web
+from mpbuild.engine.protocols import Observer
+from mpbuild.formats import tags
+from mpbuild.formats.deblock import DebianLock
+from mpbuild.formats.markers import applies
+from mpbuild.resolve import python
+
+T = TypeVar("T")
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel that a folder has now: from which source distribution, and what to tell of it."""
+
+    name: str
+    version: str
+    path: Path
+    digest: Digest
+    size: int
+    source: Digest
+    findings: tuple[Finding, ...]
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """An environment to build for, the sources of its packages, and the folder that owns one."""
+
+    environment: Environment
+    sources: Sources
+    folder: Path
+
+    def has(self, name: str, wanted: SpecifierSet) -> bool:
+        """Whether the folder has a wheel of ``name``, in a version ``wanted``, that fits."""
+        aim = python.target(self.environment.python)
+        ranks = tags.supported(aim.python, aim.glibc)
+        for path in self.folder.glob("*.whl"):
+            try:
+                said = tags.WheelName.of(path.name)
+            except InputError:
+                continue
+            fits = said.name == name and tags.rank(said.tags, ranks) is not None
+            if fits and wanted.contains(Version(said.version), prereleases=True):
+                return True
+        return False
+
+
+class Workshop:
+    """Builds what the folders of one workspace own and lack; ``built`` is what it made.
+
+    ``debian`` gives an environment's Debian lock, once it is needed. Releases younger than
+    ``released_before`` don't count.
+    """
+
+    def __init__(
+        self,
+        workspace: OpenWorkspace,
+        debian: Callable[[Environment], DebianLock],
+        *,
+        store: Store,
+        uv: Uv,
+        web: Web,
+        observer: Observer,
+        released_before: datetime | None = None,
+    ) -> None:
+        self._folders = {
+            name: workspace.root / index.folder
+            for name, index in workspace.settings.indexes.items()
+            if index.build and index.folder
+        }
+        self._workspace = workspace
+        self._debian = debian
+        self._uv = uv
+        self._web = web
+        self._released_before = released_before
+        self._store = store
+        self._builds = SourceBuilds(store, uv=uv, web=web, observer=observer)
+        self.built: list[Built] = []
+
+    def supply(
+        self,
+        environments: Sequence[Environment],
+        attempt: Callable[[], T],
+        fresh: Collection[str] = (),
+    ) -> T:
+        """What ``attempt`` to resolve the environments gives, once it has what is to be built.
+
+        Built are packages that the requirements name and, of those that a folder owns by name,
+        the ones that a refusal speaks of: what packages themselves ask for is known to the
+        resolver only. Of those in ``fresh`` the newest version is built. ``attempt`` must look
+        into the folders anew each time. Raises what ``attempt`` and ``SourceBuilds.build`` raise.
+        """
+        if not self._folders:
+            return attempt()
+        for environment in environments:
+            self.ensure_wheels(environment, _named(environment), fresh)
+        while True:
+            try:
+                return attempt()
+            except InputError as error:
+                if not any(self._mentioned(environment, error) for environment in environments):
+                    raise
+
+    def ensure_wheels(
+        self, environment: Environment, names: Iterable[str], fresh: Collection[str] = ()
+    ) -> list[Built]:
+        """Build those of ``names`` that a folder owns and has no wheel of that fits."""
+        found = sources(self._workspace, environment.serves)
+        made = []
+        for name in sorted(set(names)):
+            owner = found.owner(name)
+            folder = self._folders.get(owner.index.name) if owner else None
+            if folder:
+                bench = Bench(environment, found, folder)
+                made += self._ensure(bench, name, renewed=name in fresh)
+        self.built += made
+        return made
+
+    def _mentioned(self, environment: Environment, error: InputError) -> list[Built]:
+        """Build what a refusal names, of the packages that folders own by their whole names."""
+        owners = sources(self._workspace, environment.serves).owners
+        building = [owner for owner in owners if owner.index.name in self._folders]
+        names = [name for owner in building for name in owner.patterns if _mentions(error, name)]
+        return self.ensure_wheels(environment, names)
+
+    def _ensure(self, bench: "Bench", name: str, *, renewed: bool) -> list[Built]:
+        wanted = specifiers(bench.environment, name)
+        if not renewed and bench.has(name, wanted):
+            return []
+        source = self._newest(bench, name, wanted)
+        if renewed and bench.has(name, SpecifierSet(f"=={source.version}")):
+            return []
+        return [self._build(source, bench)]
+
+    def _newest(self, bench: "Bench", name: str, wanted: SpecifierSet) -> Source:
+        default = bench.sources.default
+        if not default.url:
+            default = Index(default.name, self._uv.own_index)
+        return sdists.newest(
+            Projects(self._web).files(default, name),
+            name,
+            wanted,
+            bench.environment.python.python,
+            self._released_before if bench.sources.dated else None,
+        )
+
+    def _build(self, source: Source, bench: "Bench") -> Built:
+        environment = bench.environment
+        with TemporaryDirectory(prefix="mpbuild-indexes-") as pages:
+            view = lay_out(bench.sources, Path(pages), Projects(self._web), self._released_before)
+            ground = Ground(environment=environment, debian=self._debian(environment), view=view)
+            made = self._builds.build(source, ground)
+        path = bench.folder / made.filename
+        self._place(made.digest, path)
+        return Built(
+            name=source.name,
+            version=str(source.version),
+            path=path,
+            digest=made.digest,
+            size=self._store.size(made.digest),
+            source=source.sha256,
+            findings=made.findings,
+        )
+
+    def _place(self, digest: Digest, path: Path) -> None:
+        """A copy, all or nothing: whoever edits the folder must not reach the store."""
+        with disk_errors(path), self._store.mapped(digest) as data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream_new(path.parent, path, [data], mode=0o644)
+
+
+def specifiers(environment: Environment, name: str) -> SpecifierSet:
+    """The versions of a package that an environment's requirements and bounds leave.
+
+    An override counts in place of requirements.
+    """
+    wanted = environment.python
+    overriding = _of(wanted.overrides, name, wanted.python)
+    asked = overriding or _of((*wanted.requirements, *wanted.union), name, wanted.python)
+    found = SpecifierSet()
+    for requirement in (*asked, *_of(wanted.constraints, name, wanted.python)):
+        found &= requirement.specifier
+    return found
+
+
+def _named(environment: Environment) -> set[str]:
+    wanted = environment.python
+    texts = (*wanted.requirements, *wanted.union, *wanted.overrides)
+    return {canonicalize_name(Requirement(text).name) for text in texts}
+
+
+def _of(texts: Iterable[str], name: str, version: str) -> list[Requirement]:
+    """Those of the requirements that are of ``name`` and count for a Python ("3.11")."""
+    found = [Requirement(text) for text in texts]
+    return [one for one in found if canonicalize_name(one.name) == name and applies(one, version)]
+
+
+def _mentions(error: InputError, name: str) -> bool:
+    word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])")
+    return any(word.search(finding.message) for finding in error.findings)
