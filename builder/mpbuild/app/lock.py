@@ -76,13 +76,16 @@ class Locker:
         previous = {name: lock for name, (lock, _) in old.items() if lock}
         before = {name: lock for name, (_, lock) in old.items() if lock}
         _refuse_unknown(upgrade, target, [*previous.values(), *before.values()])
-        with explained(target):
-            locks = self._python(target, found, previous, upgrade)
+        known = [package.name for lock in before.values() for package in lock.packages]
+        with ThreadPoolExecutor(1) as pool:
+            # Archives are read while uv waits for indexes.
+            reading = pool.submit(self._archives.lock, found, before, upgrade.fresh(known))
+            with explained(target):
+                locks = self._python(target, found, previous, upgrade)
         findings = check_floors(target, found, locks)
         if findings:
             raise InputError.collect(findings)
-        known = [package.name for lock in before.values() for package in lock.packages]
-        debs = self._archives.lock(found, before, upgrade.fresh(known))
+        debs = reading.result()
         return [Locked(e, old[e.name], Locks(locks[e.name], debs[e.name])) for e in found]
 
     def drift(self, target: Target, accelerators: Sequence[Accelerator] = ()) -> list[Finding]:
