@@ -14,7 +14,7 @@ import msgspec
 
 from mpbuild.base.digest import Digest, Hasher
 from mpbuild.base.errors import Finding, WorldError
-from mpbuild.effects.disk import disk_error
+from mpbuild.effects.disk import disk_errors
 from mpbuild.effects.request import Request
 from mpbuild.effects.urls import shown
 from mpbuild.effects.web import TransientError, Web
@@ -50,7 +50,7 @@ def download(
     """
     wanted = {request.digest: request for request in requests if not into.has(request.digest)}
     worker = _Worker(into, web, progress or (lambda _: None))
-    with _on_disk(into.partial), ThreadPoolExecutor(jobs, "download") as pool:
+    with disk_errors(into.partial), ThreadPoolExecutor(jobs, "download") as pool:
         into.partial.mkdir(parents=True, exist_ok=True)
         futures = [pool.submit(worker.get, request) for request in wanted.values()]
         try:
@@ -84,7 +84,7 @@ class _Worker:
     def get(self, request: Request) -> None:
         """One file, from the first of its addresses that has it."""
         path = self._depot.partial / f"{request.digest.hex}.part"
-        with _on_disk(path), _claimed(path) as part:
+        with disk_errors(path), claimed(path) as part:
             if self._depot.has(request.digest):
                 path.unlink(missing_ok=True)
                 return
@@ -163,7 +163,7 @@ def _mismatch(message: str, url: str) -> WorldError:
 
 
 @contextlib.contextmanager
-def _claimed(path: Path) -> Iterator[IO[bytes]]:
+def claimed(path: Path) -> Iterator[IO[bytes]]:
     """The partial file, with nobody else writing to it."""
     while True:
         with path.open("a+b") as part:
@@ -179,11 +179,3 @@ def _is_at(part: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(part.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-@contextlib.contextmanager
-def _on_disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error, path) from error

@@ -46,11 +46,16 @@ class TransientError(WorldError):
 
 
 class Body(NamedTuple):
-    """A file, or the rest of one: the offset it starts at, the whole size if told, the bytes."""
+    """A file, or the rest of one: the offset it starts at, the whole size if told, the bytes.
+
+    ``version`` tells these bytes from what the address gave before or will give: a strong entity
+    tag, else the time of the last change, empty where the server says neither.
+    """
 
     start: int
     total: int | None
     chunks: Iterator[bytes]
+    version: str = ""
 
 
 class Document(NamedTuple):
@@ -233,13 +238,19 @@ def _body(response: urllib3.BaseHTTPResponse, url: str) -> Body:
     chunks = response.stream(_CHUNK, decode_content=False)
     if response.status == 200:
         length = response.headers.get("Content-Length", "")
-        return Body(0, int(length) if length.isdecimal() else None, chunks)
+        total = int(length) if length.isdecimal() else None
+        return Body(0, total, chunks, _version(response))
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match:
         raise WorldError(
             "the server sent a part of the file without saying which", where=shown(url)
         )
-    return Body(int(match.group(1)), int(match.group(2)), chunks)
+    return Body(int(match.group(1)), int(match.group(2)), chunks, _version(response))
+
+
+def _version(response: urllib3.BaseHTTPResponse) -> str:
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _whole(body: Body, url: str, limit: int) -> bytes:

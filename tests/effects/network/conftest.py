@@ -23,6 +23,7 @@ class Site:
         self.faults: dict[str, list[Callable[[BaseHTTPRequestHandler], None]]] = {}
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.ranges = True
+        self.versions: dict[str, dict[str, str]] = {}
         self.login = ""
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -75,15 +76,16 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, data: bytes) -> None:
             match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            version = site.versions.get(self.path, {})
             if not match or not site.ranges:
                 usual = "text/html" if self.path.endswith("/") else "application/octet-stream"
                 page = {"Content-Type": site.types.get(self.path, usual)}
-                return answer(self, 200, data, page)
+                return answer(self, 200, data, {**page, **version})
             start, stop = int(match[1]), int(match[2] or len(data) - 1)
             if start >= len(data):
                 return answer(self, 416, b"")
             said = {"Content-Range": f"bytes {start}-{stop}/{len(data)}"}
-            return answer(self, 206, data[start : stop + 1], said)
+            return answer(self, 206, data[start : stop + 1], {**said, **version})
 
         def log_message(self, *_: object) -> None:
             pass
@@ -114,9 +116,9 @@ class Faults:
         return lambda handler: answer(handler, 302, b"", {"Location": url})
 
     @staticmethod
-    def cut(data: bytes, after: int) -> Callable[[BaseHTTPRequestHandler], None]:
+    def cut(data: bytes, after: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
         def fault(handler: BaseHTTPRequestHandler) -> None:
-            answer(handler, 200, data[:after], {"Content-Length": str(len(data))})
+            answer(handler, 200, data[:after], {"Content-Length": str(len(data)), **headers})
             handler.close_connection = True
 
         return fault

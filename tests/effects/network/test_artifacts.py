@@ -13,7 +13,7 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.artifacts import Reference, artifact_request
+from mpbuild.effects.artifacts import Reference, Registries, artifact_request
 from mpbuild.effects.download import Depot, download
 from mpbuild.effects.registry import RegistryWeb, is_own
 from mpbuild.effects.request import Request
@@ -111,14 +111,14 @@ def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
             self._send(200, registry.token_answer(registry.tokens[-1]))
 
         def _give(self, path: str) -> None:
-            match = re.fullmatch(r"/v2/weights/digits/(blobs|manifests)/(sha256:\w{64})", path)
+            match = re.fullmatch(r"/v2/weights/digits/(blobs|manifests)/([\w.:-]+)", path)
             data = getattr(registry, match[1]).get(match[2]) if match else None
             if data is None:
                 self._send(404, b'{"errors": [{"code": "BLOB_UNKNOWN"}]}')
-            elif found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
-                start = int(found[1])
-                span = f"bytes {start}-{len(data) - 1}/{len(data)}"
-                self._send(206, data[start:], **{"Content-Range": span})
+            elif found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+                start, last = int(found[1]), int(found[2] or len(data) - 1)
+                span = f"bytes {start}-{last}/{len(data)}"
+                self._send(206, data[start : last + 1], **{"Content-Range": span})
             else:
                 self._send(200, data)
 
@@ -243,12 +243,30 @@ def test_a_reference_is_read_in_its_parts():
     assert Reference.parse(f"oci://[::1]:5000/a@sha256:{HEX}").host == "[::1]:5000"
 
 
+@pytest.mark.parametrize("digest", ["", f"@sha256:{HEX}"])
+def test_a_tag_is_for_people_and_the_digest_counts(digest):
+    url = f"oci://registry.example:5000/a/b:v1.0_rc-2{digest}"
+    reference = Reference.parse(url)
+    assert (reference.tag, reference.repository, str(reference)) == ("v1.0_rc-2", "a/b", url)
+    assert reference.tagged == "oci://registry.example:5000/v2/a/b/manifests/v1.0_rc-2"
+    assert bool(reference.digest) == bool(digest)
+
+
+def test_a_tag_alone_is_no_way_to_get_a_file(registry, client):
+    address = f"oci://{registry.host}/{registry.repository}:v1"
+    error = failure(lambda: request_of(address, client), InputError)
+    assert "mpbuild lock" in error.findings[0].hint
+    assert registry.seen == []
+
+
 @pytest.mark.parametrize(
     "url",
     [
         f"oci://registry.example@sha256:{HEX}",
-        "oci://registry.example/a:latest",
         "oci://registry.example/a",
+        "oci://registry.example/a:",
+        f"oci://registry.example/a:-x@sha256:{HEX}",
+        f"oci://registry.example/a:{'t' * 129}@sha256:{HEX}",
         f"oci://registry.example/A@sha256:{HEX}",
         f"oci://registry.example/a/../b@sha256:{HEX}",
         f"oci://registry.example//a@sha256:{HEX}",
@@ -279,6 +297,118 @@ def test_a_registry_elsewhere_is_asked_over_https(site, host):
     error = failure(lambda: web.read(f"oci://{host}/v2/a/blobs/sha256:{HEX}", limit=9))
     assert "proxy" in str(error).lower()
     assert site.seen == []
+
+
+# ---- what a tag or a manifest leads to
+
+
+@pytest.fixture
+def find(registry, client):
+    """``find(layers)``: the file that ``v1`` leads to where its manifest lists these."""
+
+    def found(*layers, sha256=None, digest=None, name="classifier"):
+        manifest = registry.store({"layers": list(layers)}) if layers else digest
+        registry.manifests["v1"] = registry.manifests.get(manifest, b"")
+        reference = Reference(registry.host, registry.repository, digest, "v1")
+        return Registries(client).find(name, reference, sha256), manifest
+
+    return found
+
+
+def layer(data=DATA, **more):
+    return {"mediaType": "x/y", "digest": str(Digest.of(data)), "size": len(data), **more}
+
+
+def called(path, key="org.cncf.model.filepath"):
+    return {"annotations": {key: path}}
+
+
+def test_a_tag_leads_to_the_one_layer_of_its_manifest(registry, find):
+    found, manifest = find(layer())
+    assert (found.sha256, found.size) == (DIGEST, len(DATA))
+    assert str(found.reference) == f"oci://{registry.host}/weights/digits:v1@{manifest}"
+    assert registry.asked("blobs") == []
+
+
+def test_a_tag_is_asked_once_in_a_run(registry, client):
+    registry.manifests["v1"] = json.dumps({"layers": [layer()]}).encode()
+    registries = Registries(client)
+    reference = Reference(registry.host, registry.repository, None, "v1")
+    first = registries.find("a", reference, None)
+    registry.manifests["v1"] = json.dumps({"layers": [layer(b"moved")]}).encode()
+    assert registries.find("b", reference, None) == first
+    assert registries.current(reference) == first.reference.digest
+    assert Registries(client).current(reference) != first.reference.digest
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        called("weights/classifier"),
+        called("classifier", "org.opencontainers.image.title"),
+        {"mediaType": "application/vnd.cncf.model.weight.v1.raw"},
+    ],
+)
+def test_of_several_layers_the_name_or_the_media_type_tells_the_weights(find, own):
+    found, _ = find(layer(b"code", **called("model.py")), layer(**own), layer(b"readme"))
+    assert found.sha256 == DIGEST
+
+
+def test_the_sha256_tells_which_of_several_layers_it_is(find):
+    found, _ = find(layer(b"a"), layer(b"b", **called("classifier")), sha256=Digest.of(b"a"))
+    assert (found.sha256, found.size) == (Digest.of(b"a"), 1)
+
+
+def test_a_sha256_that_no_layer_has_is_refused(find):
+    error = failure(lambda: find(layer(b"a"), sha256=Digest.of(b"b")))
+    assert error.findings[0].code == "content-mismatch"
+    assert f"it lists no layer {Digest.of(b'b')}" in str(error)
+
+
+def test_several_layers_that_nothing_tells_apart_are_told(find):
+    error = failure(lambda: find(layer(b"a"), layer(b"b")), InputError)
+    assert "it lists 2 layers" in str(error)
+    assert Digest.of(b"a") in error.findings[0].hint
+
+
+def test_the_digest_counts_and_not_where_the_tag_has_moved(registry, find):
+    manifest = registry.store({"layers": [layer()]})
+    registry.manifests["v1"] = b"moved"
+    found, _ = find(digest=manifest)
+    assert (found.sha256, found.reference.digest) == (DIGEST, manifest)
+    assert registry.asked("manifests/v1") == []
+
+
+def test_a_digest_may_be_that_of_the_file_itself(find):
+    found, _ = find(digest=DIGEST)
+    assert (found.sha256, found.size, found.reference.digest) == (DIGEST, len(DATA), DIGEST)
+    assert failure(lambda: find(digest=DIGEST, sha256=Digest.of(b""))).findings[0].code == (
+        "content-mismatch"
+    )
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"manifests": []},
+        {"layers": [{"digest": str(DIGEST), "size": -1}]},
+        {"layers": [{"digest": str(DIGEST), "size": 2**53}]},
+        {"layers": []},
+        b"{",
+    ],
+)
+def test_a_tag_that_leads_to_no_file_is_refused(registry, client, manifest):
+    registry.manifests["v1"] = registry.manifests[registry.store(manifest)]
+    reference = Reference(registry.host, registry.repository, None, "v1")
+    with pytest.raises((InputError, WorldError)) as caught:
+        Registries(client).find("classifier", reference, None)
+    assert caught.value.findings[0].where.startswith("classifier: oci://")
+
+
+def test_a_tag_that_is_not_there_is_told(registry, client):
+    reference = Reference(registry.host, registry.repository, None, "v1")
+    error = failure(lambda: Registries(client).find("classifier", reference, None))
+    assert error.findings[0].where.endswith("/manifests/v1")
 
 
 # ---- blobs and manifests
