@@ -61,7 +61,7 @@ def explained(target: Target) -> Iterator[None]:
 
 def _placed(finding: Finding, askings: Sequence[Asking]) -> Finding:
     """The finding where the first guilty requirement stands; the others follow its message."""
-    if finding.code != "spec-invalid":
+    if finding.code not in ("spec-invalid", "resolver-warning"):
         return finding
     words = {canonicalize_name(word) for word in _WORD.findall(finding.message)}
     table = _TABLE.match(finding.where)

@@ -42,6 +42,8 @@ _ADVICE = {
     "does not have an extra": "the extras that a package has are in its metadata: correct the name",
 }
 
+WARNING = "resolver-warning"
+
 NO_WHEEL = (
     "only wheels are installed: choose another version, or let an index with a folder own the"
     " package and build it (`build = true`)"
@@ -123,8 +125,8 @@ class Uv:
         """Resolve ``requirements`` to wheels; versions in ``preferences`` stay where they can.
 
         ``overrides`` replace what packages ask for. Raises InputError (spec-invalid) where there
-        is no solution or uv warns of anything, WorldError (fetch-failed) where an index can't be
-        read.
+        is no solution and (resolver-warning) where uv warns of anything, WorldError (fetch-failed)
+        where an index can't be read.
         """
         if not requirements:
             return ()
@@ -245,7 +247,9 @@ def _refuse_warnings(stderr: str) -> None:
         return
     told = "; ".join(warning.removeprefix("warning: ") for warning in warnings)
     hint = next((hint for words, hint in _ADVICE.items() if words in told), "")
-    raise InputError(f"uv warns, so the lock would not be what was asked for: {told}", hint=hint)
+    raise InputError(
+        f"uv warns, so the lock would not be what was asked for: {told}", hint=hint, code=WARNING
+    )
 
 
 def _told(stderr: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from mpbuild.base.errors import InputError
-from mpbuild.effects.uv import Pin, Resolved, Uv
+from mpbuild.effects.uv import WARNING, Pin, Resolved, Uv
 from mpbuild.effects.views import View
 from mpbuild.formats.pylock import PythonLock, PythonPackage
 from mpbuild.resolve import python
@@ -71,9 +71,11 @@ class _Together:
         try:
             return self._from(first)
         except InputError as error:
-            if error.findings[0].code != _NO_SOLUTION:
+            if error.findings[0].code not in (_NO_SOLUTION, WARNING):
                 raise
             self._blame()
+            if error.findings[0].code == WARNING:
+                raise
             reason = error
         # Which versions there are may differ between indexes: perhaps another's are for all.
         for name in others if self._split else ():

@@ -123,7 +123,7 @@ def test_a_warning_is_an_error(uv, wheels, requirement, said):
     wheels.add("beta-1.0-py3-none-any.whl", attributes=' data-yanked="broken"')
     with pytest.raises(InputError) as caught:
         uv.compile([requirement], BOOKWORM, View.of(wheels.index))
-    assert caught.value.findings[0].code == "spec-invalid"
+    assert caught.value.findings[0].code == "resolver-warning"
     assert said in str(caught.value)
 
 

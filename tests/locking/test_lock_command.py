@@ -1,0 +1,338 @@
+"""`mpbuild lock` from end to end: what is written, what stays, what is refused and where."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CPU = '[accelerators.cpu]\ndependencies = ["fast"]'
+CUDA = '[accelerators.cuda]\ndependencies = ["fast-gpu"]'
+TORCH = """\
+[indexes]
+default = {}
+torch-cpu = { packages = ["torch"], accelerators = ["cpu"] }
+torch-cuda = { packages = ["torch", "nvidia-*"], accelerators = ["cuda"] }
+"""
+
+
+def add(index, name: str, *versions: str, requires: tuple[str, ...] = ()) -> None:
+    for version in versions:
+        lines = [f"Requires-Dist: {one}" for one in requires]
+        index.add(f"{name}-{version}-py3-none-any.whl", *lines)
+
+
+@pytest.fixture
+def three(world):
+    """A target with cpu, cuda and train, whose packages have newer releases after locking."""
+    add(world.default, "fast", "1.0", requires=("shared",))
+    add(world.default, "fast_gpu", "1.0", requires=("shared",))
+    add(world.default, "shared", "1.0")
+    add(world.default, "trainer", "1.0", requires=("shared",))
+    world.model(CPU, CUDA, '[environments.train]\ndependencies = ["trainer"]')
+    world.lock()
+    for name in ("fast", "fast_gpu", "shared", "trainer"):
+        add(world.default, name, "2.0", requires=() if name == "shared" else ("shared",))
+    return world
+
+
+def test_locking_again_changes_nothing_though_there_are_newer_releases(three):
+    before = {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*")}
+    assert len(before) == 6
+    assert [lock["changed"] for lock in three.lock()["locks"]] == [[]] * 6
+    assert {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*")} == before
+    assert three.mpbuild("lock", "--check=resolve")[0] == 0
+
+
+def test_upgrading_one_package_moves_it_everywhere_and_nothing_else(three):
+    result = three.lock("--upgrade=Shared")
+    moved = [(lock["environment"], lock["changed"]) for lock in result["locks"] if lock["changed"]]
+    change = [{"name": "shared", "from": "1.0", "to": "2.0"}]
+    assert moved == [("cpu", change), ("cuda", change), ("train", change)]
+
+
+def test_upgrading_everything_takes_the_newest(three):
+    three.lock("--upgrade")
+    assert three.versions("cuda") == {"fast-gpu": "2.0", "shared": "2.0"}
+    assert three.versions("train") == {"shared": "2.0", "trainer": "2.0"}
+
+
+def test_upgrading_what_is_in_no_lock_is_refused_with_the_nearest_name(three):
+    status, result = three.mpbuild("lock", "--upgrade=sharde")
+    assert status == 2
+    assert "no lock has a package 'sharde'" in result["findings"][0]["message"]
+    assert result["findings"][0]["hint"] == "did you mean shared?"
+
+
+def test_a_bare_option_takes_no_target_for_its_value(three):
+    assert three.lock("--upgrade", "//a")["locks"][0]["label"] == "//a"
+    assert three.mpbuild("lock", "--check", "//a")[0] == 0
+
+
+def test_checking_and_upgrading_exclude_each_other(three):
+    status, result = three.mpbuild("lock", "--check", "--upgrade")
+    assert (status, "changes nothing" in result["findings"][0]["message"]) == (2, True)
+
+
+def test_one_accelerators_locks_are_written_alone(three):
+    before = three.file("cuda").read_bytes()
+    three.model(CPU.replace('"fast"', '"fast", "shared"'), CUDA)
+    result = three.lock("--accelerator", "cpu")
+    assert {lock["environment"] for lock in result["locks"]} == {"cpu"}
+    assert three.file("cuda").read_bytes() == before
+    assert three.mpbuild("lock", "--check", "--accelerator", "cpu")[0] == 0
+    assert three.mpbuild("lock", "--check", "--accelerator", "cuda")[0] == 2
+
+
+def test_a_release_that_is_gone_shows_when_resolving_and_not_before(three):
+    (old,) = three.default.folder.glob("shared/shared-1.0*")
+    three.default.remove(old)
+    assert three.mpbuild("lock", "--check")[0] == 0
+    status, result = three.mpbuild("lock", "--check=resolve")
+    assert status == 2
+    assert {finding["code"] for finding in result["findings"]} == {"lock-drift"}
+    assert result["findings"][0]["where"] == "lockfiles/a/pylock.cpu.toml"
+    assert result["findings"][0]["message"] == "shared would be 2.0, not 1.0"
+
+
+@pytest.mark.parametrize(
+    "words", [("lock",), ("lock", "--upgrade=fast"), ("lock", "--check=resolve")]
+)
+def test_other_bytes_under_a_locked_name_are_an_alarm_and_nothing_is_written(three, words):
+    three.default.add("shared-1.0-py3-none-any.whl", content="other bytes")
+    before = three.file().read_bytes()
+    status, result = three.mpbuild(*words)
+    assert status != 0
+    assert {finding["code"] for finding in result["findings"]} == {"content-mismatch"}
+    assert "shared-1.0-py3-none-any.whl" in result["findings"][0]["where"]
+    assert three.file().read_bytes() == before
+
+
+def test_a_yanked_release_is_an_error_that_says_how_to_move(three):
+    three.default.add("shared-1.0-py3-none-any.whl", attributes=' data-yanked="broken"')
+    status, result = three.mpbuild("lock")
+    assert status == 2
+    assert "yanked" in result["findings"][0]["message"]
+    assert "--upgrade" in result["findings"][0]["hint"]
+    three.lock("--upgrade=shared")
+    assert three.versions()["shared"] == "2.0"
+
+
+def test_constraints_bound_and_bring_nothing_in(world):
+    add(world.default, "fast", "1.0", "2.0", "3.0")
+    add(world.default, "absent", "1.0")
+    world.workspace('[lock]\nconstraints = ["fast<3"]')
+    world.model(CPU, more='constraints = ["fast<2", "absent>=1"]\n')
+    world.lock()
+    assert world.versions() == {"fast": "1.0"}
+    world.workspace('[lock]\nconstraints = ["fast<1"]')
+    status, result = world.mpbuild("lock")
+    assert status == 2
+    (finding,) = result["findings"]
+    assert "mpbuild.toml:13 (lock) asks for fast<1" in finding["message"]
+    assert f"{world.line('constraints')} (environment) asks for fast<2" in finding["message"]
+
+
+def test_an_override_replaces_what_packages_ask_for(world):
+    add(world.default, "fast", "1.0", requires=("shared<2",))
+    add(world.default, "shared", "1.0", "2.0")
+    override = 'overrides = [{ requirement = "shared>=2", reason = "the bound is too strict" }]\n'
+    world.model(CPU)
+    world.lock()
+    assert world.versions() == {"fast": "1.0", "shared": "1.0"}
+    world.model(CPU, more=override)
+    assert world.mpbuild("lock", "--check")[0] == 2
+    world.lock()
+    assert world.versions() == {"fast": "1.0", "shared": "2.0"}
+    digest = world.file().read_bytes()
+    world.model(CPU, more=override.replace("too strict", "wrong"))
+    assert world.mpbuild("lock", "--check")[0] == 0
+    world.lock()
+    assert world.file().read_bytes() == digest
+
+
+@pytest.fixture
+def split(world):
+    """torch comes from an index of its own for each accelerator, as it does in life."""
+    cpu, cuda = world.index("torch-cpu"), world.index("torch-cuda")
+    add(world.default, "model", "1.0", requires=("torch", "shared"))
+    add(world.default, "shared", "1.0", "2.0")
+    world.default.add("torch-9.0-py3-none-any.whl", "Requires-Dist: nvidia-cublas")
+    add(world.default, "nvidia_cublas", "99.0")
+    for version, shared in (("1.0", "shared"), ("2.0", "shared<2")):
+        cpu.add(f"torch-{version}+cpu-py3-none-any.whl", f"Requires-Dist: {shared}")
+        lines = (f"Requires-Dist: {shared}", "Requires-Dist: nvidia-cublas")
+        cuda.add(f"torch-{version}+cu130-py3-none-any.whl", *lines)
+    add(cuda, "nvidia_cublas", "13.0")
+    world.workspace(TORCH)
+    world.model(
+        '[accelerators.cpu]\ndependencies = ["model"]',
+        '[accelerators.cuda]\ndependencies = ["model"]',
+        '[environments.train]\ndependencies = ["torch"]',
+        '[environments.tune]\naccelerator = "cuda"\ndependencies = ["torch"]',
+    )
+    return world
+
+
+def test_each_accelerator_takes_the_framework_from_its_own_index(split):
+    split.lock()
+    assert split.packages("cpu") == [
+        ("model", "1.0", "default"),
+        ("shared", "1.0", "default"),
+        ("torch", "2.0+cpu", "torch-cpu"),
+    ]
+    assert split.packages("cuda") == [
+        ("model", "1.0", "default"),
+        ("nvidia-cublas", "13.0", "torch-cuda"),
+        ("shared", "1.0", "default"),
+        ("torch", "2.0+cu130", "torch-cuda"),
+    ]
+    assert split.packages("train") == [
+        ("shared", "1.0", "default"),
+        ("torch", "2.0+cpu", "torch-cpu"),
+    ]
+    assert ("torch", "2.0+cu130", "torch-cuda") in split.packages("tune")
+    before = split.file("cuda").read_bytes()
+    split.lock()
+    assert split.file("cuda").read_bytes() == before
+    assert split.mpbuild("lock", "--check=resolve")[0] == 0
+
+
+def test_builds_of_a_framework_have_one_public_version(split):
+    split.indexes["torch-cuda"].remove(
+        next(split.indexes["torch-cuda"].folder.glob("torch/torch-2.0*"))
+    )
+    split.lock()
+    assert split.versions("cpu")["torch"] == "1.0+cpu"
+    assert split.versions("cuda")["torch"] == "1.0+cu130"
+
+
+def test_without_a_common_version_the_accelerators_exclude_each_other(split):
+    index = split.indexes["torch-cuda"]
+    for wheel in list(index.folder.glob("torch/torch-*.whl")):
+        index.remove(wheel)
+    index.add("torch-3.0+cu130-py3-none-any.whl")
+    status, result = split.mpbuild("lock")
+    assert status == 2
+    assert "cpu, cuda exclude each other" in result["findings"][0]["message"]
+
+
+def test_wheels_are_fetched_from_the_index_that_the_lock_names(split):
+    split.lock()
+    status, result = split.mpbuild("fetch", "--accelerator", "cuda")
+    assert status != 0
+    told = " ".join(finding["message"] + finding["where"] for finding in result["findings"])
+    assert "torch" not in told
+    assert "pex" in told
+
+
+def test_an_index_that_nobody_says_the_place_of_is_named(split):
+    status, result = split.mpbuild("lock", UV_INDEX="")
+    assert status == 2
+    assert "nothing says where the index torch-cpu is" in result["findings"][0]["message"]
+
+
+def test_a_workspace_may_have_no_index_but_a_folder(world):
+    add(world.default, "fast", "1.0", requires=("shared",))
+    add(world.default, "shared", "1.0")
+    (world.root / "wheels").mkdir()
+    for wheel in list(world.default.folder.glob("*/*.whl")):
+        wheel.rename(world.root / "wheels" / wheel.name)
+    world.workspace('[indexes]\ndefault = { folder = "wheels" }\n[lock]\ncooldown = "3d"')
+    world.model(CPU)
+    world.lock(UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
+    assert world.packages() == [("fast", "1.0", "default"), ("shared", "1.0", "default")]
+
+
+def test_a_cooldown_without_dates_is_an_error_that_says_what_to_do(world):
+    add(world.default, "fast", "1.0")
+    world.workspace('[lock]\ncooldown = "3d"')
+    world.model(CPU)
+    status, result = world.mpbuild("lock")
+    assert status == 2
+    assert "missing an upload date" in result["findings"][0]["message"]
+    world.workspace('[indexes]\ndefault = { dated = false }\n[lock]\ncooldown = "3d"')
+    world.lock()
+
+
+def test_a_requirement_without_a_solution_is_told_at_its_line(world):
+    add(world.default, "fast", "1.0", requires=("shared>=2",))
+    add(world.default, "fast_gpu", "1.0")
+    add(world.default, "shared", "1.0", "2.0")
+    world.model(
+        CPU,
+        '[accelerators.cuda]\ndependencies = ["fast-gpu>=7"]',
+        more='constraints = ["shared<3"]\n',
+    )
+    status, result = world.mpbuild("lock")
+    assert status == 2
+    (finding,) = result["findings"]
+    assert finding["where"] == world.line("fast-gpu>=7")
+    assert finding["message"].startswith("accelerators.cuda: the dependencies can't be resolved")
+    assert "only fast-gpu==1.0 is available" in finding["message"]
+    assert "(accelerators.cuda) asks for fast-gpu>=7" in finding["message"]
+    assert "asks for fast\n" not in finding["message"] + "\n"
+
+
+def test_a_further_environment_without_a_solution_is_named(world):
+    add(world.default, "fast", "1.0")
+    world.model(CPU, '[environments.train]\ndependencies = ["nowhere"]')
+    status, result = world.mpbuild("lock")
+    assert (status, result["findings"][0]["where"]) == (2, world.line("nowhere"))
+    assert result["findings"][0]["message"].startswith("environments.train: ")
+
+
+def test_a_package_without_wheels_is_refused_by_name_and_line(world):
+    folder = world.default.folder / "sourced"
+    folder.mkdir()
+    (folder / "index.html").write_text(
+        f'<a href="sourced-1.0.tar.gz#sha256={"0" * 64}">sourced-1.0.tar.gz</a>'
+    )
+    world.model('[accelerators.cpu]\ndependencies = ["sourced"]')
+    status, result = world.mpbuild("lock")
+    assert status == 2
+    assert result["findings"][0]["where"] == world.line("sourced")
+    assert "sourced has no wheel" in result["findings"][0]["message"]
+    assert "build = true" in result["findings"][0]["hint"]
+
+
+def test_nvidia_in_the_cpu_lock_is_refused(world):
+    add(world.default, "fast", "1.0", requires=("nvidia-cublas",))
+    add(world.default, "nvidia_cublas", "13.0")
+    world.model(CPU)
+    status, result = world.mpbuild("lock")
+    assert (status, world.file().exists()) == (2, False)
+    assert "bring nvidia-cublas 13.0" in result["findings"][0]["message"]
+
+
+def test_a_killed_lock_leaves_whole_locks_and_the_next_goes_on(three):
+    three.lock("--upgrade")
+    after = {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*")}
+    three.lock("--upgrade")
+    command = [Path(sys.executable).with_name("mpbuild"), "lock", "--upgrade"]
+    environ = three.environ | {"UV_DEFAULT_INDEX": three.default.index.url}
+    for delay in (0.05, 0.2, 0.35, 0.5):
+        for path in after:
+            path.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            command, cwd=three.root, env=environ, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for path in three.root.glob("lockfiles/a/*.toml"):
+            assert path.read_bytes() == after[path]
+    three.lock()
+    assert {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*.toml")} == after
+
+
+def test_two_locks_at_once_write_the_same(three):
+    command = [Path(sys.executable).with_name("mpbuild"), "lock", "--upgrade"]
+    environ = three.environ | {"UV_DEFAULT_INDEX": three.default.index.url}
+    both = [subprocess.Popen(command, cwd=three.root, env=environ) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert three.mpbuild("lock", "--check")[0] == 0
+    assert not list(three.root.glob("lockfiles/a/.*"))
