@@ -16,6 +16,7 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.derive import layers
+from mpbuild.derive.alternatives import encode
 from mpbuild.derive.elf_needs import read_needs
 from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
 from mpbuild.formats.tar import END, Entry, header, padding
@@ -247,8 +248,9 @@ def wheel_layer(wheels, python="3.11"):
     return Made(WHEELS, wheels, python=python)
 
 
-def deb_layer(debs, python="3.11", *, base=False):
-    return Made(DEBS, debs, python=python, base=base)
+def deb_layer(debs, python="3.11", *, base=False, links=()):
+    more = {"links": encode(links)} if links else {}
+    return Made(DEBS, debs, python=python, base=base, **more)
 
 
 def file_layer(files, executable=(), *, stored=False):

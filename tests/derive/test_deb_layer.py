@@ -144,21 +144,13 @@ def test_a_package_under_the_name_of_another_is_refused(make, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "tool"),
-    [
-        ("update-alternatives --install /usr/bin/awk awk /usr/bin/mawk 5\n", "update-alternatives"),
-        ("update-alternatives --quiet --install a b c 5", "update-alternatives"),
-        ("update-alternatives \\\n  --install a b c 5", "update-alternatives"),
-        ("if true; then update-alternatives --force \\\n--install a; fi", "update-alternatives"),
-        ("dpkg-divert --package dash --add /bin/sh\n", "dpkg-divert"),
-        ("/usr/bin/dpkg-divert --remove x", "dpkg-divert"),
-    ],
+    "text", ["dpkg-divert --package dash --add /bin/sh\n", "/usr/bin/dpkg-divert --remove x"]
 )
 @pytest.mark.parametrize("script", ["preinst", "postinst"])
-def test_a_package_that_needs_its_scripts_is_refused(make, script, text, tool):
+def test_a_package_that_needs_diversions_is_refused(make, script, text):
     finding = refusal(make, ("./usr/x", b""), scripts={script: f"#!/bin/sh\nset -e\n{text}\n"})
     assert finding.code == "not-supported-yet"
-    assert finding.message == f"its {script} script runs {tool}, and scripts are not run"
+    assert finding.message == f"its {script} script runs dpkg-divert, and scripts are not run"
 
 
 @pytest.mark.parametrize(

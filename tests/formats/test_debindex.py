@@ -138,6 +138,33 @@ def test_an_index_gives_packages_by_name_in_their_highest_version() -> None:
     assert [str(relation) for relation in twice.conflicts] == ["once (<< 1)", "never"]
 
 
+def test_security_updates_are_told_from_the_suites_own_packages() -> None:
+    updates = INDEX.replace("1.3.4", "1.3.4+deb12u1").replace("Package: twice", "Package: more")
+    packages = Packages(INDEX, updates)
+    assert [(p.version, p.security) for p in packages.versions("mawk")] == [
+        ("1.3.4+deb12u1", True),
+        ("1.3.4", False),
+    ]
+    assert [p.security for p in packages.versions("more")] == [True, True]
+    assert [p.name for p in packages.providers(Relation("awk"))] == ["mawk"]
+
+
+def test_of_equal_versions_the_suites_own_is_the_newest() -> None:
+    packages = Packages(INDEX, INDEX)
+    assert [p.security for p in packages.versions("mawk")] == [False, True]
+
+
+def test_a_kept_version_goes_before_a_newer_one() -> None:
+    packages = Packages(INDEX)
+    new, old = packages.versions("twice")
+    kept = packages.keeping({"twice": old})
+    assert (kept.get("twice"), kept.newest("twice")) == (old, new)
+    assert kept.get("mawk") == packages.get("mawk")
+    assert (kept.held("twice"), kept.held("mawk"), kept.all_held) == (True, False, {"twice"})
+    assert packages.keeping({"twice": new}).all_held == frozenset()
+    assert packages.get("twice") == new
+
+
 def test_pre_depends_count_as_depends() -> None:
     mawk = Packages(INDEX).get("mawk")
     assert mawk is not None

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats import deblock
-from mpbuild.formats.deblock import DebianLock, DebianPackage
+from mpbuild.formats.deblock import DebianLock, DebianPackage, Link
 
 LIBC = DebianPackage(
     name="libc6",
@@ -112,6 +113,12 @@ def test_an_empty_lock_reads_back() -> None:
         ('architecture = "amd64"\nbase', 'architecture = "arm64"\nbase', "neither amd64 nor all"),
         ('suite = "bookworm"', 'suite = "../etc"', "suite: '../etc' does not match"),
         ('suite = "bookworm"', "suite = 12", "suite: it must be a text"),
+        ("base = true", 'base = true\narchive = "main"', "packages[0].archive: it is 'main'"),
+        (
+            "base = true",
+            "base = true\narchive = true",
+            "packages[0].archive: it must be 'security'",
+        ),
     ],
 )
 def test_what_the_format_cannot_say_is_refused(old: str, new: str, said: str) -> None:
@@ -126,6 +133,58 @@ def test_a_package_that_stands_twice_is_refused() -> None:
     )
 
 
+UPDATED = msgspec.structs.replace(
+    LOCK,
+    packages=(
+        msgspec.structs.replace(LIBC, security=True),
+        ZLIB,
+    ),
+    links=(
+        Link("zlib1g", "/usr/lib/libz.so.1", "/usr/lib/zlib/libz.so.1.2.13"),
+        Link("libc6"),
+        Link("zlib1g", "/usr/bin/z", "/usr/bin/zlib"),
+    ),
+)
+
+
+def test_whose_archive_has_a_package_and_links_are_said_only_where_there_is_something_to_say():
+    text = deblock.write(UPDATED)
+    assert text.count("archive =") == 1
+    assert f'sha256 = "{LIBC.sha256.hex}"\narchive = "security"\n' in text
+    assert text.endswith(
+        '[[links]]\npackage = "libc6"\nomitted = true\n\n'
+        '[[links]]\npackage = "zlib1g"\npath = "/usr/bin/z"\ntarget = "/usr/bin/zlib"\n\n'
+        '[[links]]\npackage = "zlib1g"\npath = "/usr/lib/libz.so.1"\n'
+        'target = "/usr/lib/zlib/libz.so.1.2.13"\n'
+    )
+    read = deblock.read(text, file="x")
+    assert read.links == tuple(sorted(UPDATED.links))
+    assert deblock.write(read) == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("omitted = true", "omitted = false", "links[0].omitted: it can only be true"),
+        ("omitted = true", 'omitted = "unused"', "links[0].omitted: it must be true or false"),
+        ("omitted = true", "", "links[0]: `path` is missing"),
+        ("omitted = true", 'omitted = true\npath = "/x"', "links[0]: unknown key `path`"),
+        ('path = "/usr/bin/z"\n', "", "links[1]: `path` is missing"),
+        ('target = "/usr/bin/zlib"\n', "", "links[1]: `target` is missing"),
+        ('"/usr/bin/z"', '"usr/bin/z"', "links[1].path: 'usr/bin/z' does not match"),
+        ('"/usr/bin/z"', '"/usr/../z"', "links[1].path: '/usr/../z' does not match"),
+        ('"/usr/bin/zlib"', '"/usr/bin/a b"', "links[1].target: '/usr/bin/a b' does not match"),
+        ('[[links]]\npackage = "libc6"', '[[links]]\npackage = "libc"', "none of the packages"),
+        ('[[links]]\npackage = "libc6"', '[[links]]\npackage = "zlib1g"', "contradicts it"),
+        ('"/usr/bin/z"', '"/usr/lib/libz.so.1"', "links[2]: another link contradicts it"),
+    ],
+)
+def test_a_link_table_that_contradicts_itself_or_the_packages_is_refused(old, new, said) -> None:
+    text = deblock.write(UPDATED)
+    assert old in text
+    assert said in refused(text.replace(old, new, 1))
+
+
 def test_the_file_of_a_package_goes_without_the_epoch() -> None:
     assert deblock.filename("zlib1g", "1:1.2-1", "amd64") == "zlib1g_1.2-1_amd64.deb"
 
@@ -133,8 +192,9 @@ def test_the_file_of_a_package_goes_without_the_epoch() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_a_damaged_lock_is_read_or_refused_but_never_crashes(data: st.DataObject) -> None:
-    at = data.draw(st.integers(0, len(CANONICAL) - 1))
+    whole = data.draw(st.sampled_from([CANONICAL, deblock.write(UPDATED)]))
+    at = data.draw(st.integers(0, len(whole) - 1))
     piece = data.draw(st.sampled_from(["", '"', "\n", "[", "0", "é", "\0", "=", ".."]))
-    text = CANONICAL[:at] + piece + CANONICAL[at + data.draw(st.integers(0, 40)) :]
+    text = whole[:at] + piece + whole[at + data.draw(st.integers(0, 40)) :]
     with contextlib.suppress(InputError):
         deblock.read(text, file="x")

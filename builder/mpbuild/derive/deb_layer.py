@@ -3,7 +3,8 @@
 The packages' own files come with merged /usr (``bin``, ``sbin``, ``lib`` and ``lib64`` are
 rewritten to ``usr/…``), owner root and modes 0755 or 0644: no set-user-id bit survives. What the
 scripts of a base would have made (users, the CA bundle, the /usr links) is made here, in the
-layer of the base alone. A package whose scripts need alternatives or diversions is refused.
+layer of the base alone. A package whose scripts need alternatives is refused unless a link table
+says where they lead (alternatives.py); one that needs diversions is refused.
 """
 
 import re
@@ -11,19 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
-from mpbuild.derive import places
+from mpbuild.derive import alternatives, places
+from mpbuild.derive.alternatives import MERGED, merged
 from mpbuild.derive.layer import Loose, Node
 from mpbuild.derive.tree import Nodes
 from mpbuild.formats import deblock
 from mpbuild.formats.deb import Deb, DebEntry, read_deb
+from mpbuild.formats.deblock import Link
 
-_MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _REST_OF_COMMAND = r"(?:\\\n|[^\n;&|])*"
 # Diversions to .usr-is-merged only guard the move to merged /usr, which this layer has made.
-_NEEDS_TABLE = re.compile(
-    rf"update-alternatives\b(?={_REST_OF_COMMAND}\s--install\b)"
-    rf"|dpkg-divert\b(?!{_REST_OF_COMMAND}\.usr-is-merged\b)"
-)
+_DIVERSION = re.compile(rf"dpkg-divert\b(?!{_REST_OF_COMMAND}\.usr-is-merged\b)")
 _AUTHORITIES = "usr/share/ca-certificates/"
 
 _PASSWD = f"""root:x:0:0:root:/root:/usr/sbin/nologin
@@ -47,16 +46,25 @@ executable = /usr/bin/python{python}
 _FOLDERS = ("dev", "etc", "opt", "proc", "root", "run", "sys", "tmp", "var/tmp")
 
 
-def deb_nodes(debs: Mapping[str, Buffer], python: str, *, base: bool) -> tuple[Node, ...]:
-    """The nodes of ``debs`` (file name to bytes); ``base`` adds what every image needs once."""
+def deb_nodes(
+    debs: Mapping[str, Buffer], python: str, *, base: bool, links: Sequence[Link] = ()
+) -> tuple[Node, ...]:
+    """The nodes of ``debs`` (file name to bytes); ``base`` adds what every image needs once.
+
+    ``links`` is the link table of these packages.
+    """
     nodes = Nodes()
+    packages = []
     for filename, data in sorted(debs.items()):
         try:
             deb = read_deb(data)
             _check_name(deb, filename)
+            alternatives.check(deb, [link for link in links if link.package == deb.name])
             _unpack(deb, nodes)
+            packages.append(deb)
         except InputError as error:
             raise error.within(filename) from error
+    alternatives.make(links, packages, nodes)
     _authorities(nodes)
     if base:
         _finish(nodes, python)
@@ -76,12 +84,11 @@ def _check_name(deb: Deb, filename: str) -> None:
 
 def _unpack(deb: Deb, nodes: Nodes) -> None:
     for script, text in deb.scripts.items():
-        need = _NEEDS_TABLE.search(text)
-        if need:
+        if _DIVERSION.search(text):
             raise InputError(
-                f"its {script} script runs {need[0]}, and scripts are not run",
+                f"its {script} script runs dpkg-divert, and scripts are not run",
                 code="not-supported-yet",
-                hint="a link table for such packages is not supported yet",
+                hint="do without the package: nothing stands for diversions",
             )
     entries = _with_merged_usr(deb.entries)
     for group in _same_files(entries):
@@ -95,7 +102,7 @@ def _with_merged_usr(entries: Iterable[DebEntry]) -> list[DebEntry]:
     for entry in entries:
         if _is_merging_link(entry):
             continue
-        path = _merged(entry.path)
+        path = merged(entry.path)
         known = found.get(path)
         if known and (known.kind, entry.kind) != ("directory", "directory"):
             raise InputError(
@@ -108,12 +115,7 @@ def _with_merged_usr(entries: Iterable[DebEntry]) -> list[DebEntry]:
 def _is_merging_link(entry: DebEntry) -> bool:
     """A link that merges /usr, as base-files has them: the layer of the base makes its own."""
     target = entry.target.removeprefix("/")
-    return entry.kind == "symlink" and entry.path in _MERGED and target == f"usr/{entry.path}"
-
-
-def _merged(path: str) -> str:
-    first, _, _ = path.partition("/")
-    return f"usr/{path}" if first in _MERGED else path
+    return entry.kind == "symlink" and entry.path in MERGED and target == f"usr/{entry.path}"
 
 
 def _same_files(entries: Sequence[DebEntry]) -> list[list[DebEntry]]:
@@ -121,7 +123,7 @@ def _same_files(entries: Sequence[DebEntry]) -> list[list[DebEntry]]:
     groups = {entry.path: [entry] for entry in entries if entry.kind != "hardlink"}
     for entry in entries:
         if entry.kind == "hardlink":
-            target = groups.get(_merged(entry.target))
+            target = groups.get(merged(entry.target))
             if not target or target[0].kind != "file":
                 raise InputError(
                     f"{entry.path} is a hard link to {entry.target}, which is no file here",

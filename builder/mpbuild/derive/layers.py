@@ -64,9 +64,12 @@ def _wheels(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
 
 
 def _debs(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:
+    from mpbuild.derive.alternatives import decode
     from mpbuild.derive.deb_layer import deb_nodes
 
-    return deb_nodes(inputs, _python(plan), base=plan.parameters.get("base") is True)
+    links = decode(str(plan.parameters.get("links", "")))
+    base = plan.parameters.get("base") is True
+    return deb_nodes(inputs, _python(plan), base=base, links=links)
 
 
 def _files(plan: LayerPlan, inputs: Inputs) -> tuple[Node, ...]:

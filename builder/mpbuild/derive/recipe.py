@@ -16,8 +16,9 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import places
+from mpbuild.derive.alternatives import encode
 from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
-from mpbuild.formats.deblock import DebianLock, DebianPackage, filename
+from mpbuild.formats.deblock import DebianLock, filename
 from mpbuild.formats.pylock import PythonLock, PythonPackage
 from mpbuild.spec.model import Model, Weight
 from mpbuild.spec.paths import import_root
@@ -75,10 +76,9 @@ class SourceFile(msgspec.Struct, frozen=True, order=True):
 
 def environment_layers(locks: Locks, python: str) -> tuple[LayerPlan, ...]:
     """The layers of an environment alone: what a step sees as its root."""
-    debs = locks.debian.packages
     return (
-        *_debian("base", [package for package in debs if package.base], python, base=True),
-        *_debian("system", [package for package in debs if not package.base], python, base=False),
+        *_debian("base", locks.debian, python, base=True),
+        *_debian("system", locks.debian, python, base=False),
         *_wheels(locks.python.packages, python),
     )
 
@@ -191,9 +191,11 @@ def built_environments(model: Model, accelerators: Iterable[Accelerator]) -> tup
     return (*accelerators, *sorted({step.environment for step in model.steps}))
 
 
-def _debian(
-    title: str, packages: Sequence[DebianPackage], python: str, *, base: bool
-) -> Iterable[LayerPlan]:
+def _debian(title: str, lock: DebianLock, python: str, *, base: bool) -> Iterable[LayerPlan]:
+    packages = [package for package in lock.packages if package.base is base]
+    names = {package.name for package in packages}
+    links = encode(link for link in lock.links if link.package in names)
+    parameters: dict[str, str | bool] = {"python": python, "base": base}
     if packages:
         yield LayerPlan(
             rule=DEBS,
@@ -202,7 +204,7 @@ def _debian(
                 filename(package.name, package.version, package.architecture): package.sha256
                 for package in packages
             },
-            parameters={"python": python, "base": base},
+            parameters=parameters | ({"links": links} if links else {}),
         )
 
 

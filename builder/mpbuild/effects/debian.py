@@ -13,9 +13,10 @@ from email.utils import parsedate_to_datetime
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.effects.urls import shown
 from mpbuild.effects.web import MissingError, Web
 from mpbuild.formats import debindex
@@ -50,26 +51,83 @@ def read_keyring(path: Path) -> bytes:
         raise InputError(f"the keyring can't be read: {error.strerror}", where=str(path)) from error
 
 
-def packages(
-    suite: str, mirrors: Sequence[str], *, keyring: bytes, now: datetime, web: Web
-) -> debindex.Packages:
-    """The index of ``suite``'s main packages for amd64, from the first mirror that has it.
+class Archive(NamedTuple):
+    """Where to read: roots of mirrors of the archive, and of that of its security updates.
 
-    A mirror that has no release or can't be reached is passed over; one whose signature or bytes
-    are wrong is an error.
+    ``security`` is empty where these don't count. ``snapshot`` is the moment at which the
+    archive is wanted; without one it is today's.
     """
-    failed: list[WorldError] = []
-    for mirror in mirrors:
-        root = f"{mirror}/dists/{suite}"
-        try:
-            signed = web.read(f"{root}/InRelease", limit=_RELEASE_LIMIT)
-        except WorldError as error:
-            failed.append(error)
-            continue
+
+    mirrors: Sequence[str]
+    security: Sequence[str] = ()
+    snapshot: datetime | None = None
+
+
+def moment(snapshot: str) -> datetime:
+    """The moment that a snapshot is called by, in UTC; raise InputError where it is none."""
+    try:
+        return datetime.strptime(snapshot, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InputError(f"there is no moment {snapshot!r}") from error
+
+
+def packages(
+    suite: str, archive: Archive, *, keyring: bytes, now: datetime, web: Web
+) -> debindex.Packages:
+    """The index of ``suite``'s main packages for amd64, with its security updates.
+
+    Each comes from the first mirror that has it. A mirror is passed over that can't be reached,
+    lacks the suite, is stale or in the middle of an update; one whose signature is wrong is an
+    error. Security updates that are wanted and can't be read are an error, too.
+    """
+    if archive.snapshot and archive.snapshot > now:
+        raise InputError(f"the snapshot of {archive.snapshot:%Y-%m-%dT%H:%M:%SZ} is yet to come")
+    read = _Reader(keyring, now, archive.snapshot, web)
+    index = read.first(suite, archive.mirrors)
+    if not archive.security:
+        return debindex.Packages(index)
+    try:
+        updates = read.first(f"{suite}-security", archive.security)
+    except _UntrustedError:
+        raise
+    except WorldError as error:
+        raise WorldError.collect([_without_security(suite), *error.findings]) from error
+    return debindex.Packages(index, updates)
+
+
+class _Reader(NamedTuple):
+    keyring: bytes
+    now: datetime
+    snapshot: datetime | None
+    web: Web
+
+    def first(self, suite: str, mirrors: Sequence[str]) -> str:
+        """The text of the index, from the first mirror that has it."""
+        failed: list[Finding] = []
+        for mirror in mirrors:
+            try:
+                return self._index(suite, f"{mirror}/dists/{suite}")
+            except _UntrustedError:
+                raise
+            except WorldError as error:
+                failed += error.findings
+        raise WorldError.collect(failed)
+
+    def _index(self, suite: str, root: str) -> str:
+        signed = self.web.read(f"{root}/InRelease", limit=_RELEASE_LIMIT)
         where = f"{shown(root)}/InRelease"
-        release = _release(verified(signed, keyring, where), suite, now, where)
-        return debindex.Packages(_index(release, root, web))
-    raise WorldError.collect([finding for error in failed for finding in error.findings])
+        release = _release(verified(signed, self.keyring, where), suite, where)
+        self._check_time(release, where)
+        return _index(release, root, self.web)
+
+    def _check_time(self, release: debindex.Paragraph, where: str) -> None:
+        latest = self.snapshot or self.now + _CLOCKS_DIFFER
+        if _moment(release, "date", where) > latest:
+            when = "from after the snapshot" if self.snapshot else "yet to come"
+            raise _stale(f"it is of {release['date']}, which is {when}", where)
+        moment = self.snapshot or self.now
+        if "valid-until" in release and _moment(release, "valid-until", where) < moment:
+            raise _stale(f"it was valid until {release['valid-until']} only", where)
 
 
 def verified(signed: bytes, keyring: bytes, where: str) -> bytes:
@@ -92,15 +150,11 @@ def verified(signed: bytes, keyring: bytes, where: str) -> bytes:
     return bytes(message.bytes)
 
 
-def _release(text: bytes, suite: str, now: datetime, where: str) -> debindex.Paragraph:
+def _release(text: bytes, suite: str, where: str) -> debindex.Paragraph:
     release = next(debindex.paragraphs(_decoded(text, where)), {})
     names = (release.get("codename"), release.get("suite"))
     if suite not in names:
         raise _untrusted(f"it is the signed release of {names[0]}, not of {suite}", where)
-    if _moment(release, "date", where) > now + _CLOCKS_DIFFER:
-        raise _untrusted(f"it is of {release['date']}, which is yet to come", where)
-    if "valid-until" in release and _moment(release, "valid-until", where) < now:
-        raise _untrusted(f"it was valid until {release['valid-until']} only", where)
     return release
 
 
@@ -192,10 +246,32 @@ def _broken(message: str) -> WorldError:
     return WorldError(message, code="content-mismatch")
 
 
+class _UntrustedError(WorldError):
+    """What a mirror gives isn't what the keyring vouches for."""
+
+
 def _untrusted(message: str, where: str) -> WorldError:
-    return WorldError(
+    return _UntrustedError(
         message,
         where=where,
         code="content-mismatch",
         hint="the base's `keyring` says whose releases count; unsigned ones never do",
+    )
+
+
+def _stale(message: str, where: str) -> WorldError:
+    return WorldError(
+        message,
+        where=where,
+        code="content-mismatch",
+        hint="use a mirror that is up to date; one of a snapshot has {snapshot} in its address",
+    )
+
+
+def _without_security(suite: str) -> Finding:
+    return Finding(
+        "fetch-failed",
+        f"the security updates of {suite} can't be read, and the base asks for them",
+        hint="give the base `security_mirrors`, or set MPBUILD_DEBIAN_SECURITY_MIRROR; "
+        "`security = false` does without",
     )

@@ -168,6 +168,16 @@ class Packages:
         """The package called ``name``, in its highest version unless another is kept."""
         return self._kept.get(name) or self.newest(name)
 
+    def held(self, name: str) -> bool:
+        """Whether an older version of the package called ``name`` is kept than there is."""
+        kept, newest = self._kept.get(name), self.newest(name)
+        return bool(kept and newest and kept.version != newest.version)
+
+    @property
+    def all_held(self) -> frozenset[str]:
+        """The names of all that are held."""
+        return frozenset(filter(self.held, self._kept))
+
     def newest(self, name: str) -> Package | None:
         """The package called ``name`` in its highest version; of equals the suite's own."""
         return next(iter(self.versions(name)), None)

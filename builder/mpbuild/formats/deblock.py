@@ -1,11 +1,16 @@
 """A Debian lock: the packages of one environment's base, each by digest, with no address.
 
-TOML in one canonical form, of our own. Every error is an InputError (lock-malformed) with the
-path inside the document.
+TOML in one canonical form, of our own: facts about the lock, ``[[packages]]`` by name, then where
+there are any ``[[links]]`` by package and path. A package that comes from the archive of security
+updates has ``archive = "security"``. A row of the link table says that ``path`` leads to the file
+``target`` of ``package``, as its script would have had it by update-alternatives, or with
+``omitted = true`` that nothing of what that script would make is wanted. Every error is an
+InputError (lock-malformed) with the path inside the document.
 """
 
 import functools
 import re
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -23,13 +28,15 @@ _VERSION = re.compile(r"(?:\d+:)?[0-9][A-Za-z0-9.+:~-]*")
 ARCHITECTURE = "amd64"
 _ARCHITECTURE = re.compile(r"[a-z0-9-]+")
 _POOL = re.compile(r"pool/(?:[A-Za-z0-9][A-Za-z0-9+._~-]*/)+")
+_SECURITY = "security"
+_ROOTED = re.compile(r"(?!.*/\.\.?(?:/|$))(?:/[A-Za-z0-9._+@-]+)+")
 
 
 class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
     """One locked package; ``path`` is relative to the root of a mirror.
 
     ``base`` tells the closure of the base's own packages, which models share, from what a
-    model's ``system`` packages add to it.
+    model's ``system`` packages add to it; ``security`` whose mirrors have it.
     """
 
     name: str
@@ -39,10 +46,24 @@ class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     sha256: Digest
     size: int
+    security: bool = False
+
+
+class Link(msgspec.Struct, frozen=True, order=True):
+    """A row of the link table; with neither path nor target, nothing is wanted of the package."""
+
+    package: str
+    path: str = ""
+    target: str = ""
+
+    @property
+    def omitted(self) -> bool:
+        """Whether the package's alternatives are left out."""
+        return not self.path
 
 
 class DebianLock(msgspec.Struct, frozen=True, kw_only=True):
-    """The Debian packages of one environment, sorted by name.
+    """The Debian packages of one environment, sorted by name, and links for some of them.
 
     ``resolution`` is the digest of the canonical inputs that were resolved.
     """
@@ -52,6 +73,7 @@ class DebianLock(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     resolution: Digest
     packages: tuple[DebianPackage, ...]
+    links: tuple[Link, ...] = ()
 
 
 def write(lock: DebianLock) -> str:
@@ -69,7 +91,8 @@ def write(lock: DebianLock) -> str:
         *([] if lock.packages else ["packages = []"]),
     ]
     packages = [_text(package) for package in sorted(lock.packages, key=lambda p: p.name)]
-    return sealed((head, *packages), at=0)
+    links = [_link_text(link) for link in sorted(lock.links)]
+    return sealed((head, *packages, *links), at=0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -103,8 +126,15 @@ def _text(package: DebianPackage) -> list[str]:
             path=package.path,
             size=package.size,
             sha256=package.sha256.hex,
+            **({"archive": _SECURITY} if package.security else {}),
         ),
     ]
+
+
+def _link_text(link: Link) -> list[str]:
+    if link.omitted:
+        return ["[[links]]", *lines(package=link.package, omitted=True)]
+    return ["[[links]]", *lines(package=link.package, path=link.path, target=link.target)]
 
 
 def _lock(document: Table) -> DebianLock:
@@ -114,12 +144,15 @@ def _lock(document: Table) -> DebianLock:
     packages = [_package(table, architecture) for table in document.tables("packages")]
     refuse_doubles([package.name for package in packages])
     document.exactly("count", len(packages))
+    links = [_link(table) for table in document.tables("links")] if document.has("links") else []
+    _check_links(links, {package.name for package in packages})
     lock = DebianLock(
         environment=document.text("environment", _ENVIRONMENT),
         suite=document.text("suite", _SUITE),
         architecture=architecture,
         resolution=document.digest("resolution"),
         packages=tuple(sorted(packages, key=lambda p: p.name)),
+        links=tuple(sorted(links)),
     )
     document.digest("content")  # whoever reads for more than facts compares with what write gives
     document.done()
@@ -135,6 +168,7 @@ def _package(table: Table, architecture: str) -> DebianPackage:
         path=table.text("path"),
         sha256=table.sha256(),
         size=table.size(),
+        security=_is_security(table),
     )
     table.done()
     if package.architecture not in (architecture, "all"):
@@ -145,3 +179,35 @@ def _package(table: Table, architecture: str) -> DebianPackage:
     if not is_pool_path(package.path, file):
         raise malformed(f"{package.path!r} does not lead to {file} in pool/", table.path("path"))
     return package
+
+
+def _is_security(table: Table) -> bool:
+    if not table.has("archive"):
+        return False
+    table.exactly("archive", _SECURITY)
+    return True
+
+
+def _link(table: Table) -> Link:
+    package = table.text("package", _NAME)
+    if table.has("omitted"):
+        if not table.flag("omitted"):
+            raise malformed("it can only be true", table.path("omitted"))
+        link = Link(package)
+    else:
+        link = Link(package, table.text("path", _ROOTED), table.text("target", _ROOTED))
+    table.done()
+    return link
+
+
+def _check_links(links: Sequence[Link], packages: Collection[str]) -> None:
+    """Each is of a package of the lock, at a path of its own, and none of an omitted one."""
+    omitted = {link.package for link in links if link.omitted}
+    seen: set[str] = set()
+    for i, link in enumerate(links):
+        key = link.path or link.package
+        if link.package not in packages:
+            raise malformed(f"{link.package} is none of the packages", f"links[{i}].package")
+        if key in seen or (link.package in omitted and not link.omitted):
+            raise malformed("another link contradicts it", f"links[{i}]")
+        seen.add(key)

@@ -1,7 +1,12 @@
-"""Debian locks: the closure of a base's packages, and what a model's own add to it."""
+"""Debian locks: the closure of a base's packages, and what a model's own add to it.
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+What was locked stays as long as the archive has it and it does: the archive drops a version when
+the next one comes, so what is gone moves, and with it what must.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -10,27 +15,33 @@ from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.request import Request
-from mpbuild.formats.debindex import Alternatives, Package, Packages, Relation, provides
+from mpbuild.formats.debindex import Package, Packages, version_key
 from mpbuild.formats.deblock import (
     ARCHITECTURE,
     FORMAT,
     DebianLock,
     DebianPackage,
+    Link,
     filename,
-    is_pool_path,
 )
-
-Chosen = dict[str, Package]
-
-_FOR_SCRIPTS = frozenset({"dpkg", "debconf", "debconf-2.0", "install-info"})
+from mpbuild.resolve.closure import HeldBackError, resolve
+from mpbuild.spec.workspace import Link as LinkTable
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a Debian lock is resolved from besides the archive, in one order."""
+    """Everything that a Debian lock is resolved from besides the archive, in one order.
+
+    ``security`` says whether security updates count, ``snapshot`` at which moment the archive is
+    looked at (empty: today).
+    """
 
     suite: str
     base: tuple[str, ...]
     system: tuple[str, ...]
+    security: bool
+    snapshot: str
+    base_links: tuple[Link, ...]
+    system_links: tuple[Link, ...]
     architecture: str = ARCHITECTURE
     format: int = FORMAT
 
@@ -39,36 +50,86 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
         """The digest of the canonical JSON of the inputs."""
         return canonical.digest(plain(self))
 
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The whole link table."""
+        return tuple(sorted((*self.base_links, *self.system_links)))
 
-def inputs(suite: str, base: Iterable[str], system: Iterable[str] = ()) -> Inputs:
-    """The canonical inputs: package names of the base and of the model."""
-    return Inputs(suite=suite, base=tuple(sorted(set(base))), system=tuple(sorted(set(system))))
 
+class Newer(msgspec.Struct, frozen=True):
+    """A locked package that the archive has moved on from.
 
-def lock(
-    wanted: Inputs, *, environment: str, index: Packages, previous: DebianLock | None = None
-) -> DebianLock:
-    """Resolve ``wanted``; raise InputError where it has no solution.
-
-    A file of ``previous`` that has other bytes today is an InputError (content-mismatch).
+    ``offered`` is the newest version there, empty where there is none at all; ``security`` says
+    that a newer one is a security update, ``gone`` that the locked one is no longer there.
     """
-    packages = resolve(index, wanted.base, wanted.system)
-    _refuse_changed(packages, previous)
-    return DebianLock(
-        environment=environment,
-        suite=wanted.suite,
-        architecture=wanted.architecture,
-        resolution=wanted.digest,
-        packages=packages,
+
+    name: str
+    locked: str
+    offered: str
+    security: bool
+    gone: bool
+
+
+def inputs(
+    suite: str,
+    base: Iterable[str],
+    system: Iterable[str] = (),
+    *,
+    security: bool = True,
+    snapshot: str = "",
+    base_links: Iterable[LinkTable] = (),
+    system_links: Iterable[LinkTable] = (),
+) -> Inputs:
+    """The canonical inputs: package names and link tables of the base and of the model."""
+    return Inputs(
+        suite=suite,
+        base=tuple(sorted(set(base))),
+        system=tuple(sorted(set(system))),
+        security=security,
+        snapshot=snapshot,
+        base_links=_rows(base_links),
+        system_links=_rows(system_links),
     )
 
 
-def requests(lock: DebianLock, mirrors: Sequence[str]) -> tuple[Request, ...]:
-    """How to get the packages of ``lock`` from any of ``mirrors``."""
+def lock(
+    wanted: Mapping[str, Inputs],
+    *,
+    index: Packages,
+    previous: Mapping[str, DebianLock] = MappingProxyType({}),
+    fresh: Collection[str] = (),
+) -> dict[str, DebianLock]:
+    """Lock the environments of one base together; raise InputError where there is no solution.
+
+    What one of the locks in ``previous`` has stays, the same in all of them, unless its name is
+    among ``fresh``, the archive has dropped it, or something asks for a newer one. A file of
+    ``previous`` that has other bytes today is an InputError (content-mismatch).
+    """
+    locked = [package for one in previous.values() for package in one.packages]
+    _refuse_changed(locked, index)
+    kept = _kept((package for package in locked if package.name not in fresh), index)
+    packages = _resolve_all(wanted, index, kept)
+    return {name: _lock(name, one, packages[name]) for name, one in wanted.items()}
+
+
+def newer(lock: DebianLock, index: Packages) -> tuple[Newer, ...]:
+    """The packages of ``lock`` that ``index`` has newer versions of, or no longer has."""
+    return tuple(found for package in lock.packages if (found := _newer(package, index)))
+
+
+def requests(
+    lock: DebianLock, mirrors: Sequence[str], security: Sequence[str] = ()
+) -> tuple[Request, ...]:
+    """How to get the packages of ``lock``: each from any mirror of the archive that has it.
+
+    ``security`` are mirrors of the archive of security updates.
+    """
     return tuple(
         Request(
             name=filename(package.name, package.version, package.architecture),
-            urls=tuple(f"{mirror}/{package.path}" for mirror in mirrors),
+            urls=tuple(
+                f"{mirror}/{package.path}" for mirror in (security if package.security else mirrors)
+            ),
             digest=package.sha256,
             size=package.size,
         )
@@ -76,123 +137,106 @@ def requests(lock: DebianLock, mirrors: Sequence[str]) -> tuple[Request, ...]:
     )
 
 
-def resolve(
-    index: Packages, base: Sequence[str], system: Sequence[str] = ()
-) -> tuple[DebianPackage, ...]:
-    """The closure of ``base``, then of ``system`` above it, over Depends and Pre-Depends.
-
-    Essential packages are not implied, nor is what is only recommended, nor what only maintainer
-    scripts need, since they never run: dpkg and debconf come in by name alone. The base's part
-    doesn't depend on ``system``, so that models share it.
-    """
-    chosen: Chosen = {}
-    _close(index, sorted(base), chosen)
-    shared = set(chosen)
-    _close(index, sorted(system), chosen)
-    _refuse_conflicts(chosen)
-    return tuple(_locked(chosen[name], base=name in shared) for name in sorted(chosen))
+def _resolve_all(
+    wanted: Mapping[str, Inputs], index: Packages, kept: Mapping[str, Package]
+) -> dict[str, tuple[DebianPackage, ...]]:
+    """The closures of all, with as much ``kept`` as there can be."""
+    while True:
+        view = index.keeping(kept)
+        try:
+            return {name: resolve(view, one.base, one.system) for name, one in wanted.items()}
+        except HeldBackError as error:
+            kept = {name: package for name, package in kept.items() if name not in error.names}
 
 
-def _close(index: Packages, names: Sequence[str], chosen: Chosen) -> None:
-    """Add the closure of ``names`` to ``chosen``.
-
-    Dependencies without an alternative go first, so that a choice is made only where none of
-    the alternatives comes in anyway; then the first alternative counts, as in apt.
-    """
-    waiting: list[tuple[str, Alternatives]] = []
-    for name in names:
-        _add(_wanted(index, name), chosen, waiting)
-    while waiting:
-        waiting.sort(key=lambda item: (len(item[1]) > 1, item[0], tuple(map(str, item[1]))))
-        owner, alternatives = waiting.pop(0)
-        if not any(_satisfies(package, r) for r in alternatives for package in chosen.values()):
-            _add(_first(index, owner, alternatives), chosen, waiting)
+def _lock(environment: str, wanted: Inputs, packages: tuple[DebianPackage, ...]) -> DebianLock:
+    findings = list(_wrong_links(wanted, packages))
+    if findings:
+        raise InputError.collect(findings)
+    return DebianLock(
+        environment=environment,
+        suite=wanted.suite,
+        architecture=wanted.architecture,
+        resolution=wanted.digest,
+        packages=packages,
+        links=wanted.links,
+    )
 
 
-def _add(package: Package, chosen: Chosen, waiting: list[tuple[str, Alternatives]]) -> None:
-    if package.name not in chosen:
-        chosen[package.name] = package
-        waiting += [
-            (package.name, group)
-            for group in package.depends
-            if not any(relation.name in _FOR_SCRIPTS for relation in group)
-        ]
+def _rows(tables: Iterable[LinkTable]) -> tuple[Link, ...]:
+    """The rows without the reasons why packages are left out."""
+    rows = {Link(table.package, table.path or "", table.target or "") for table in tables}
+    return tuple(sorted(rows))
 
 
-def _wanted(index: Packages, name: str) -> Package:
-    package = index.get(name)
-    if package:
-        return package
-    providers = [provider.name for provider in index.providers(Relation(name))]
-    if providers:
-        hint = f"it is provided by {', '.join(providers[:5])}: name one of them"
-    else:
-        near = difflib.get_close_matches(name, index.names, 1, 0.75)
-        hint = f"did you mean {near[0]}?" if near else "packages are named as in Debian"
-    raise InputError(f"there is no Debian package {name!r}", hint=hint)
+def _wrong_links(wanted: Inputs, packages: Iterable[DebianPackage]) -> Iterator[Finding]:
+    base = {package.name: package.base for package in packages}
+    for row in wanted.base_links:
+        if not base.get(row.package):
+            message = f"the base's links name {row.package}, which is none of its packages"
+            yield Finding("spec-invalid", message, hint="take it out, or add it to `packages`")
+    for row in wanted.system_links:
+        if row.package not in base:
+            message = f"environment.links name {row.package}, which is none of the packages"
+            yield Finding("spec-invalid", message, hint="take it out, or add it to `system`")
+        elif base[row.package]:
+            message = f"environment.links name {row.package}, which the base brings"
+            yield Finding("spec-invalid", message, hint="move it to the links of the base")
+    for path, count in Counter(row.path for row in wanted.links if row.path).items():
+        if count > 1:
+            yield Finding("spec-invalid", f"two links of the link table would stand at {path}")
 
 
-def _first(index: Packages, owner: str, alternatives: Alternatives) -> Package:
-    for relation in alternatives:
-        package = index.get(relation.name)
-        if package and _satisfies(package, relation):
-            return package
-        providers = [p for p in index.providers(relation) if _satisfies(p, relation)]
-        if providers:
-            return providers[0]
-    wanted = " | ".join(map(str, alternatives))
-    raise InputError(f"{owner} needs {wanted}, which the archive doesn't have")
+def _kept(locked: Iterable[DebianPackage], index: Packages) -> dict[str, Package]:
+    """What the archive still has of ``locked``, in the highest of the locked versions."""
+    kept: dict[str, Package] = {}
+    for package in locked:
+        found = _same(package, index)
+        known = kept.get(package.name)
+        if found and (not known or version_key(known.version) < version_key(found.version)):
+            kept[package.name] = found
+    return kept
 
 
-def _satisfies(package: Package, relation: Relation) -> bool:
-    if relation.qualifier not in ("", "any", package.architecture, ARCHITECTURE):
-        return False
-    if package.name == relation.name and relation.admits(package.version):
-        return True
-    return provides(package, relation)
+def _same(package: DebianPackage, index: Packages) -> Package | None:
+    """The very file in ``index``, at its old path if it is there, too."""
+    found = [p for p in index.versions(package.name) if p.sha256 == package.sha256]
+    return min(found, key=lambda p: (p.path != package.path, p.path), default=None)
 
 
-def _refuse_conflicts(chosen: Mapping[str, Package]) -> None:
-    findings = [
-        Finding("spec-invalid", f"{package.name} and {other.name} exclude each other: {relation}")
-        for package in chosen.values()
-        for relation in package.conflicts
-        for other in chosen.values()
-        if other.name != package.name and _satisfies(other, relation)
-    ]
+def _newer(package: DebianPackage, index: Packages) -> Newer | None:
+    own = version_key(package.version)
+    versions = index.versions(package.name)
+    later = [p for p in versions if version_key(p.version) > own]
+    gone = not any(p.version == package.version for p in versions)
+    if not later and not gone:
+        return None
+    return Newer(
+        name=package.name,
+        locked=package.version,
+        offered=versions[0].version if versions else "",
+        security=any(p.security for p in later),
+        gone=gone,
+    )
+
+
+def _refuse_changed(locked: Iterable[DebianPackage], index: Packages) -> None:
+    findings = {
+        Finding(
+            "content-mismatch",
+            f"the archive has other bytes for it than the lock: {p.sha256}, not {package.sha256}",
+            package.path,
+            "released files never change: find out which of the two is false before locking again",
+        )
+        for package in locked
+        for p in index.versions(package.name)
+        if p.sha256 != package.sha256 and _is_same_file(p, package)
+    }
     if findings:
         raise InputError.collect(sorted(findings))
 
 
-def _locked(package: Package, *, base: bool) -> DebianPackage:
-    file = filename(package.name, package.version, package.architecture)
-    if not is_pool_path(package.path, file):
-        raise InputError(
-            f"the archive keeps {package.name} at {package.path!r}, not as {file} in pool/",
-            code="content-mismatch",
-        )
-    return DebianPackage(
-        name=package.name,
-        version=package.version,
-        architecture=package.architecture,
-        base=base,
-        path=package.path,
-        sha256=package.sha256,
-        size=package.size,
-    )
-
-
-def _refuse_changed(packages: Iterable[DebianPackage], previous: DebianLock | None) -> None:
-    old = {package.path: package.sha256 for package in previous.packages} if previous else {}
-    findings = [
-        Finding(
-            "content-mismatch",
-            f"the archive has other bytes for it than the lock: {p.sha256}, not {old[p.path]}",
-            p.path,
-            "released files never change: find out which of the two is false before locking again",
-        )
-        for p in packages
-        if old.get(p.path, p.sha256) != p.sha256
-    ]
-    if findings:
-        raise InputError.collect(findings)
+def _is_same_file(package: Package, locked: DebianPackage) -> bool:
+    """Whether both should be one file, by version or by path."""
+    version = (package.version, package.architecture) == (locked.version, locked.architecture)
+    return version or (package.path, package.security) == (locked.path, locked.security)

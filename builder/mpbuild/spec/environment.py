@@ -6,6 +6,7 @@ Each class is a table of the file, each field a key; tables.py says how to read 
 from typing import Annotated
 
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.spec.place import Place
 from mpbuild.spec.tables import Items, Table
 from mpbuild.spec.vocabulary import (
     CapabilityFloor,
@@ -23,7 +24,7 @@ from mpbuild.spec.vocabulary import (
     SemanticVersion,
     Size,
 )
-from mpbuild.spec.workspace import Link, Override
+from mpbuild.spec.workspace import Link, Override, check_links
 
 
 class Accepted(Table, frozen=True, kw_only=True):
@@ -67,6 +68,10 @@ class Environment(Table, frozen=True, kw_only=True):
     accepted: Annotated[
         tuple[Accepted, ...], "Findings of the audit of locks that do no harm to this model."
     ] = ()
+
+    def check(self, at: Place) -> None:
+        """The link table fits together."""
+        check_links(self.links, at / "links")
 
 
 class HostRequirements(Table, frozen=True, kw_only=True):
@@ -151,3 +156,7 @@ class ExtraEnvironment(Table, frozen=True, kw_only=True):
     links: Annotated[
         tuple[Link, ...], "Links for packages of `system` that need update-alternatives."
     ] = ()
+
+    def check(self, at: Place) -> None:
+        """The link table fits together."""
+        check_links(self.links, at / "links")

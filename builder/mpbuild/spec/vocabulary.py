@@ -252,7 +252,8 @@ SnapshotMoment = Annotated[
     str,
     Text(
         what="a moment of a snapshot archive",
-        pattern=r"[12][0-9]{3}[01][0-9][0-3][0-9]T[0-2][0-9][0-5][0-9][0-5][0-9]Z",
+        pattern=r"[12][0-9]{3}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+        r"T(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z",
         hint='in UTC, as snapshot archives name it, such as "20261101T000000Z"',
     ),
 ]

@@ -129,6 +129,18 @@ class Link(Table, frozen=True, kw_only=True):
     omitted: Annotated[Line | None, "Why nothing of the kind is needed."] = None
 
 
+def check_links(links: Sequence[Link], at: Place) -> None:
+    """No two links stand at one path, and no package has links and is left out."""
+    omitted = {link.package for link in links if link.omitted}
+    seen: set[str] = set()
+    for position, link in enumerate(links):
+        if link.path and link.path in seen:
+            (at / position / "path").wrong(f"another link stands at {link.path}")
+        if not link.omitted and link.package in omitted:
+            (at / position).wrong(f"{shown(link.package)} is omitted by another row")
+        seen.add(link.path or "")
+
+
 class Base(Table, frozen=True, kw_only=True):
     """A root file system made of Debian packages, with the interpreter among them."""
 
@@ -165,6 +177,19 @@ class Base(Table, frozen=True, kw_only=True):
     keyring: Annotated[
         InnerPath | None, "Keys that the suite's signature is checked with, in place of Debian's."
     ] = None
+
+    def check(self, at: Place) -> None:
+        """What the keys say of mirrors fits together, and so does the link table."""
+        if self.security_mirrors and not self.security:
+            (at / "security_mirrors").wrong("security updates don't count for this base")
+        for key in ("mirrors", "security_mirrors"):
+            for position, address in enumerate(getattr(self, key)):
+                if "{snapshot}" in address and not self.snapshot:
+                    (at / key / position).wrong(
+                        "it asks for a snapshot, and the base has none",
+                        hint='give it one, such as snapshot = "20261101T000000Z"',
+                    )
+        check_links(self.links, at / "links")
 
 
 class StoreSettings(Table, frozen=True, kw_only=True):
@@ -234,7 +259,7 @@ class Workspace(Table, frozen=True, kw_only=True):
 
 
 def _refuse_owning(index: Index, at: Place) -> None:
-    for key in ("packages", "accelerators"):
+    for key in ("packages", "accelerators", "build"):
         if getattr(index, key):
             (at / key).wrong("the default index has what no other owns, for all accelerators")
 

@@ -1,4 +1,6 @@
-"""Which Debian mirrors there are: configured ones, the variable's, apt's."""
+"""Which mirrors of Debian and of its security updates there are: configured ones, the variable's,
+apt's, and what stands beside.
+"""
 
 import pytest
 
@@ -87,3 +89,61 @@ def test_none_known_is_an_error_that_says_what_to_do(mirrors):
     with pytest.raises(WorldError, match="no Debian mirror is known") as caught:
         mirrors(sources_list="", a_sources="\xff")
     assert "MPBUILD_DEBIAN_MIRROR" in caught.value.findings[0].hint
+
+
+SECURITY = "https://mirror.example/debian-security"
+SNAPSHOT = "20261101T000000Z"
+
+
+def security(configured=(), main=(), environ=None, *, snapshot="", folder):
+    return apt.security_mirrors(configured, main, environ or {}, snapshot=snapshot, folder=folder)
+
+
+def test_mirrors_of_security_updates_are_configured_or_the_variables_or_apts(tmp_path):
+    (tmp_path / "sources.list").write_text(
+        f"deb {OWN} bookworm main\ndeb {SECURITY} bookworm-security main\n"
+        "deb https://other.example/debian-security bookworm-security contrib\n"
+    )
+    variable = {"MPBUILD_DEBIAN_SECURITY_MIRROR": "http://a.example/s/ file:///srv/s"}
+    assert security(["https://b.example/s/"], environ=variable, folder=tmp_path) == (
+        "https://b.example/s",
+    )
+    assert security(environ=variable, folder=tmp_path) == ("http://a.example/s", "file:///srv/s")
+    assert security(folder=tmp_path) == (SECURITY,)
+
+
+def test_one_source_may_name_both_archives(tmp_path):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/a.sources").write_text(
+        f"Types: deb\nURIs: {OWN}\nSuites: trixie trixie-security\nComponents: main\n"
+    )
+    assert apt.mirrors([], {}, folder=tmp_path) == (OWN,)
+    assert security(folder=tmp_path) == (OWN,)
+
+
+@pytest.mark.parametrize(
+    ("main", "beside"),
+    [
+        ("https://b.example/debian/", "https://b.example/debian-security"),
+        (
+            "https://s.example/archive/debian/{snapshot}",
+            f"https://s.example/archive/debian-security/{SNAPSHOT}",
+        ),
+    ],
+)
+def test_where_nothing_names_them_they_stand_beside_the_archive(tmp_path, main, beside):
+    assert security(main=[main], snapshot=SNAPSHOT, folder=tmp_path) == (beside,)
+    environ = {"MPBUILD_DEBIAN_MIRROR": main}
+    assert security(environ=environ, snapshot=SNAPSHOT, folder=tmp_path) == (beside,)
+
+
+def test_an_address_with_a_snapshot_serves_bases_that_have_one(tmp_path):
+    environ = {"MPBUILD_DEBIAN_MIRROR": f"https://s.example/{{snapshot}} {OWN}"}
+    assert apt.mirrors([], environ, folder=tmp_path) == (OWN,)
+    assert apt.mirrors([], environ, snapshot=SNAPSHOT, folder=tmp_path) == (
+        f"https://s.example/{SNAPSHOT}",
+        OWN,
+    )
+    alone = {"MPBUILD_DEBIAN_MIRROR": "https://s.example/{snapshot}"}
+    with pytest.raises(WorldError, match="no Debian mirror is known"):
+        apt.mirrors([], alone, folder=tmp_path)

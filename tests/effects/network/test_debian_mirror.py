@@ -1,9 +1,12 @@
-"""A Debian archive on 127.0.0.1 with a key of its own: nothing unsigned or altered counts."""
+"""A Debian archive on 127.0.0.1 with a key of its own: nothing unsigned or altered counts.
+
+Its security updates are another archive beside it, with the same key.
+"""
 
 import gzip
 import hashlib
 import lzma
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pysequoia
 import pytest
@@ -33,11 +36,17 @@ HEAD = {
 class Archive:
     """One suite on a site; ``publish`` signs what ``head`` and ``indexes`` say."""
 
-    def __init__(self, site, key) -> None:
+    def __init__(self, site, key, root="/debian", suite="bookworm", packages=PACKAGES) -> None:
         self.site = site
         self.key = key
-        self.head = dict(HEAD)
-        self.indexes = {PLAIN: PACKAGES, f"{PLAIN}.xz": lzma.compress(PACKAGES)}
+        self.root = root
+        self.suite = suite
+        self.head = {**HEAD, "Codename": suite}
+        self.indexes = {PLAIN: packages, f"{PLAIN}.xz": lzma.compress(packages)}
+
+    @property
+    def mirror(self) -> str:
+        return self.site.url + self.root
 
     def publish(self) -> None:
         rows = [f" {sha256(data)} {len(data)} {path}" for path, data in self.indexes.items()]
@@ -54,10 +63,10 @@ class Archive:
         self.serve("InRelease", pysequoia.sign(self.key.signer(), text, mode=mode))
 
     def serve(self, path: str, data: bytes) -> None:
-        self.site.files[f"/debian/dists/bookworm/{path}"] = data
+        self.site.files[f"{self.root}/dists/{self.suite}/{path}"] = data
 
     def remove(self, path: str) -> None:
-        del self.site.files[f"/debian/dists/bookworm/{path}"]
+        del self.site.files[f"{self.root}/dists/{self.suite}/{path}"]
 
 
 def sha256(data: bytes) -> str:
@@ -75,11 +84,18 @@ def archive(site, key):
 
 
 @pytest.fixture
+def updates(site, key):
+    """The archive of security updates, with a newer package and one of its own."""
+    newer = PACKAGES.replace(b"1.0-1", b"1.0-1+deb12u1") + b"\n" + PACKAGES.replace(b"tiny", b"own")
+    return Archive(site, key, "/debian-security", "bookworm-security", newer)
+
+
+@pytest.fixture
 def read(archive, key, web):
-    def read(suite: str = "bookworm", keyring: bytes = b"", mirrors=()):
+    def read(suite: str = "bookworm", keyring: bytes = b"", mirrors=(), security=(), snapshot=None):
         return debian.packages(
             suite,
-            mirrors or [f"{archive.site.url}/debian"],
+            debian.Archive(mirrors or [archive.mirror], security, snapshot),
             keyring=keyring or bytes(key.extract_certificate()),
             now=NOW,
             web=web,
@@ -236,6 +252,139 @@ def test_the_next_mirror_serves_where_the_first_has_no_release(archive, read):
     assert [f.code for f in error.findings] == ["fetch-failed", "fetch-failed"]
 
 
+def expire(other):
+    other.head["Valid-Until"] = "Sat, 18 Jul 2026 10:16:37 UTC"
+    other.publish()
+
+
+def precede(other):
+    """A mirror whose clock, or whose maker, is years ahead."""
+    other.head["Date"] = "Sat, 11 Jul 2037 10:16:37 UTC"
+    other.publish()
+
+
+def lose_indexes(other):
+    """A release is there before its files are."""
+    for path in [path for path in other.site.files if "binary-amd64" in path]:
+        del other.site.files[path]
+
+
+def keep_old_index(other):
+    """A new release, the old files under their names, and none by hash."""
+    lose_indexes(other)
+    other.serve(f"{PLAIN}.xz", lzma.compress(b"older"))
+
+
+def damage_index(other):
+    for path in [
+        path for path in other.site.files if path.startswith("/other/dists/bookworm/main")
+    ]:
+        other.site.files[path] = b"x" + other.site.files[path][1:]
+
+
+@pytest.mark.parametrize(
+    ("happen", "said"),
+    [
+        (expire, "it was valid until Sat, 18 Jul 2026 10:16:37 UTC only"),
+        (precede, "it is of Sat, 11 Jul 2037 10:16:37 UTC, which is yet to come"),
+        (lose_indexes, "404"),
+        (keep_old_index, "the index is not the one that the release signs"),
+        (damage_index, "the index is not the one that the release signs"),
+    ],
+)
+def test_a_mirror_that_is_behind_is_passed_over_and_heard_if_none_will_do(
+    archive, key, make_site, read, happen, said
+):
+    archive.publish()
+    other = Archive(make_site(), key, "/other")
+    other.publish()
+    happen(other)
+    assert read(mirrors=[other.mirror, archive.mirror]).get("tiny")
+    error = refused(read, mirrors=[other.mirror, f"{archive.site.url}/none"])
+    assert said in error.findings[0].message
+    assert other.mirror in error.findings[0].where
+    assert "/none/dists/bookworm" in error.findings[1].where
+
+
+def test_a_mirror_with_a_wrong_signature_is_an_error_even_beside_a_good_one(
+    archive, key, make_site, read
+):
+    archive.publish()
+    other = Archive(make_site(), pysequoia.Tsk.generate("other <o@mirror.example>"), "/other")
+    other.publish()
+    mismatch(read, "signature", mirrors=[other.mirror, archive.mirror])
+
+
+def test_the_newer_of_the_suite_and_its_security_updates_counts(archive, updates, read):
+    archive.publish()
+    updates.publish()
+    found = read(security=[updates.mirror])
+    tiny, own = found.get("tiny"), found.get("own")
+    assert (tiny.version, tiny.security) == ("1.0-1+deb12u1", True)
+    assert (own.version, own.security) == ("1.0-1", True)
+    assert [p.version for p in found.versions("tiny")] == ["1.0-1+deb12u1", "1.0-1"]
+    assert read().get("own") is None, "without security updates nothing of theirs counts"
+
+
+def test_of_equal_versions_the_suites_own_counts(archive, updates, read):
+    archive.publish()
+    updates.indexes = dict(archive.indexes)
+    updates.publish()
+    assert not read(security=[updates.mirror]).get("tiny").security
+
+
+def test_security_updates_that_cannot_be_had_are_an_error_that_says_what_to_do(archive, read):
+    archive.publish()
+    error = refused(read, security=[f"{archive.site.url}/debian-security"])
+    first, second = error.findings
+    assert first.message.startswith("the security updates of bookworm can't be read")
+    assert "MPBUILD_DEBIAN_SECURITY_MIRROR" in first.hint
+    assert "`security = false`" in first.hint
+    assert "/debian-security/dists/bookworm-security/InRelease" in second.where
+
+
+def test_security_updates_are_of_the_suite_signed_and_in_time(archive, updates, read):
+    archive.publish()
+    updates.head["Codename"] = "trixie-security"
+    updates.publish()
+    mismatch(read, "not of bookworm-security", security=[updates.mirror])
+    updates.head["Codename"] = "bookworm-security"
+    updates.head["Valid-Until"] = "Sat, 18 Jul 2026 10:16:37 UTC"
+    updates.publish()
+    error = refused(read, security=[updates.mirror])
+    assert "it was valid until" in error.findings[1].message
+    updates.key = pysequoia.Tsk.generate("other <o@mirror.example>")
+    updates.publish()
+    mismatch(read, "signature", security=[updates.mirror])
+
+
+def test_a_snapshot_is_judged_at_its_own_moment(archive, read):
+    archive.head["Valid-Until"] = "Sat, 18 Jul 2026 10:16:37 UTC"
+    archive.publish()
+    mismatch(read, "it was valid until")
+    assert read(snapshot=datetime(2026, 7, 12, tzinfo=UTC)).get("tiny")
+    mismatch(read, "it was valid until", snapshot=datetime(2026, 7, 19, tzinfo=UTC))
+
+
+def test_a_release_from_after_the_snapshot_is_refused(archive, read):
+    archive.publish()
+    signed = datetime(2026, 7, 11, 10, 16, 37, tzinfo=UTC)
+    assert read(snapshot=signed).get("tiny")
+    mismatch(read, "from after the snapshot", snapshot=signed - timedelta(seconds=1))
+
+
+def test_a_snapshot_that_is_yet_to_come_is_refused(archive, read):
+    archive.publish()
+    with pytest.raises(InputError, match="the snapshot of 2026-08-02T00:00:00Z is yet to come"):
+        read(snapshot=NOW + timedelta(days=1))
+
+
+def test_the_moment_of_a_snapshot_is_in_utc():
+    assert debian.moment("20260711T101637Z") == datetime(2026, 7, 11, 10, 16, 37, tzinfo=UTC)
+    with pytest.raises(InputError, match="there is no moment '20260231T000000Z'"):
+        debian.moment("20260231T000000Z")
+
+
 @pytest.mark.parametrize("keyring", [b"no keys", b"\x99\x01"])
 def test_a_broken_keyring_is_named(archive, read, keyring):
     archive.publish()
@@ -249,6 +398,7 @@ def test_the_shipped_keys_are_debians(suite):
     names = sorted(str(user) for certificate in certificates for user in certificate.user_ids)
     assert [name.split(" Key", 1)[0] for name in names] == [
         "Debian Archive Automatic Signing",
+        "Debian Security Archive Automatic Signing",
         "Debian Stable Release",
     ]
     assert all(f"/{suite})" in name for name in names)
