@@ -185,18 +185,17 @@ class Key(msgspec.Struct, frozen=True):
 @functools.cache
 def keys(table: type[Table]) -> tuple[Key, ...]:
     """The keys of a table in the order of their declaration."""
-    hints = typing.get_type_hints(table, include_extras=True)
-    return tuple(_key(field, hints[field.name]) for field in msgspec.structs.fields(table))
+    return tuple(_key(field) for field in msgspec.structs.fields(table))
 
 
-def _key(field: msgspec.structs.FieldInfo, hint: Any) -> Key:
-    _, *notes = typing.get_args(hint)
+def _key(field: msgspec.structs.FieldInfo) -> Key:
+    _, *notes = typing.get_args(field.type)
     description = next(note for note in notes if isinstance(note, str))
     default = field.default
     if field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
     required = default is msgspec.NODEFAULT
-    return Key(field.encode_name, kind_of(hint), description, required, default)
+    return Key(field.encode_name, kind_of(field.type), description, required, default)
 
 
 def kind_of(hint: Any) -> Kind:
