@@ -2,8 +2,9 @@
 
 Every figure is a ratio, or memory in MB; wall-clock numbers alone say nothing on another machine.
 Writes benchmarks/results.json; exits 1 where a budget is exceeded. Needs the example's inputs
-(fetched if need be) and an otherwise idle machine. The CUDA figures need its wheels in the store
-(`mpbuild fetch //examples/digits`, 1.6 GB), about 15 GB of disk and some minutes.
+(fetched if need be), an index and a Debian mirror to lock from, and an otherwise idle machine. The
+CUDA figures need its wheels in the store (`mpbuild fetch //examples/digits`, 1.6 GB), about 15 GB
+of disk and some minutes.
 """
 
 import json
@@ -21,6 +22,7 @@ from buildah import buildah_figures
 from derivation import derivation_figures
 from figures import Figure
 from growth import growth_figures
+from locks import lock_figures
 from pexes import pex_figures
 from startup import startup_figures
 
@@ -44,6 +46,7 @@ def main() -> int:
         digest = json.loads(answer)["targets"][0]["package"]["digest"]
         figures = [
             *startup_figures(ROOT, TARGET, digest, Path(f"{key}.pub"), environ),
+            *lock_figures(ROOT, TARGET, environ),
             *derivation_figures(ROOT, TARGET, environ),
             *growth_figures(ROOT, TARGET, environ),
             *pex_figures(ROOT, TARGET, environ),
