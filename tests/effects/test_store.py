@@ -241,7 +241,7 @@ def test_a_result_that_is_no_file_is_a_miss(store):
 
 def test_only_blobs_cannot_be_done_without(store):
     store.remember(LAYER, layer_result(store))
-    for name in ("derived", "results", "trees", "last", "partial", "scratch"):
+    for name in ("derived", "results", "trees", "facts", "last", "partial", "scratch"):
         shutil.rmtree(store.path / name)
     again = Store(store.path)
     assert again.find(LAYER.key) is None

@@ -100,11 +100,13 @@ def test_gc_to_nothing_removes_everything_that_can_be_had_again(store):
     remember(store, "a")
     unpacked(store, "t")
     (store.path / "last" / "memo").write_bytes(b"{}")
+    store.keep_fact(Digest.of(b"wheel"), b"{}")
     (store.path / "partial" / "download").write_bytes(b"half")
     removed = collect(store, 0)
     assert removed.counts == {
         "partial": 1,
         "trees": 1,
+        "facts": 1,
         "last": 1,
         "results": 1,
         "derived": 2,
@@ -119,7 +121,7 @@ def size_of(store, *kinds):
     return sum(p.stat().st_size for f in folders for p in f.rglob("*") if p.is_file())
 
 
-KINDS = ["partial", "trees", "last", "results", "derived", "blobs"]
+KINDS = ["partial", "trees", "facts", "last", "results", "derived", "blobs"]
 
 
 @pytest.mark.parametrize("gone", range(len(KINDS)))
@@ -129,6 +131,7 @@ def test_gc_goes_from_what_is_merely_at_hand_to_blobs(store, gone):
     remember(store, "a")
     unpacked(store, "t")
     (store.path / "last" / "memo").write_bytes(b"{}")
+    store.keep_fact(Digest.of(b"wheel"), b"{}")
     (store.path / "partial" / "download").write_bytes(b"half")
     collect(store, size_of(store, *KINDS[gone:]))
     left = [kind for kind in KINDS if any(p.is_file() for p in (store.path / kind).rglob("*"))]

@@ -109,7 +109,7 @@ MALFORMED = {
         "no segment holds",
     ),
     "a name without an end": (
-        lambda m: m.elf(needed=["libc.so.6" + "x" * 5000]),
+        lambda m: m.elf(needed=["libc.so.6" + "x" * (1 << 16)]),
         "is no text",
     ),
     "a name of other bytes than UTF-8": (

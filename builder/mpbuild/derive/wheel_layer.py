@@ -51,7 +51,7 @@ def _install(wheel: Wheel, python: str, nodes: Nodes) -> None:
     for entry in wheel.entries:
         if entry.is_directory or entry.name in (record, record + ".jws", record + ".p7s"):
             continue
-        scheme, path = _destination(wheel, entry.name, site, python)
+        scheme, path = destination(wheel.name, wheel.dist_info, entry.name, python)
         if path != f"{site}/{entry.name}":
             moved[entry.name] = path
         if scheme != "scripts":
@@ -74,9 +74,13 @@ def _install(wheel: Wheel, python: str, nodes: Nodes) -> None:
         nodes.file(f"{site}/{record}", _content(entry))
 
 
-def _destination(wheel: Wheel, name: str, site: str, python: str) -> tuple[str, str]:
-    """Of a member its scheme and its place: the root is site-packages, ``.data`` the others."""
-    data = wheel.dist_info.removesuffix(".dist-info") + ".data/"
+def destination(package: str, dist_info: str, name: str, python: str) -> tuple[str, str]:
+    """Of a member its scheme and its place: the root is site-packages, ``.data`` the others.
+
+    Raises InputError (layer-unsafe) where it is of no scheme.
+    """
+    site = places.site_packages(python)
+    data = dist_info.removesuffix(".dist-info") + ".data/"
     if not name.startswith(data):
         return "", f"{site}/{name}"
     scheme, _, rest = name.removeprefix(data).partition("/")
@@ -85,7 +89,7 @@ def _destination(wheel: Wheel, name: str, site: str, python: str) -> tuple[str, 
         "platlib": site,
         "scripts": f"{places.VENV}/bin",
         "data": places.VENV,
-        "headers": f"{places.VENV}/include/site/python{python}/{wheel.name}",
+        "headers": f"{places.VENV}/include/site/python{python}/{package}",
     }
     if scheme not in schemes or not rest:
         raise InputError(

@@ -7,6 +7,7 @@ nothing of it, whoever is killed when. All but ``blobs`` can be deleted at any t
 - ``derived/<hex>``: the action that derives the layer of that digest or diff_id
 - ``results/<hex>``: action key to result
 - ``trees/<hex>``: a layer unpacked once, by diff_id
+- ``facts/<hex>``: what was found out about an input, by a key that its finder makes
 - ``last/<hex>``: a target's memo, by digest of workspace path and label
 - ``referrers/<hex>/<hex>``: the manifests (second) that speak of a subject (first)
 - ``partial/<hex>``: a download that goes on where it stopped
@@ -44,6 +45,7 @@ class Store:
                 "derived",
                 "results",
                 "trees",
+                "facts",
                 "last",
                 "referrers",
                 "partial",
@@ -188,6 +190,16 @@ class Store:
             return typed(canonical.decode(data), Action) if data is not None else None
         except InputError:
             return None
+
+    # ---- facts
+
+    def fact(self, key: Digest) -> bytes | None:
+        """What is kept under ``key``; None where there is nothing, or it can't be read."""
+        return self._load("facts", key)
+
+    def keep_fact(self, key: Digest, data: bytes) -> None:
+        """Keep what was found out once and follows from the key alone."""
+        self._save("facts", key, data)
 
     # ---- referrers
 

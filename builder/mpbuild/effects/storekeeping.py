@@ -18,7 +18,7 @@ from mpbuild.formats import bundle, referrer
 _CHUNK = 1 << 20
 # What else there is can be made again; within a kind the longest unused goes first.
 # What leads to another thing goes before it: a memo to results, a result to derivations.
-_DISPENSABLE = ("partial", "trees", "last", "results", "derived")
+_DISPENSABLE = ("partial", "trees", "facts", "last", "results", "derived")
 _NAME = re.compile("[0-9a-f]{64}")
 
 

@@ -30,7 +30,7 @@ _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFFC, 0x6FFFFFFD
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 _VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
 _LARGEST_TABLE = 256 << 20
-_LONGEST_STRING = 4096
+_LONGEST_STRING = 1 << 16  # runpaths of several KB are published
 _MOST_LINKS = 1 << 14
 
 Read = Callable[[int, int], bytes]

@@ -1,0 +1,1 @@
+"""The audit of locks: what their wheels say of themselves, against each other, spec and base."""

@@ -1,0 +1,248 @@
+"""Facts of a wheel out of its bytes, of which no more are asked for than facts need.
+
+The central directory tells names, sizes and CRCs; of the members only metadata is inflated and, as
+far as Limits allow, shared objects and modules, the smallest and the nearest to the top first.
+"""
+
+import configparser
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from email.message import Message
+from email.parser import HeaderParser
+from typing import NamedTuple, Protocol
+
+from packaging.utils import canonicalize_name
+
+from mpbuild.base.digest import Buffer
+from mpbuild.base.errors import InputError
+from mpbuild.derive.elf_needs import ElfFile
+from mpbuild.derive.elf_scan import ElfScan
+from mpbuild.derive.layer import Node, Plain, Reused
+from mpbuild.effects.ranges import Span
+from mpbuild.formats.tar import Entry
+from mpbuild.formats.unsafe import UnsafeError
+from mpbuild.formats.zip import ZipEntry, check_paths, read_entry
+from mpbuild.formats.zipdirectory import Header, ends, find_directory, read_headers
+from mpbuild.resolve.audit.facts import Facts, File
+from mpbuild.resolve.audit.modules import Modules
+
+TAIL = 6 << 10
+"""Bytes at the end of a wheel that are read first; most central directories fit."""
+
+_MAGIC = b"\x7fELF"
+_SHARED_OBJECT = re.compile(r".+\.so(\.[0-9]+)*")
+_LARGEST_TEXT = 4 << 20
+_METADATA = ("METADATA", "WHEEL", "entry_points.txt")
+
+
+class Source(Protocol):
+    """A wheel whose bytes can be had in parts."""
+
+    @property
+    def size(self) -> int:
+        """Of all of it, in bytes."""
+
+    def read(self, spans: Sequence[Span], /) -> Sequence[Buffer]:
+        """The bytes of each span."""
+
+
+class Whole(NamedTuple):
+    """A wheel that is at hand."""
+
+    data: memoryview
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.data)
+
+    def read(self, spans: Sequence[Span], /) -> list[Buffer]:
+        """Views of the spans."""
+        return [self.data[span.start : span.stop] for span in spans]
+
+
+class Contents(NamedTuple):
+    """The name of a wheel's ``.dist-info`` folder, and its files by name."""
+
+    dist_info: str
+    files: Mapping[str, File]
+
+
+class Limits(NamedTuple):
+    """How many bytes of a wheel, as they stand in the archive, may be read; None for all.
+
+    ``objects`` for shared objects, ``modules`` for Python's.
+    """
+
+    objects: int | None = None
+    modules: int | None = None
+
+
+class Archive:
+    """The members of a wheel by name, each fetched when it is asked for."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        start = max(source.size - TAIL, 0)
+        (tail,) = source.read([Span(start, source.size)])
+        directory = find_directory(tail, source.size)
+        end = directory.start + directory.size
+        if directory.start < start:
+            (before,) = source.read([Span(directory.start, min(start, end))])
+            block: Buffer = b"".join((before, memoryview(tail)[: max(end - start, 0)]))
+        else:
+            block = memoryview(tail)[directory.start - start : end - start]
+        headers = read_headers(block, directory)
+        check_paths(headers)
+        self._ends = ends(headers, directory.start)
+        self.headers: Mapping[str, Header] = {h.name: h for h in headers if not h.is_directory}
+
+    def read(self, names: Iterable[str]) -> list[ZipEntry]:
+        """These members, in their order; contents are not inflated yet."""
+        headers = [self.headers[name] for name in names]
+        pieces = self._source.read([Span(h.start, self._ends[h.start]) for h in headers])
+        return [read_entry(piece, header) for piece, header in zip(pieces, headers, strict=True)]
+
+    def packed(self, name: str) -> int:
+        """How many bytes a member takes in the archive."""
+        return self.headers[name].packed
+
+
+def read_directory(source: Source) -> Contents:
+    """The least that says what a wheel installs: its central directory."""
+    headers = Archive(source).headers
+    return Contents(_dist_info(headers), _files(headers))
+
+
+def read_facts(source: Source, limits: Limits) -> Facts:
+    """The facts of the wheel in ``source``; raise UnsafeError where it is no sound archive.
+
+    RECORD is left to whoever installs the wheel.
+    """
+    archive = Archive(source)
+    dist_info = _dist_info(archive.headers)
+    texts = _texts(archive, dist_info)
+    metadata = HeaderParser().parsestr(texts["METADATA"])
+    objects, unread = _objects(archive, limits.objects)
+    requires = _all(metadata, "Requires-Dist")
+    modules = Modules(archive.headers)
+    if not requires:
+        modules.follow(lambda names: _sources(archive, names), archive.packed, limits.modules)
+    return Facts(
+        whole=limits == Limits(),
+        name=_first(metadata, "Name"),
+        version=_first(metadata, "Version"),
+        dist_info=dist_info,
+        files=_files(archive.headers),
+        tags=_all(HeaderParser().parsestr(texts["WHEEL"]), "Tag"),
+        requires=requires,
+        extras=tuple(sorted(map(canonicalize_name, _all(metadata, "Provides-Extra")))),
+        requires_python=_first(metadata, "Requires-Python"),
+        scripts=_scripts(texts["entry_points.txt"]),
+        elf=objects,
+        unread=unread,
+        imports=modules.imports,
+        unparsed=modules.unparsed,
+    )
+
+
+def _files(headers: Mapping[str, Header]) -> dict[str, File]:
+    return {name: File(header.size, header.crc) for name, header in headers.items()}
+
+
+def _dist_info(headers: Mapping[str, Header]) -> str:
+    folders = {name.partition("/")[0] for name in headers if "/" in name}
+    found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
+    if len(found) != 1:
+        raise UnsafeError(f"a wheel has one .dist-info folder, this has {found[:3]}")
+    return found[0]
+
+
+def _texts(archive: Archive, dist_info: str) -> dict[str, str]:
+    names = [f"{dist_info}/{name}" for name in _METADATA]
+    here = [name for name in names if name in archive.headers]
+    for name in here:
+        if archive.headers[name].size > _LARGEST_TEXT:
+            raise UnsafeError(f"{archive.headers[name].size} bytes of metadata", where=name)
+    found = {entry.name: _inflated(entry) for entry in archive.read(here)}
+    for name in names[:2]:
+        if name not in found:
+            raise UnsafeError(f"the wheel has no {name}")
+    return {name.rpartition("/")[2]: _decoded(found.get(name, b""), name) for name in names}
+
+
+def _inflated(entry: ZipEntry) -> bytes:
+    return b"".join(entry.inflated())
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UnsafeError("is not UTF-8", where=where) from error
+
+
+def _all(headers: Message, key: str) -> tuple[str, ...]:
+    return tuple(str(value).strip() for value in headers.get_all(key, []))
+
+
+def _first(headers: Message, key: str) -> str:
+    return next(iter(_all(headers, key)), "")
+
+
+def _scripts(text: str) -> tuple[str, ...]:
+    """The names of the scripts that an installer makes; what can't be read the build refuses."""
+    parser = configparser.RawConfigParser(delimiters=("=",), default_section="\0", strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return ()
+    groups = (group for group in ("console_scripts", "gui_scripts") if parser.has_section(group))
+    return tuple(sorted({name for group in groups for name in parser.options(group)}))
+
+
+def _objects(archive: Archive, limit: int | None) -> tuple[dict[str, ElfFile], dict[str, int]]:
+    """What ELF files need and offer, by name, and the sizes of those that were not read.
+
+    Any file may be one where all are at hand; where each costs, the name decides.
+    """
+    if limit is None:
+        return _scanned(archive, sorted(archive.headers)), {}
+    candidates = [name for name in archive.headers if _SHARED_OBJECT.fullmatch(name)]
+    chosen: list[str] = []
+    unread: dict[str, int] = {}
+    for name in sorted(candidates, key=lambda name: (archive.packed(name), name)):
+        if archive.packed(name) <= limit:
+            limit -= archive.packed(name)
+            chosen.append(name)
+        else:
+            unread[name] = archive.packed(name)
+    return _scanned(archive, chosen), unread
+
+
+def _scanned(archive: Archive, names: Sequence[str]) -> dict[str, ElfFile]:
+    scan = ElfScan()
+    for entry in archive.read(names):
+        content = Plain(entry.raw) if entry.stored else Reused(entry.raw, entry.size, entry.crc)
+        _scan(scan, Node(Entry(entry.name, "file", 0o644, entry.size), content))
+    return scan.needs().files
+
+
+def _scan(scan: ElfScan, node: Node) -> None:
+    assert node.content is not None, "a file has content"
+    scan.begin(node)
+    start = b""
+    for piece in node.content.inflated():
+        start += bytes(piece[: len(_MAGIC)])
+        if len(start) >= len(_MAGIC) and not start.startswith(_MAGIC):
+            break
+        scan.write(piece)
+
+
+def _sources(archive: Archive, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    for entry in archive.read(names):
+        try:
+            yield entry.name, _inflated(entry)
+        except InputError as error:
+            raise error.within(entry.name) from error
