@@ -1,0 +1,36 @@
+"""The Pythons of this machine."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from mpbuild.base.errors import WorldError
+
+# UV_PYTHON_INSTALL_DIR and XDG_DATA_HOME say where uv keeps those that it installed.
+_PASSED = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
+
+
+def find(python: str, uv: str, environ: Mapping[str, str]) -> str | None:
+    """A CPython of the minor version ``python`` ("3.11") on linux/amd64; None where there is none.
+
+    This one if it will do, else the first that ``uv``, the binary, knows of.
+    """
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    words = "python list --no-config --only-installed --no-python-downloads --output-format json"
+    passed = {name: environ[name] for name in _PASSED if name in environ}
+    try:
+        run = subprocess.run(
+            [uv, *words.split(), python], env=passed, capture_output=True, check=True, cwd="/"
+        )
+        known = json.loads(run.stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise WorldError(f"uv can't say which Pythons this machine has: {error}") from error
+    return next((str(found["path"]) for found in known if _fits(found)), None)
+
+
+def _fits(found: Mapping[str, Any]) -> bool:
+    said = tuple(found[key] for key in ("implementation", "variant", "os", "arch"))
+    return said == ("cpython", "default", "linux", "x86_64")
