@@ -12,12 +12,13 @@ from mpbuild.app.assembly import Assembly, Made, Parts, PexStart, assemble
 from mpbuild.app.blueprint import Blueprint
 from mpbuild.app.derivation import Derivation
 from mpbuild.app.fetch import Watcher, fetch, wanted_environments
-from mpbuild.app.locks import LockSet, read_locks
+from mpbuild.app.locks import Environment, LockSet, read_locks
 from mpbuild.app.options import Options
 from mpbuild.app.package_inputs import keep_inputs
 from mpbuild.app.plan import PEX, Plan, plan
 from mpbuild.app.steps import host_steps, sandboxed_steps
 from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
+from mpbuild.app.wheel_trees import file_collisions, without_accepted
 from mpbuild.app.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
@@ -64,6 +65,7 @@ def build(
     declared = blueprint.read_sources(target, _also_read(target, locks))
     wanted = wanted_environments(target, accelerators)
     fetch(target, locks, wanted, store, audience, offline=options.offline)
+    _refuse_collisions(target, locks, wanted, store)
     made = blueprint.of_target(target, locks, toolchain.read(), declared, store)
     run = carry_out(made, accelerators, store, store, options, audience)
     kept = keep(run.assembly, store)
@@ -129,6 +131,21 @@ def _accelerators(target: Target, options: Options) -> list[Accelerator]:
     return [a for a in Accelerator if a in (options.accelerators or declared)]
 
 
+def _refuse_collisions(
+    target: Target, locks: LockSet, wanted: Sequence[Environment], store: Store
+) -> None:
+    accepted = target.model.environment.accepted
+    findings = [
+        finding
+        for one in wanted
+        for finding in file_collisions(
+            locks.locks[one.name], accepted, store, file=one.where(one.python_file)
+        )
+    ]
+    if findings:
+        raise InputError.collect(findings)
+
+
 def _also_read(target: Target, locks: LockSet) -> Iterator[str]:
     """Files that decide the package beside the declared sources."""
     root = target.workspace.root
@@ -162,7 +179,12 @@ def _layers(
         needs.append(read_needs(store.read(needed.digest)))
     model = made.model
     supplied = supplied_by_host(model, accelerator)
-    findings = unmet(needs, supplied, never_loaded(model, accelerator))
+    findings = without_accepted(
+        unmet(needs, supplied, never_loaded(model, accelerator)),
+        made.locks[accelerator],
+        model.environment.accepted,
+        store,
+    )
     if findings:
         raise InputError.collect(findings)
     return tuple(layers)

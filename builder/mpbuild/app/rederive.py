@@ -12,6 +12,7 @@ from mpbuild.app.derivation import Derivation, layer_task
 from mpbuild.app.inputs import Inputs
 from mpbuild.app.leaves import Contents
 from mpbuild.app.reference import Package
+from mpbuild.app.wheel_trees import file_collisions
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
@@ -40,9 +41,9 @@ class Difference(NamedTuple):
 class Rederived(msgspec.Struct, frozen=True):
     """Where a package differs from what its leaves and inputs give, and how much was derived.
 
-    ``unable`` says what kept that from being told. ``checked`` counts blobs that derive functions
-    make: layers, configurations, documents, manifests, the index; ``matched`` of them are in the
-    package as they were derived.
+    ``unable`` says what kept that from being told, and which wheels hide files of each other.
+    ``checked`` counts blobs that derive functions make: layers, configurations, documents,
+    manifests, the index; ``matched`` of them are in the package as they were derived.
     """
 
     unable: tuple[Finding, ...] = ()
@@ -75,6 +76,7 @@ def rederive(
         findings += lacking
         if not lacking:
             try:
+                findings += _collisions(content, store)
                 layers[content.accelerator] = _layers(content, store)
             except InputError as error:
                 findings += error.within(f"image {content.accelerator}").findings
@@ -86,9 +88,20 @@ def rederive(
     made = assemble(_parts(contents, artifacts, layers), store)
     derived, present = set(_derived(made, layers)), set(_present(package))
     return Rederived(
+        unable=tuple(findings),
         differences=tuple(_compared(package, contents, made)),
         checked=len(derived),
         matched=len(derived & present),
+    )
+
+
+def _collisions(content: Contents, store: Store) -> list[Finding]:
+    """What wheels of the image hide of each other, unless its spec accepts it."""
+    return file_collisions(
+        content.locks[content.accelerator],
+        content.model.environment.accepted,
+        store,
+        file=f"image {content.accelerator}, pylock.{content.accelerator}.toml",
     )
 
 

@@ -1,0 +1,52 @@
+"""What the wheels of a lock install, by their central directories, before anything is derived.
+
+The layer of one wheel hides what another's has at the same path, and no engine says so.
+"""
+
+from collections.abc import Collection, Sequence
+
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.derive.recipe import Locks
+from mpbuild.effects.store import Store
+from mpbuild.formats.pylock import PythonPackage
+from mpbuild.resolve.audit.accepted import left
+from mpbuild.resolve.audit.collisions import of_files
+from mpbuild.resolve.audit.facts import File
+from mpbuild.resolve.audit.placing import installed
+from mpbuild.resolve.audit.reading import Whole, read_directory
+from mpbuild.spec.environment import Accepted
+from mpbuild.spec.vocabulary import Flaw
+
+
+def file_collisions(
+    lock: Locks, accepted: Sequence[Accepted], store: Store, *, file: str
+) -> list[Finding]:
+    """Paths that two wheels of ``lock`` give other bytes, unless ``accepted``.
+
+    All wheels are in ``store``. Raises InputError (layer-unsafe) where one has no central
+    directory that is sound.
+    """
+    python = lock.python.python
+    trees = {package.name: _tree(package, python, store) for package in lock.python.packages}
+    return [one.finding for one in left(of_files(trees, file), accepted)]
+
+
+def without_accepted(
+    findings: Collection[Finding], lock: Locks, accepted: Sequence[Accepted], store: Store
+) -> list[Finding]:
+    """Those of ``findings`` about shared objects that are no accepted wheel's."""
+    names = {name for entry in accepted if entry.code == Flaw.ELF_UNMET for name in entry.packages}
+    packages = [package for package in lock.python.packages if package.name in names]
+    if not findings or not packages:
+        return list(findings)
+    trees = [_tree(package, lock.python.python, store) for package in packages]
+    paths = {f"/{path}" for tree in trees for path in tree}
+    return [one for one in findings if one.code != Flaw.ELF_UNMET or one.where not in paths]
+
+
+def _tree(package: PythonPackage, python: str, store: Store) -> dict[str, File]:
+    try:
+        with store.mapped(package.wheel.sha256) as data:
+            return installed(read_directory(Whole(data)), package.name, python)
+    except InputError as error:
+        raise error.within(package.wheel.filename) from error
