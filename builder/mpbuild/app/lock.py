@@ -1,21 +1,21 @@
 """Locking: resolve every environment of a target, compare, and write what changed."""
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from mpbuild.app.blame import explained, within
 from mpbuild.app.debian_archive import DebianArchives
 from mpbuild.app.indexes import sources
 from mpbuild.app.locks import Environment, check_floors, environments, read_debian, read_python
-from mpbuild.app.workspace import Target
+from mpbuild.app.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
@@ -30,6 +30,11 @@ from mpbuild.formats import deblock, pylock
 from mpbuild.resolve import together
 from mpbuild.spec.place import nearest
 
+if TYPE_CHECKING:
+    from mpbuild.app.wheel_building import Workshop
+    from mpbuild.effects.store import Store
+    from mpbuild.engine.protocols import Observer
+
 Lock = pylock.PythonLock | deblock.DebianLock
 
 
@@ -41,7 +46,9 @@ class Upgrade(msgspec.Struct, frozen=True):
 
     def fresh(self, locked: Collection[str]) -> frozenset[str]:
         """Those of the ``locked`` packages that may move."""
-        return frozenset(locked) if self.everything else self.names
+        return frozenset(
+            name for name in locked if self.everything or canonicalize_name(name) in self.names
+        )
 
 
 NOTHING = Upgrade()
@@ -58,15 +65,35 @@ class Locked(msgspec.Struct, frozen=True):
 class Locker:
     """Resolves targets; what indexes and archives say is asked once for all of them."""
 
-    def __init__(self, now: datetime | None = None) -> None:
-        self._web = Web(os.environ)
-        self._uv = Uv.find(os.environ)
-        self._projects = Projects(self._web)
-        self._archives = DebianArchives(self._web)
-        self._now = now or datetime.now(UTC).replace(microsecond=0)
+    def __init__(self, workspace: OpenWorkspace, *, web: Web, uv: Uv, now: datetime) -> None:
+        self._workspace = workspace
+        self._web = web
+        self._uv = uv
+        self._projects = Projects(web)
+        self._archives = DebianArchives(web, now)
+        cooldown = workspace.settings.lock.cooldown
+        self._released_before = now - timedelta(milliseconds=cooldown) if cooldown else None
 
-    def resolve(self, target: Target, upgrade: Upgrade = NOTHING) -> list[Locked]:
-        """Resolve all environments and write nothing.
+    def workshop(self, store: "Callable[[], Store]", observer: "Observer") -> "Workshop | None":
+        """What builds wheels before resolving; None where no folder of the workspace wants it."""
+        if not any(index.build for index in self._workspace.settings.indexes.values()):
+            return None
+        from mpbuild.app.wheel_building import Workshop
+
+        return Workshop(
+            self._workspace,
+            self._debian,
+            store=store(),
+            uv=self._uv,
+            web=self._web,
+            observer=observer,
+            released_before=self._released_before,
+        )
+
+    def resolve(
+        self, target: Target, upgrade: Upgrade = NOTHING, workshop: "Workshop | None" = None
+    ) -> list[Locked]:
+        """Resolve all environments and write no lock; a ``workshop`` builds what only it can give.
 
         Raises InputError where there is no solution or the locks would ask for more than base or
         spec promise, each finding with the place in the spec that it comes from.
@@ -81,7 +108,7 @@ class Locker:
             # Archives are read while uv waits for indexes.
             reading = pool.submit(self._archives.lock, found, before, upgrade.fresh(known))
             with explained(target):
-                locks = self._python(target, found, previous, upgrade)
+                locks = self._supplied(found, previous, upgrade, workshop)
         findings = check_floors(target, found, locks)
         if findings:
             raise InputError.collect(findings)
@@ -97,9 +124,43 @@ class Locker:
             for finding in _drift(locked)
         ]
 
+    @contextlib.contextmanager
+    def views(self, found: Sequence[Environment]) -> Iterator[Mapping[Accelerator, View]]:
+        """What each accelerator's environments see of the indexes, in folders that go again."""
+        with tempfile.TemporaryDirectory(prefix="mpbuild-indexes-") as folder:
+            yield {
+                serves: lay_out(
+                    sources(self._workspace, serves),
+                    Path(folder, serves),
+                    self._projects,
+                    self._released_before,
+                )
+                for serves in sorted({environment.serves for environment in found})
+            }
+
+    def _debian(self, environment: Environment) -> deblock.DebianLock:
+        name, previous = environment.name, read_debian(environment)
+        return self._archives.lock([environment], {name: previous} if previous else {})[name]
+
+    def _supplied(
+        self,
+        found: Sequence[Environment],
+        previous: Mapping[str, pylock.PythonLock],
+        upgrade: Upgrade,
+        workshop: "Workshop | None",
+    ) -> dict[str, pylock.PythonLock]:
+        if workshop is None:
+            return self._python(found, previous, upgrade)
+        locked = {p.name: p.version for lock in previous.values() for p in lock.packages}
+        return workshop.supply(
+            found,
+            lambda: self._python(found, previous, upgrade),
+            locked=locked,
+            fresh=upgrade.fresh(locked),
+        )
+
     def _python(
         self,
-        target: Target,
         found: Sequence[Environment],
         previous: Mapping[str, pylock.PythonLock],
         upgrade: Upgrade,
@@ -108,7 +169,7 @@ class Locker:
         accelerators = [e for e in found if e.accelerator is not None]
         groups = [accelerators, *([e] for e in found if e.accelerator is None)]
         known = [package.name for lock in previous.values() for package in lock.packages]
-        with self._views(target, found) as views, ThreadPoolExecutor(len(groups)) as pool:
+        with self.views(found) as views, ThreadPoolExecutor(len(groups)) as pool:
 
             def lock(group: Sequence[Environment]) -> dict[str, pylock.PythonLock]:
                 with within(group):
@@ -122,21 +183,6 @@ class Locker:
                     )
 
             return {name: one for locks in pool.map(lock, groups) for name, one in locks.items()}
-
-    @contextlib.contextmanager
-    def _views(
-        self, target: Target, found: Sequence[Environment]
-    ) -> Iterator[Mapping[Accelerator, View]]:
-        """What each accelerator's environments see of the indexes, in folders that go again."""
-        cooldown = target.workspace.settings.lock.cooldown
-        before = self._now - timedelta(milliseconds=cooldown) if cooldown else None
-        with tempfile.TemporaryDirectory(prefix="mpbuild-indexes-") as folder:
-            yield {
-                serves: lay_out(
-                    sources(target.workspace, serves), Path(folder, serves), self._projects, before
-                )
-                for serves in sorted({environment.serves for environment in found})
-            }
 
 
 def keep(
@@ -220,7 +266,7 @@ def _versions(lock: Lock | None) -> dict[str, str]:
 
 
 def _refuse_unknown(upgrade: Upgrade, target: Target, locks: Collection[Lock]) -> None:
-    known = {package.name for lock in locks for package in lock.packages}
+    known = {canonicalize_name(package.name) for lock in locks for package in lock.packages}
     findings = [
         Finding(
             "spec-invalid",

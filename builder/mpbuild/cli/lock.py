@@ -9,7 +9,8 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.app.locking import Locking
+    from mpbuild.app.lock import Upgrade
+    from mpbuild.app.locking import Done
     from mpbuild.base.errors import Finding
     from mpbuild.base.label import Label
 
@@ -74,11 +75,15 @@ def command(
     if level == _OFFLINE and not audit:
         return _answer(session, _offline(session, found, accelerators), len(found))
     from mpbuild.app.locking import Locking
+    from mpbuild.cli.progress import Progress
 
-    locking = Locking(session.workspace(), session.store, accelerators, session.progress)
-    if level:
-        return _answer(session, locking.check(found, level, audit=audit), len(found))
-    return _lock(session, locking, found, upgrades, audit=audit)
+    with Progress(session) as progress:
+        locking = Locking(session.workspace(), session.store, accelerators, progress)
+        if level:
+            findings = [f for label in found for f in locking.check(label, level, audit=audit)]
+        else:
+            done = [locking.lock(label, _upgrade(upgrades), audit=audit) for label in found]
+    return _answer(session, findings, len(found)) if level else _written(session, done)
 
 
 def _offline(
@@ -107,33 +112,27 @@ def _answer(session: Session, findings: "list[Finding]", targets: int) -> int:
     return 2 if any(finding.code.startswith("lock-") for finding in failed) else 1
 
 
-def _lock(
-    session: Session,
-    locking: "Locking",
-    found: "list[Label]",
-    upgrades: tuple[str, ...],
-    *,
-    audit: bool,
-) -> int:
+def _upgrade(names: tuple[str, ...]) -> "Upgrade":
     from packaging.utils import canonicalize_name
 
     from mpbuild.app.lock import Upgrade
 
-    upgrade = Upgrade(
-        names=frozenset(canonicalize_name(name) for name in upgrades if name != _EVERYTHING),
-        everything=_EVERYTHING in upgrades,
+    return Upgrade(
+        names=frozenset(canonicalize_name(name) for name in names if name != _EVERYTHING),
+        everything=_EVERYTHING in names,
     )
-    done = [locking.lock(label, upgrade, audit=audit) for label in found]
-    failed = any(finding.severity == "error" for one in done for finding in one.findings)
+
+
+def _written(session: Session, done: "list[Done]") -> int:
+    ok = all(one.ok for one in done)
     locks = [entry for one in done for entry in one.locks]
-    weights = [entry for one in done for entry in one.weights]
     session.emit(
-        {"locks": locks, "weights": weights},
+        {"locks": locks, "weights": [entry for one in done for entry in one.weights]},
         lambda: "\n".join(map(_text, locks)),
-        ok=not failed,
+        ok=ok,
         findings=[finding for one in done for finding in one.findings],
     )
-    return 1 if failed else 0
+    return 0 if ok else 1
 
 
 def _text(lock: dict[str, Any]) -> str:

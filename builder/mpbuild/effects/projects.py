@@ -55,7 +55,7 @@ class Projects:
         (fetch-failed) where the index can't be read.
         """
         if index.flat:
-            return self._flat(index, name)
+            return _in_folder(index, name)
         key = (index, name)
         if key not in self._files:
             self._files[key] = self._page(index, name)
@@ -102,12 +102,13 @@ class Projects:
         data = self._web.read(f"{url}index.html", limit=_LIMIT)
         return Document(url, _HTML, data)
 
-    def _flat(self, index: Index, name: str) -> tuple[ProjectFile, ...]:
-        return tuple(
-            ProjectFile(filename=path.name, url=path.as_uri(), size=path.stat().st_size)
-            for path in sorted(index.folder.glob("*.whl"))
-            if _name_of(path) == name
-        )
+
+def _in_folder(index: Index, name: str) -> tuple[ProjectFile, ...]:
+    return tuple(
+        ProjectFile(filename=path.name, url=path.as_uri(), size=path.stat().st_size)
+        for path in sorted(index.folder.glob("*.whl"))
+        if _name_of(path) == name
+    )
 
 
 def _folder_names(index: Index) -> frozenset[str]:
