@@ -27,7 +27,7 @@ class Model:
 
     def __init__(self, view, uv, web, home) -> None:
         self.view, self.uv, self.web = view, uv, web
-        self.environ = {"HOME": str(home)}
+        self.environ = {"HOME": str(home), "PIP_RETRIES": "0"}
         self.wanted = self.lock = None
 
     def locked(self, *requirements: str, version: str = PYTHON, **bounds: object) -> PythonLock:

@@ -32,7 +32,7 @@ from mpbuild.formats import markers, tags
 _PASSED = frozenset(
     {
         *("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "PIP_CACHE_DIR", "PIP_DEFAULT_TIMEOUT"),
-        *("PIP_TIMEOUT", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_TRUSTED_HOST"),
+        *("PIP_TIMEOUT", "PIP_RETRIES", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_TRUSTED_HOST"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
         *("NETRC", "PIP_KEYRING_PROVIDER", "PIP_PROXY"),
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -54,7 +54,7 @@ sys.argv = [module, *words]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
-_UNREACHABLE = re.compile(r"connection broken by|HTTP error|Could not fetch URL|\b(401|403) Error")
+_UNREACHABLE = re.compile(r"HTTP error|\b(401|403) Error|Could not fetch URL (?!.*: 404 )")
 _OTHER_BYTES = "DO NOT MATCH THE HASHES"
 _NO_EXTRA = re.compile(r"WARNING: (.* does not provide the extra .*)")
 
@@ -150,8 +150,6 @@ def pip_environment(environ: Mapping[str, str], view: View) -> dict[str, str]:
         "PIP_NO_COLOR": "1",
         "PIP_NO_INPUT": "1",
         "PIP_PROGRESS_BAR": "off",
-        # Only of what it tries again does pip say that it failed.
-        "PIP_RETRIES": "2",
     }
     return passed | own | fixed
 
@@ -167,8 +165,10 @@ def refuse(tool: str, done: "subprocess.CompletedProcess[str]") -> None:
 
 
 def _fail(tool: str, said: str) -> NoReturn:
-    if _UNREACHABLE.search(said):
-        raise WorldError(f"{tool} can't read an index:\n{said[-2000:].strip()}")
+    lines = (line.strip() for line in said.splitlines())
+    failures = "\n".join(dict.fromkeys(line for line in lines if _UNREACHABLE.search(line)))
+    if failures:
+        raise WorldError(f"{tool} can't read an index:\n{failures[-2000:]}")
     reason = _reason(said)
     if _OTHER_BYTES in reason:
         raise InputError(
@@ -187,7 +187,8 @@ def _reason(said: str) -> str:
 
 
 def _words(target: Target) -> list[str]:
-    words = "install --dry-run --ignore-installed --report report.json --target nowhere"
+    # It has to be this talkative to tell an index that fails from one without the package.
+    words = "install -vv --dry-run --ignore-installed --report report.json --target nowhere"
     platforms = [f"--platform={name}" for name in tags.platforms(target.glibc)]
     return [
         *words.split(),

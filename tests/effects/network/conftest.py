@@ -14,6 +14,8 @@ from mpbuild.effects.web import Web
 class Site:
     """``files`` by path; ``faults`` by path, one used up by each request; ``seen`` requests.
 
+    ``sent`` are the bytes that went out of each file.
+
     Pages, paths with a slash at the end, are HTML unless ``types`` says what they are.
     """
 
@@ -24,6 +26,7 @@ class Site:
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.ranges = True
         self.versions: dict[str, dict[str, str]] = {}
+        self.sent: dict[str, int] = {}
         self.login = ""
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -80,12 +83,19 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if not match or not site.ranges:
                 usual = "text/html" if self.path.endswith("/") else "application/octet-stream"
                 page = {"Content-Type": site.types.get(self.path, usual)}
-                return answer(self, 200, data, {**page, **version})
+                ranges = {"Accept-Ranges": "bytes"} if site.ranges else {}
+                self._count(len(data))
+                return answer(self, 200, data, {**page, **ranges, **version})
             start, stop = int(match[1]), int(match[2] or len(data) - 1)
             if start >= len(data):
                 return answer(self, 416, b"")
             said = {"Content-Range": f"bytes {start}-{stop}/{len(data)}"}
+            self._count(stop + 1 - start)
             return answer(self, 206, data[start : stop + 1], {**said, **version})
+
+        def _count(self, size: int) -> None:
+            if self.command == "GET":
+                site.sent[self.path] = site.sent.get(self.path, 0) + size
 
         def log_message(self, *_: object) -> None:
             pass
