@@ -26,7 +26,7 @@ def rule(hook: Hook, data: SourceData, /) -> Task:
         inputs={data.filename: data.source},
         command=(
             # The source tree is no place to import from unless backend-path says so (PEP 517).
-            *("python", "-P", "-c", SCRIPT),
+            *("python", "-P", "-u", "-c", SCRIPT),
             *(hook, data.filename, data.backend, "{out}", *data.backend_path),
         ),
         environment=ENVIRONMENT,

@@ -1,6 +1,6 @@
 """One hook of a source distribution's own build backend (PEP 517).
 
-    python -P -c SCRIPT HOOK SOURCE BACKEND OUT [FOLDER...]
+    python -P -u -c SCRIPT HOOK SOURCE BACKEND OUT [FOLDER...]
 
 Runs in a sandbox, over the environment that the source distribution asks for. HOOK is
 ``requires``, which leaves what else the backend wants as JSON, or ``wheel``, which leaves a wheel

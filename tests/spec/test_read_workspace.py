@@ -63,6 +63,7 @@ def test_an_index_may_have_an_address(workspace_text: str) -> None:
         ("{}", '{ packages = ["torch"] }', 8, "has what no other owns", ""),
         ("{}", '{ accelerators = ["cpu"] }', 8, "has what no other owns", ""),
         ("{}", '{ url = "https://host/simple", folder = "wheels" }', 8, "not both", ""),
+        ("{}", "{ build = true }", 8, "indexes.default.build: what is built needs a", "folder ="),
         (
             "default = {}",
             'a = { packages = ["a", "b-*"] }\nb = { packages = ["b-*"], accelerators = ["cuda"] }',

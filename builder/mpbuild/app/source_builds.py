@@ -24,6 +24,7 @@ from mpbuild.base.errors import AnswerError, Finding, InputError, MpbuildError, 
 from mpbuild.derive import recipe
 from mpbuild.derive.plan import Leaf
 from mpbuild.effects import sdists
+from mpbuild.effects.bubblewrap import WITHOUT
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.download import Depot, download
 from mpbuild.effects.host import processors
@@ -49,10 +50,10 @@ from mpbuild.resolve.inputs import inputs
 _APART_S = 3
 """So many seconds lie between two builds: times in a zip archive count in twos."""
 
+_ELSEWHERE = "or put a wheel that was built elsewhere into the folder that owns the package"
 _HINT = (
-    "it sees the base's Debian packages and what its build system requires, and no network;"
-    " constraints hold build requirements back, too; a wheel that was built elsewhere can be put"
-    " into the folder"
+    "it sees the base's Debian packages, what its build system requires, and no network; add to"
+    f" the base what it lacks, hold its build requirements back by constraints, {_ELSEWHERE}"
 )
 
 
@@ -109,7 +110,8 @@ class SourceBuilds:
         """
         gzip.prove()
         package = f"{source.name} {source.version}"
-        open_sandbox(self._store).probe()
+        with _told(package, "the sandbox to build it in"):
+            open_sandbox(self._store).probe()
         with _told(package, "its source distribution"):
             sdists.fetch(source, into=self._depot, web=self._web)
             with self._store.mapped(source.sha256) as data:
@@ -266,12 +268,12 @@ def _told(package: str, step: str) -> Iterator[None]:
         yield
     except MpbuildError as error:
         where = f"{package}: {step}"
-        raise type(error).collect(
-            [
-                finding._replace(
-                    where=where,
-                    hint=finding.hint or (_HINT if finding.code == "step-failed" else ""),
-                )
-                for finding in error.findings
-            ]
-        ) from error
+        findings = [f._replace(where=where, hint=_hint(f)) for f in error.findings]
+        raise type(error).collect(findings) from error
+
+
+def _hint(finding: Finding) -> str:
+    """What a step may do without a sandbox, a build may not."""
+    if finding.code == "step-failed":
+        return finding.hint or _HINT
+    return finding.hint.replace(WITHOUT, _ELSEWHERE)

@@ -4,10 +4,11 @@ From there a wheel is locked by its digest like any wheel of a folder, and nobod
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +40,8 @@ from mpbuild.formats.markers import applies
 from mpbuild.resolve import python
 
 T = TypeVar("T")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,30 +114,41 @@ class Workshop:
         self,
         environments: Sequence[Environment],
         attempt: Callable[[], T],
+        *,
+        locked: Mapping[str, str] = NOTHING,
         fresh: Collection[str] = (),
     ) -> T:
         """What ``attempt`` to resolve the environments gives, once it has what is to be built.
 
         Built are packages that the requirements name and, of those that a folder owns by name,
         the ones that a refusal speaks of: what packages themselves ask for is known to the
-        resolver only. Of those in ``fresh`` the newest version is built. ``attempt`` must look
-        into the folders anew each time. Raises what ``attempt`` and ``SourceBuilds.build`` raise.
+        resolver only. Versions that are ``locked`` are built where they may be, unless a package
+        is among ``fresh``, whose newest one is. ``attempt`` must look into the folders anew each
+        time. Raises what ``attempt`` and ``SourceBuilds.build`` raise.
         """
         if not self._folders:
             return attempt()
         for environment in environments:
-            self.ensure_wheels(environment, _named(environment), fresh)
+            self.ensure_wheels(environment, _named(environment), locked=locked, fresh=fresh)
         while True:
             try:
                 return attempt()
             except InputError as error:
-                if not any(self._mentioned(environment, error) for environment in environments):
+                if not any(self._mentioned(one, error, locked) for one in environments):
                     raise
 
     def ensure_wheels(
-        self, environment: Environment, names: Iterable[str], fresh: Collection[str] = ()
+        self,
+        environment: Environment,
+        names: Iterable[str],
+        *,
+        locked: Mapping[str, str] = NOTHING,
+        fresh: Collection[str] = (),
     ) -> list[Built]:
-        """Build those of ``names`` that a folder owns and has no wheel of that fits."""
+        """Build those of ``names`` that a folder owns and has no wheel of that fits.
+
+        ``locked`` (names to versions) and ``fresh`` as in ``supply``.
+        """
         found = sources(self._workspace, environment.serves)
         made = []
         for name in sorted(set(names)):
@@ -142,27 +156,36 @@ class Workshop:
             folder = self._folders.get(owner.index.name) if owner else None
             if folder:
                 bench = Bench(environment, found, folder)
-                made += self._ensure(bench, name, renewed=name in fresh)
+                version = None if name in fresh else locked.get(name)
+                made += self._ensure(bench, name, version, renewed=name in fresh)
         self.built += made
         return made
 
-    def _mentioned(self, environment: Environment, error: InputError) -> list[Built]:
+    def _mentioned(
+        self, environment: Environment, error: InputError, locked: Mapping[str, str]
+    ) -> list[Built]:
         """Build what a refusal names, of the packages that folders own by their whole names."""
         owners = sources(self._workspace, environment.serves).owners
         building = [owner for owner in owners if owner.index.name in self._folders]
         names = [name for owner in building for name in owner.patterns if _mentions(error, name)]
-        return self.ensure_wheels(environment, names)
+        return self.ensure_wheels(environment, names, locked=locked)
 
-    def _ensure(self, bench: "Bench", name: str, *, renewed: bool) -> list[Built]:
+    def _ensure(
+        self, bench: Bench, name: str, version: str | None, *, renewed: bool
+    ) -> list[Built]:
         wanted = specifiers(bench.environment, name)
         if not renewed and bench.has(name, wanted):
             return []
+        if version and wanted.contains(version, prereleases=True):
+            wanted &= SpecifierSet(f"=={version}")
         source = self._newest(bench, name, wanted)
-        if renewed and bench.has(name, SpecifierSet(f"=={source.version}")):
-            return []
-        return [self._build(source, bench)]
+        with self._store.lock(source.sha256):
+            # Another process may have made it meanwhile.
+            if bench.has(name, SpecifierSet(f"=={source.version}")):
+                return []
+            return [self._build(source, bench)]
 
-    def _newest(self, bench: "Bench", name: str, wanted: SpecifierSet) -> Source:
+    def _newest(self, bench: Bench, name: str, wanted: SpecifierSet) -> Source:
         default = bench.sources.default
         if not default.url:
             default = Index(default.name, self._uv.own_index)
@@ -174,7 +197,7 @@ class Workshop:
             self._released_before if bench.sources.dated else None,
         )
 
-    def _build(self, source: Source, bench: "Bench") -> Built:
+    def _build(self, source: Source, bench: Bench) -> Built:
         environment = bench.environment
         with TemporaryDirectory(prefix="mpbuild-indexes-") as pages:
             view = lay_out(bench.sources, Path(pages), Projects(self._web), self._released_before)
@@ -216,7 +239,8 @@ def specifiers(environment: Environment, name: str) -> SpecifierSet:
 def _named(environment: Environment) -> set[str]:
     wanted = environment.python
     texts = (*wanted.requirements, *wanted.union, *wanted.overrides)
-    return {canonicalize_name(Requirement(text).name) for text in texts}
+    counting = (one for one in map(Requirement, texts) if applies(one, wanted.python))
+    return {canonicalize_name(one.name) for one in counting}
 
 
 def _of(texts: Iterable[str], name: str, version: str) -> list[Requirement]:

@@ -1,0 +1,524 @@
+"""Source distributions become wheels in the sandbox: real backends over a real base, and attacks.
+
+The default index is a folder with source distributions made here, beside the wheels of real
+backends; the base is Debian's.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import textwrap
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mpbuild.app import source_builds
+from mpbuild.app.locks import Environment
+from mpbuild.app.wheel_building import Workshop
+from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import AnswerError, InputError, WorldError
+from mpbuild.effects.store import Store
+from mpbuild.effects.uv import Uv
+from mpbuild.effects.web import Web
+from mpbuild.formats import deblock
+from mpbuild.formats.wheel import read_wheel
+from mpbuild.resolve import debian
+from mpbuild.resolve.inputs import inputs
+
+pytestmark = [pytest.mark.network, pytest.mark.sandbox]
+
+WORKSPACE = """\
+schema_version = 1
+[workspace]
+name = "tests"
+[indexes]
+default = { dated = false }
+built = { folder = "third_party/wheels", packages = ["thing", "other", "part-*"], build = true }
+[bases.debian-bookworm]
+suite = "bookworm"
+packages = ["python3.11-minimal", "libpython3.11-stdlib"]
+"""
+APART_S = source_builds._APART_S
+BACKENDS = ("flit_core", "packaging", "setuptools", "wheel")
+SETUP = "from setuptools import setup\nsetup(name='thing', version='1.0', py_modules=['thing'])\n"
+FLIT = """\
+[build-system]
+requires = ["flit_core>=3.2"]
+build-backend = "flit_core.buildapi"
+[project]
+name = "thing"
+version = "1.0"
+description = "A thing."
+"""
+# A backend of its own, which needs no wheel of an index.
+OWN = '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n'
+BACKEND = """\
+import os, pathlib, time, zipfile
+
+def wheel(folder, files, name="thing", tag="py3-none-any", version="1.0"):
+    info = f"{name}-{version}.dist-info"
+    files = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {tag}\\n",
+    }
+    rows = "".join(f"{path},,{len(text.encode())}\\n" for path, text in files.items())
+    files[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\\n"
+    filename = f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(pathlib.Path(folder, filename), "w") as archive:
+        for path, text in files.items():
+            archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), text)
+    return filename
+
+"""
+
+
+def own(code, requires="[]"):
+    """The files of a source distribution that builds itself: ``code`` is build_wheel's body."""
+    hooks = f"def get_requires_for_build_wheel(settings):\n    return {requires}\n"
+    hooks += "def build_wheel(folder, settings, metadata):\n" + textwrap.indent(code, "    ")
+    return {"pyproject.toml": OWN, "own.py": BACKEND + hooks}
+
+
+class Place:
+    """A workspace, its default index, and a workshop with a store."""
+
+    def __init__(self, root, index, store, lock):
+        self.root, self.index, self.store, self.lock = root, index, store, lock
+        self.folder = root / "third_party/wheels"
+        self.ran = []
+
+    def add(self, files, name="thing", version="1.0", info=None, attributes=""):
+        """Publish a source distribution."""
+        info = info or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:gz") as archive:
+            for path, text in {"PKG-INFO": info, **files}.items():
+                member = tarfile.TarInfo(f"{name}-{version}/{path}")
+                member.size, member.mtime = len(text.encode()), 1_700_000_000
+                archive.addfile(member, io.BytesIO(text.encode()))
+        return self.publish(f"{name}-{version}.tar.gz", out.getvalue(), name, attributes)
+
+    def publish(self, filename, data, name="thing", attributes=""):
+        page = self.index / name / "index.html"
+        page.parent.mkdir(exist_ok=True)
+        (page.parent / filename).write_bytes(data)
+        said = page.read_text() if page.exists() else ""
+        digest = hashlib.sha256(data).hexdigest()
+        link = f'<a href="{filename}#sha256={digest}"{attributes}>{filename}</a>'
+        page.write_text(f"{said}{link}<br>")
+        return Digest.of(data)
+
+    def environment(self, *requirements, **bounds):
+        settings = OpenWorkspace(self.root).settings
+        base = settings.bases["debian-bookworm"]
+        return Environment(
+            name="cpu",
+            accelerator=None,
+            base=base,
+            python=inputs(requirements, python="3.11", suite="bookworm", **bounds),
+            debian=debian.inputs(base.suite, base.packages),
+            root=self.root,
+            folder=self.root / "lockfiles",
+        )
+
+    def workshop(self):
+        return Workshop(
+            OpenWorkspace(self.root),
+            lambda environment: self.lock,
+            store=self.store,
+            uv=Uv.find(os.environ),
+            web=Web(os.environ),
+            observer=self,
+        )
+
+    def build(self, *requirements, names=("thing",), **options):
+        environment = self.environment(*(requirements or names))
+        return self.workshop().ensure_wheels(environment, names, **options)
+
+    def refused(self, kind=AnswerError):
+        with pytest.raises(kind) as caught:
+            self.build()
+        assert self.wheels == []
+        (finding,) = caught.value.findings
+        return finding
+
+    @property
+    def wheels(self):
+        return sorted(path.name for path in self.folder.rglob("*"))
+
+    def started(self, name):
+        self.ran.append(name)
+
+    def finished(self, name, *, cached): ...
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="session")
+def backends(tmp_path_factory):
+    """The wheels of real build backends."""
+    folder = tmp_path_factory.mktemp("backends")
+    words = ("download", "--no-deps", "--no-cache-dir", "--retries=0", "--dest", str(folder))
+    done = run(sys.executable, "-m", "pip", *words, "--only-binary", ":all:", *BACKENDS)
+    if done.returncode:
+        pytest.skip("no package index is within reach")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def built_in(tmp_path_factory):
+    """A store that keeps the base from test to test."""
+    return tmp_path_factory.mktemp("builds") / "store"
+
+
+@pytest.fixture
+def place(tmp_path, backends, built_in, checkout, monkeypatch):
+    name = "debian.toolchain.toml"
+    lock = deblock.read((checkout / "lockfiles/toolchain" / name).read_text(), file=name)
+    root, index = tmp_path / "workspace", tmp_path / "simple"
+    index.mkdir()
+    root.mkdir()
+    (root / "mpbuild.toml").write_text(WORKSPACE)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.as_uri())
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(source_builds, "_APART_S", 0)
+    made = Place(root, index, Store(built_in), lock)
+    for wheel in backends:
+        project = wheel.name.split("-")[0].replace("_", "-")
+        made.publish(wheel.name, wheel.read_bytes(), project)
+    try:
+        source_builds.open_sandbox(made.store).probe()
+    except WorldError as error:
+        pytest.skip(str(error))
+    return made
+
+
+def contents(path):
+    with zipfile.ZipFile(path) as archive:
+        return {info.filename: info for info in archive.infolist()}
+
+
+# ---- real backends
+
+
+def test_setup_py_alone_becomes_a_wheel_whose_bytes_are_the_same_again(place, monkeypatch):
+    monkeypatch.setattr(source_builds, "_APART_S", APART_S)
+    source = place.add({"setup.py": SETUP, "thing.py": "x = 1\n"})
+    (built,) = place.build()
+    assert (built.name, built.version, built.source) == ("thing", "1.0", source)
+    assert built.path == place.folder / "thing-1.0-py3-none-any.whl"
+    assert built.findings == ()
+    data = built.path.read_bytes()
+    assert (Digest.of(data), len(data)) == (built.digest, built.size)
+    assert read_wheel(data, built.path.name).version == "1.0"
+    assert {info.date_time for info in contents(built.path).values()} == {(1980, 1, 1, 0, 0, 0)}
+    assert built.path.stat().st_mode & 0o777 == 0o644
+    assert place.ran[-3:] == [
+        "source-requires:thing-1.0.tar.gz",
+        "source-wheel:thing-1.0.tar.gz",
+        "source-wheel:thing-1.0.tar.gz",
+    ]
+
+
+def test_a_pyproject_names_its_own_backend(place):
+    place.add({"pyproject.toml": FLIT, "thing.py": "x = 1\n"})
+    (built,) = place.build()
+    assert built.findings == ()
+    assert "thing.py" in contents(built.path)
+    layers = [name for name in place.ran if name.startswith("layer:")]
+    assert not any("setuptools" in name for name in layers)
+
+
+def test_what_a_backend_asks_for_besides_is_there_when_it_builds(place):
+    code = "import flit_core\nreturn wheel(folder, {'thing.py': flit_core.__version__})\n"
+    place.add(own(code, requires="['flit_core']"))
+    (built,) = place.build()
+    assert built.findings == ()
+
+
+def test_constraints_hold_build_requirements_back(place):
+    place.add({"pyproject.toml": FLIT, "thing.py": "x = 1\n"})
+    environment = place.environment("thing", constraints=["flit_core<3"])
+    with pytest.raises(InputError, match="flit-core") as caught:
+        place.workshop().ensure_wheels(environment, ["thing"])
+    assert caught.value.findings[0].where == "thing 1.0: what it is built with"
+
+
+# ---- which, and when
+
+
+def test_a_wheel_that_is_there_is_not_built_again(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    (built,) = place.build()
+    before = built.path.stat()
+    place.add(own("return wheel(folder, {'thing.py': ''}, version='2.0')\n"), version="2.0")
+    assert place.build() == []
+    assert built.path.stat() == before
+    (second,) = place.build("thing>1")
+    assert second.version == "2.0"
+    assert place.build(fresh=["thing"]) == []
+
+
+def test_a_newer_version_is_built_when_it_is_asked_for(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    place.build()
+    place.add(own("return wheel(folder, {'thing.py': ''}, version='2.0')\n"), version="2.0")
+    assert [built.version for built in place.build(fresh=["thing"])] == ["2.0"]
+
+
+def test_a_locked_version_is_built_again_where_its_wheel_is_gone(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    place.add(own("return wheel(folder, {'thing.py': ''}, version='2.0')\n"), version="2.0")
+    assert [built.version for built in place.build(locked={"thing": "1.0"})] == ["1.0"]
+    (built,) = place.build("thing>1", locked={"thing": "1.0"})
+    assert built.version == "2.0"
+
+
+def test_only_what_a_folder_owns_is_built(place):
+    place.add({"setup.py": "raise SystemExit('ran')\n"}, name="stranger")
+    assert place.build(names=["stranger", "setuptools"]) == []
+    assert place.ran == []
+
+
+def test_what_a_requirement_names_is_built_before_resolving(place):
+    place.add(own("return wheel(folder, {}, name='part_one')\n"), name="part_one")
+    place.publish("x", b"", "part-one")
+    shutil.move(place.index / "part_one/part_one-1.0.tar.gz", place.index / "part-one")
+    shutil.copy(place.index / "part_one/index.html", place.index / "part-one")
+    workshop = place.workshop()
+    environment = place.environment("part-one; python_version < '4'", "thing; os_name == 'nt'")
+    assert workshop.supply([environment], lambda: place.wheels) == ["part_one-1.0-py3-none-any.whl"]
+    assert [built.name for built in workshop.built] == ["part-one"]
+
+
+def test_what_a_refusal_names_is_built_and_resolving_tried_again(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    attempts = []
+
+    def attempt():
+        attempts.append(place.wheels)
+        if not place.wheels:
+            raise InputError("there are no versions of thing and whole depends on thing")
+        raise InputError("something else about thing")
+
+    with pytest.raises(InputError, match="something else"):
+        place.workshop().supply([place.environment("whole")], attempt)
+    assert attempts == [[], ["thing-1.0-py3-none-any.whl"]]
+
+
+def test_a_refusal_that_names_nothing_to_build_stays_one(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+
+    def attempt():
+        raise InputError("there are no versions of nothing, something, thing-two or any.thing")
+
+    with pytest.raises(InputError, match="nothing"):
+        place.workshop().supply([place.environment("whole")], attempt)
+    assert place.wheels == []
+
+
+# ---- what fails
+
+
+def test_a_build_that_fails_says_what_where_and_how_it_ended(place):
+    place.add(own("print('compiling')\nraise SystemExit('no compiler')\n"))
+    finding = place.refused()
+    assert finding.code == "step-failed"
+    assert finding.where == "thing 1.0: building the wheel"
+    assert finding.message.splitlines()[-2:] == ["  | compiling", "  | no compiler"]
+    assert "no network" in finding.hint
+
+
+def test_a_missing_build_requirement_is_told(place):
+    text = OWN.replace("[]", '["absent>=1"]')
+    place.add({"pyproject.toml": text})
+    finding = place.refused(InputError)
+    assert finding.where == "thing 1.0: what it is built with"
+    assert "absent" in finding.message
+
+
+@pytest.mark.parametrize("answer", ["'text'", "[1]", "{'a': 'b'}"])
+def test_a_backend_that_asks_for_no_list_is_refused(place, answer):
+    place.add(own("return ''\n", requires=answer))
+    finding = place.refused()
+    assert finding.where == "thing 1.0: asking its build backend what else it needs"
+    assert finding.message == "the build backend gave no list of requirements"
+
+
+def test_a_source_distribution_that_lies_about_its_name_is_refused(place):
+    place.add(own(""), info="Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    finding = place.refused(InputError)
+    assert finding.code == "content-mismatch"
+    assert finding.where == "thing 1.0: its source distribution"
+    assert place.ran == []
+
+
+def test_a_hostile_archive_is_refused_before_anything_runs(place):
+    place.add({"../../outside": "x", **own("")})
+    assert place.refused(InputError).code == "layer-unsafe"
+    assert place.ran == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("return wheel(folder, {}, name='other')", "what came out is other 1.0"),
+        ("return wheel(folder, {}, version='1.1')", "what came out is thing 1.1"),
+        ("return wheel(folder, {}, tag='cp312-cp312-any')", "doesn't install on Python 3.11"),
+        ("return wheel(folder, {}, tag='py3-none-win_amd64')", "doesn't install on Python 3.11"),
+        ("return wheel(folder, {'../x': ''})", "no sound wheel"),
+        (
+            "os.rename(f'{folder}/{wheel(folder, {})}', f'{folder}/x.zip')\nreturn 'x.zip'",
+            "no sound wheel",
+        ),
+        (
+            "name = wheel(folder, {})\nopen(f'{folder}/{name}', 'ab').write(b'more')\nreturn name",
+            "no sound wheel",
+        ),
+    ],
+)
+def test_what_is_not_the_packages_wheel_gets_nowhere(place, code, message):
+    place.add(own(code))
+    finding = place.refused()
+    assert (finding.code, finding.where) == ("step-failed", "thing 1.0: building the wheel")
+    assert message in finding.message
+
+
+def test_a_wheel_with_other_bytes_each_time_is_kept_with_a_warning(place, monkeypatch):
+    place.add(own("return wheel(folder, {'thing.py': str(time.time_ns())})\n"))
+    (built,) = place.build()
+    (finding,) = built.findings
+    assert (finding.code, finding.severity) == ("not-reproduced", "warning")
+    assert Digest.of(built.path.read_bytes()) == built.digest
+
+
+def test_without_a_sandbox_nothing_is_built(place, monkeypatch):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+
+    def none():
+        raise WorldError("none", code="sandbox-unavailable", hint=f"x, {source_builds.WITHOUT}")
+
+    monkeypatch.setattr("mpbuild.effects.bubblewrap.find_bwrap", none)
+    finding = place.refused(WorldError)
+    assert finding.code == "sandbox-unavailable"
+    assert "--sandbox none" not in finding.hint
+    assert place.ran == []
+
+
+# ---- what attacks
+
+SPY = """\
+import json, os, pathlib, socket, sys
+tried = {{}}
+def attempt(name, what):
+    try:
+        tried[name] = str(what())
+    except BaseException as error:
+        tried[name] = f"{{type(error).__name__}}"
+attempt("connect", lambda: socket.create_connection(("127.0.0.1", {port}), 2))
+attempt("read", lambda: pathlib.Path({secret!r}).read_text())
+attempt("write", lambda: pathlib.Path({target!r}).write_text("x"))
+attempt("store", lambda: pathlib.Path({store!r}).exists())
+attempt("root", lambda: pathlib.Path("/usr/bin/evil").write_text("x"))
+attempt("input", lambda: pathlib.Path("/work/thing-1.0.tar.gz").write_bytes(b"x"))
+attempt("environment", lambda: sorted(os.environ))
+attempt("user", os.getuid)
+pathlib.Path("tried.json").write_text(json.dumps(tried))
+"""
+
+
+def test_setup_py_reaches_neither_network_nor_host(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "s3cret")
+    secret, target = tmp_path / "secret", place.root / "evil"
+    secret.write_text("s3cret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        spy = SPY.format(
+            port=server.getsockname()[1],
+            secret=str(secret),
+            target=str(target),
+            store=str(place.store.path),
+        )
+        setup = "from setuptools import setup\nos.rename('tried.json', 't/t')\n"
+        setup += "setup(name='thing', version='1.0', packages=['t'], package_data={'t': ['*']})\n"
+        source = place.add({"setup.py": spy + setup, "t/__init__.py": ""})
+        (built,) = place.build()
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    with zipfile.ZipFile(built.path) as archive:
+        tried = archive.read("t/t").decode()
+    assert "s3cret" not in tried
+    assert "SECRET_TOKEN" not in tried
+    assert '"connect": "ConnectionRefusedError"' in tried
+    assert '"read": "FileNotFoundError"' in tried
+    assert '"write": "FileNotFoundError"' in tried
+    assert '"store": "False"' in tried
+    assert '"root": "OSError"' in tried
+    assert '"user": "1000"' in tried
+    assert Digest.of(place.store.blob(source).read_bytes()) == source
+    assert not target.exists()
+    assert sorted(path.name for path in place.root.iterdir()) == ["mpbuild.toml", "third_party"]
+
+
+def test_what_is_left_beside_the_wheel_is_refused(place):
+    code = "pathlib.Path('/out/evil-1.0-py3-none-any.whl').touch()\nreturn wheel(folder, {})\n"
+    place.add(own(code))
+    assert place.refused(InputError).code == "output-undeclared"
+
+
+def test_a_file_name_leads_nowhere_else(place):
+    place.add(own("os.rename(f'{folder}/{wheel(folder, {})}', '/tmp/x')\nreturn '../../x'\n"))
+    finding = place.refused()
+    assert (finding.code, finding.where) == ("step-failed", "thing 1.0: building the wheel")
+    assert "no sound wheel" in finding.message
+
+
+# ---- what is killed
+
+KILLED = """\
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_wheel_building as tests
+from mpbuild.effects.store import Store
+from mpbuild.formats import deblock
+lock = deblock.read(Path({lock!r}).read_text(), file="x")
+place = tests.Place(Path({root!r}), Path({index!r}), Store(Path({store!r})), lock)
+place.started = lambda name: print(name, flush=True)
+place.build()
+"""
+
+
+def test_a_kill_in_the_middle_leaves_nothing_and_the_next_build_goes_on(place, checkout):
+    place.add(own("time.sleep(600)\n"))
+    script = KILLED.format(
+        tests=str(Path(__file__).parent),
+        root=str(place.root),
+        index=str(place.index),
+        store=str(place.store.path),
+        lock=str(checkout / "lockfiles/toolchain/debian.toolchain.toml"),
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("source-wheel:"):
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert place.wheels == []
+    shutil.rmtree(place.index / "thing")
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    assert [built.version for built in place.build()] == ["1.0"]
