@@ -69,9 +69,10 @@ def environments(target: Target) -> list[Environment]:
 def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Finding]:
     """How the locks have drifted, offline: nothing found means they answer to the spec.
 
-    With ``accelerators``, only their locks are looked at.
+    Fetched weights, which the spec itself pins, count among them. With ``accelerators``, only
+    their locks are looked at.
     """
-    findings: list[Finding] = []
+    findings = drift.check_weights(target.model, target.text, file=target.file)
     found = [e for e in environments(target) if not accelerators or e.name in accelerators]
     for environment in found:
         where = environment.where(environment.python_file)

@@ -164,7 +164,7 @@ def weight_source(weight: Weight) -> Leaf | Digest:
         return Leaf("step", f"{weight.step}/{weight.output}")
     if weight.path:
         return Leaf("source", weight.path)
-    assert weight.sha256, "the spec demands it where weights are fetched"
+    assert weight.sha256, "who isn't pinned gets no further than the check of the locks"
     return weight.sha256
 
 
@@ -172,7 +172,7 @@ def fetched_weights(model: Model) -> Iterator[LockedFile]:
     """The weights that are fetched, as files that the spec itself locks."""
     for weight in model.core.weights:
         if weight.url:
-            assert weight.sha256, "the spec demands it beside an address"
+            assert weight.sha256, "who isn't pinned gets no further than the check of the locks"
             yield LockedFile("weights", weight.name, weight.sha256, weight.size or 0)
 
 

@@ -1,7 +1,9 @@
 """Writing a file so that a reader sees all of it or nothing; imports little."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,18 @@ def write_new(scratch: Path, final: Path, data: bytes) -> None:
     stream_new(scratch, final, [data], mode=0o444)
 
 
-def stream_new(scratch: Path, final: Path, chunks: "Iterable[Buffer]", *, mode: int) -> None:
-    """The same for what comes in pieces. Raises OSError, and whatever ``chunks`` raise."""
+def stream_new(
+    scratch: Path,
+    final: Path,
+    chunks: "Iterable[Buffer]",
+    *,
+    mode: int,
+    owner: tuple[int, int] | None = None,
+) -> None:
+    """The same for what comes in pieces; ``owner`` is a user and a group, where not who runs this.
+
+    Raises OSError, and whatever ``chunks`` raise.
+    """
     import tempfile
 
     handle, name = tempfile.mkstemp(dir=scratch, prefix=_NEW)
@@ -29,9 +41,41 @@ def stream_new(scratch: Path, final: Path, chunks: "Iterable[Buffer]", *, mode: 
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
+            if owner is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(name).replace(final)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+class ChangedError(Exception):
+    """A file holds something else than it held when it was read."""
+
+
+def is_writable(path: Path) -> bool:
+    """Whether ``replace`` may put something else behind ``path``; a mode says no to root, too."""
+    real = path.resolve()
+    allowed = os.access(real, os.W_OK) and os.access(real.parent, os.W_OK)
+    return allowed and bool(real.stat().st_mode & 0o222)
+
+
+def replace(path: Path, old: bytes, new: bytes) -> None:
+    """Exchange the content of a file that people keep: behind its links, with mode and owner.
+
+    Raises OSError, and ChangedError where it doesn't hold ``old`` any more; then it stays as it is.
+    """
+    real = path.resolve(strict=True)
+    looks = real.stat()
+
+    def unless_changed() -> Iterator[bytes]:
+        yield new
+        if real.read_bytes() != old:
+            raise ChangedError(path)
+
+    owner = (looks.st_uid, looks.st_gid)
+    mode = stat.S_IMODE(looks.st_mode)
+    stream_new(real.parent, real, unless_changed(), mode=mode, owner=owner)

@@ -11,6 +11,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats import deblock, pylock
 from mpbuild.resolve import debian
 from mpbuild.resolve.inputs import Inputs
+from mpbuild.spec.model import Model
 
 L = TypeVar("L", bound="_Lock")
 
@@ -50,6 +51,25 @@ def check_debian(
         return _absent(wanted, lock) or ([] if lock.resolution == wanted.digest else [_CHANGED])
 
     return _check(text, file, environment, deblock, drift)
+
+
+def check_weights(model: Model, text: str, *, file: str) -> list[Finding]:
+    """Weights of the model.toml ``text`` that are fetched and could be any bytes: lock-missing."""
+    found = [(i, weight) for i, weight in enumerate(model.core.weights) if not weight.pinned]
+    if not found:
+        return []
+    from mpbuild.spec import positions
+
+    lines = positions.lines(text)
+    return [
+        Finding(
+            "lock-missing",
+            f"the weights {weight.name} are fetched and not pinned",
+            f"{file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}",
+            _HINT,
+        )
+        for index, weight in found
+    ]
 
 
 class _Lock(Protocol):
@@ -138,4 +158,9 @@ def _absent(wanted: debian.Inputs, lock: deblock.DebianLock) -> list[str]:
     names = {package.name for package in lock.packages}
     if lock.suite != wanted.suite:
         return [f"it is for {lock.suite}, and the base is {wanted.suite}"]
-    return [f"{name} is not in it" for name in (*wanted.base, *wanted.system) if name not in names]
+    found = [f"{name} is not in it" for name in (*wanted.base, *wanted.system) if name not in names]
+    if lock.links != wanted.links:
+        found.append("its link table is not the spec's")
+    if not wanted.security and any(package.security for package in lock.packages):
+        found.append("it has security updates, and they don't count for the base")
+    return found

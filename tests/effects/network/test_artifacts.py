@@ -421,6 +421,15 @@ def test_a_blob_is_fetched_by_its_digest(registry, client, get):
     assert [path for path, _ in registry.seen] == [f"/v2/weights/digits/blobs/{DIGEST}"]
 
 
+def test_a_blob_that_was_interrupted_is_continued_by_the_next_call(registry, client, get, tmp_path):
+    registry.challenge, registry.login = CHALLENGE, ""
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    (partial / f"{DIGEST.hex}.part").write_bytes(DATA[:1000])
+    assert get(request_of(registry.reference(), client), client) == DATA
+    assert registry.asked("blobs")[-1]["Range"] == "bytes=1000-"
+
+
 def test_a_layer_is_fetched_by_the_manifest_that_lists_it(registry, client, get):
     manifest = registry.store(image((Digest.from_hex(HEX), 5), (DIGEST, len(DATA))))
     request = request_of(registry.reference(manifest), client)
