@@ -41,7 +41,7 @@ def _checks(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:
     bare, cold, warm = medians(tasks, CHECKS)
     return [
         Figure("lock --check, against a bare interpreter", warm / bare, "times", 6),
-        Figure("lock --check of new texts, against the same", cold / bare, "times", 14),
+        Figure("lock --check of new texts, against the same", cold / bare, "times", 12),
     ]
 
 
