@@ -299,3 +299,24 @@ def test_a_check_of_some_accelerators_says_nothing_of_all(fresh, capfd):
     assert not fresh.hit
     assert run(words) == 2
     assert "there is no lock" in capfd.readouterr().err
+
+
+def test_a_check_opens_no_file_of_the_workspace_that_its_memory_does_not_speak_of(fresh):
+    program = """
+import os, sys
+from pathlib import Path
+opened = set()
+def see(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], str | os.PathLike):
+        opened.add(os.fspath(arguments[0]))
+sys.addaudithook(see)
+from mpbuild.app.checked import check
+from mpbuild.base.label import Label
+root = Path(sys.argv[1])
+assert check(root, Label(sys.argv[2])) == []
+print(*sorted(os.path.relpath(path, root) for path in opened if path.startswith(f"{root}/")))
+"""
+    command = [sys.executable, "-c", program, str(fresh.root), str(LABEL)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stdout.decode().split() == sorted(FILES)
+    assert fresh.hit
