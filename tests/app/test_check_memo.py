@@ -307,8 +307,9 @@ import os, sys
 from pathlib import Path
 opened = set()
 def see(event, arguments):
-    if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], str | os.PathLike):
-        opened.add(os.fspath(arguments[0]))
+    path = event in ("open", "os.listdir", "os.scandir") and arguments[0]
+    if isinstance(path, str | os.PathLike):
+        opened.add(os.fspath(path))
 sys.addaudithook(see)
 from mpbuild.app.checked import check
 from mpbuild.base.label import Label
