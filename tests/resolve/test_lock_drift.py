@@ -7,6 +7,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.formats import deblock, pylock
 from mpbuild.resolve import debian, drift
 from mpbuild.resolve.inputs import inputs
+from mpbuild.spec.workspace import Link
 
 WANTED = inputs(["numpy>=2", "tiny; python_version<'3'"], python="3.11", suite="bookworm")
 LOCK = pylock.PythonLock(
@@ -168,11 +169,29 @@ def test_another_python_is_drift() -> None:
         (debian.inputs("bookworm", ["libc6"], ["libgomp1"]), "libgomp1 is not in it"),
         (debian.inputs("trixie", ["libc6"]), "it is for bookworm, and the base is trixie"),
         (debian.inputs("bookworm", [], ["libc6"]), "the spec has changed since it was locked"),
+        (
+            debian.inputs("bookworm", ["libc6"], security=False),
+            "the spec has changed since it was locked",
+        ),
+        (
+            debian.inputs("bookworm", ["libc6"], base_links=[Link(package="libc6", omitted="x")]),
+            "its link table is not the spec's",
+        ),
     ],
 )
 def test_drift_of_a_debian_lock_says_what_changed(wanted: debian.Inputs, said: str) -> None:
     (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, environment="cpu", file="x")
+    assert finding.hint == "run `mpbuild lock`"
     assert (finding.code, finding.message) == ("lock-drift", said)
+
+
+def test_security_updates_in_the_lock_of_a_base_without_are_drift() -> None:
+    wanted = debian.inputs("bookworm", ["libc6"], security=False)
+    lock = deblock.read(DEBIAN_TEXT, file="x")
+    packages = tuple(msgspec.structs.replace(p, security=True) for p in lock.packages)
+    lock = msgspec.structs.replace(lock, packages=packages, resolution=wanted.digest)
+    (finding,) = drift.check_debian(deblock.write(lock), wanted, environment="cpu", file="x")
+    assert finding.message == "it has security updates, and they don't count for the base"
 
 
 def test_a_package_from_an_index_that_does_not_own_it_is_drift() -> None:
