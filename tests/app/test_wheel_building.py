@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import textwrap
 import time
 import zipfile
@@ -21,17 +22,20 @@ from pathlib import Path
 import pytest
 
 from mpbuild.app import source_builds
+from mpbuild.app.indexes import sources
 from mpbuild.app.locks import Environment
 from mpbuild.app.wheel_building import Workshop
 from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, InputError, WorldError
+from mpbuild.effects.projects import Projects
 from mpbuild.effects.store import Store
 from mpbuild.effects.uv import Uv
+from mpbuild.effects.views import lay_out
 from mpbuild.effects.web import Web
 from mpbuild.formats import deblock
 from mpbuild.formats.wheel import read_wheel
-from mpbuild.resolve import debian
+from mpbuild.resolve import debian, python
 from mpbuild.resolve.inputs import inputs
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
@@ -205,6 +209,18 @@ def place(tmp_path, backends, built_in, checkout, monkeypatch):
     return made
 
 
+def asking(name, requirement):
+    """A wheel that requires something."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        info = f"{name}-1.0.dist-info"
+        said = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requirement}\n"
+        archive.writestr(f"{info}/METADATA", said)
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return out.getvalue()
+
+
 def contents(path):
     with zipfile.ZipFile(path) as archive:
         return {info.filename: info for info in archive.infolist()}
@@ -316,6 +332,31 @@ def test_what_a_refusal_names_is_built_and_resolving_tried_again(place):
     with pytest.raises(InputError, match="something else"):
         place.workshop().supply([place.environment("whole")], attempt)
     assert attempts == [[], ["thing-1.0-py3-none-any.whl"]]
+
+
+def test_what_packages_themselves_ask_for_is_built_once_the_resolver_misses_it(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    place.publish("whole-1.0-py3-none-any.whl", asking("whole", "thing>=1"), "whole")
+    environment, workshop = place.environment("whole"), place.workshop()
+
+    def attempt():
+        with tempfile.TemporaryDirectory() as folder:
+            seen = sources(OpenWorkspace(place.root), environment.serves)
+            view = lay_out(seen, Path(folder), Projects(Web({})))
+            return python.lock(
+                environment.python,
+                environment="cpu",
+                view=view,
+                uv=Uv.find(os.environ),
+                web=Web({}),
+            )
+
+    lock = workshop.supply([environment], attempt)
+    (built,) = workshop.built
+    thing, whole = lock.packages
+    assert (thing.name, thing.version, thing.index) == ("thing", "1.0", "built")
+    assert (thing.wheel.sha256, thing.wheel.size) == (built.digest, built.size)
+    assert (whole.name, whole.index) == ("whole", "default")
 
 
 def test_a_refusal_that_names_nothing_to_build_stays_one(place):

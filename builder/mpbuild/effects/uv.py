@@ -232,12 +232,12 @@ def _fail(run: "subprocess.CompletedProcess[str]", index: Index) -> NoReturn:
     if "No solution found" not in said or _UNREACHABLE.search(said):
         at = f" at {redacted(index.url)}" if index.url else ""
         raise WorldError(f"uv could not resolve with the index{at}:\n{said}")
-    source = _ONLY_SOURCE.search(said)
-    if source:
-        raise InputError(
-            f"{source.group(1)} has no wheel for this Python and platform:\n{said}",
-            hint=NO_WHEEL,
-        )
+    sources = list(dict.fromkeys(_ONLY_SOURCE.findall(said)))
+    if sources:
+        lines = [line for line in said.split("\n") if not _ONLY_SOURCE.search(line)]
+        names = " and ".join(sources) + (" has" if len(sources) == 1 else " have")
+        reason = "\n".join(lines).strip()
+        raise InputError(f"{names} no wheel for this Python and platform:\n{reason}", hint=NO_WHEEL)
     raise InputError(f"the dependencies can't be resolved:\n{said}")
 
 
