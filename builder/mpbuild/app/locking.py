@@ -32,11 +32,16 @@ class Done(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
-        return all(finding.severity != "error" for finding in self.findings)
+        return not failed(self.findings)
+
+
+def failed(findings: Sequence[Finding]) -> bool:
+    """Whether one of them is an error."""
+    return any(finding.severity == "error" for finding in findings)
 
 
 class Locking:
-    """One run of the command. ``store`` opens the store where it is needed."""
+    """One run of the command; ``store`` opens the store once it is needed, ``say`` tells people."""
 
     def __init__(
         self,
@@ -44,11 +49,13 @@ class Locking:
         store: "Callable[[], Store]",
         accelerators: Sequence[Accelerator],
         observer: Observer,
+        say: Callable[[str], None],
     ) -> None:
         self._workspace = workspace
         self._store = store
         self._accelerators = accelerators
         self._observer = observer
+        self._say = say
         self._uv = Uv.find(os.environ)
         now = datetime.now(UTC).replace(microsecond=0)
         self._locker = Locker(workspace, web=Web(os.environ), uv=self._uv, now=now)
@@ -59,7 +66,8 @@ class Locking:
         Where the audit finds an error nothing is written.
         """
         self._observer.started(f"lock:{label}")
-        target = self._workspace.target(label)
+        pinned = self._pinned(self._workspace.target(label), upgrade)
+        target = self._workspace.target(label)  # pins were written into its file
         workshop = self._locker.workshop(self._store, self._observer)
         resolved = self._locker.resolve(target, upgrade, workshop)
         findings = (
@@ -67,7 +75,7 @@ class Locking:
         )
         if audit:
             findings += self._audit(target, {one.environment.name: one.new for one in resolved})
-        done = Done([], [], findings)
+        done = Done([], pinned, findings)
         if done.ok:
             done.locks.extend(keep(target, resolved, self._accelerators))
         return done
@@ -78,33 +86,51 @@ class Locking:
         Errors of one check keep the dearer ones from being made.
         """
         target = self._workspace.target(label)
+        dearer = {"resolve": self._drift, "cross": self._cross}
+        checks = [dearer[level]] if level in dearer else []
+        checks += [self._audit_written] if audit else []
         findings = locks.check(target, self._accelerators)
-        if not findings and level == "resolve":
-            findings = self._drift(target)
-        if not findings and level == "cross":
-            findings = self._cross(target)
-        if not findings and audit:
-            findings = self._audit(target, locks.read_locks(target).locks)
+        for check in checks:
+            if not failed(findings):
+                findings = [*findings, *check(target)]
         return findings
 
+    def _pinned(self, target: Target, upgrade: Upgrade) -> list[dict[str, Any]]:
+        """Pin weights that are fetched: ``weights[]`` of the result."""
+        if not any(weight.url for weight in target.model.core.weights):
+            return []
+        from mpbuild.app import weights
+        from mpbuild.effects.registry import RegistryWeb
+
+        web, everything = RegistryWeb(os.environ), upgrade.everything
+        pinned = weights.pin(target, upgrade=everything, store=self._store, web=web, say=self._say)
+        return [one.entry for one in pinned]
+
     def _drift(self, target: Target) -> list[Finding]:
+        from mpbuild.app import weights
+        from mpbuild.effects.registry import RegistryWeb
+
         self._observer.started(f"resolve:{target.label}")
+        findings = weights.check(target, RegistryWeb(os.environ))
         try:
-            return self._locker.drift(target, self._accelerators)
+            return findings + self._locker.drift(target, self._accelerators)
         except InputError as error:
-            return list(error.findings)
+            return [*findings, *error.findings]
 
     def _cross(self, target: Target) -> list[Finding]:
         from mpbuild.app import cross
 
         self._observer.started(f"cross:{target.label}")
-        found = [
-            environment
-            for environment in locks.environments(target)
-            if not self._accelerators or environment.name in self._accelerators
-        ]
+        found = self._concerned(target)
         with self._locker.views(found) as views:
             return cross.check(found, views, self._uv)
+
+    def _concerned(self, target: Target) -> list[locks.Environment]:
+        found = locks.environments(target)
+        return [e for e in found if not self._accelerators or e.name in self._accelerators]
+
+    def _audit_written(self, target: Target) -> list[Finding]:
+        return self._audit(target, {e.name: locks.read(e) for e in self._concerned(target)})
 
     def _audit(self, target: Target, found: Mapping[str, Locks]) -> list[Finding]:
         from mpbuild.app.audit import audit

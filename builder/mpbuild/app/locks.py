@@ -110,19 +110,23 @@ def check_floors(
 
 def read_locks(target: Target) -> LockSet:
     """All locks; raise InputError where one is missing, malformed or has drifted."""
-    from mpbuild.derive.recipe import Locks
-
     findings = check(target)
     if findings:
         raise InputError.collect(findings)
     locks: dict[str, Locks] = {}
     files: dict[str, Path] = {}
     for environment in environments(target):
-        python_lock, debian_lock = read_python(environment), read_debian(environment)
-        locks[environment.name] = Locks(_present(python_lock), _present(debian_lock))
+        locks[environment.name] = read(environment)
         for path in (environment.python_file, environment.debian_file):
             files[path.name] = path
     return LockSet(locks, files)
+
+
+def read(environment: Environment) -> "Locks":
+    """The two locks of an environment, which were found good."""
+    from mpbuild.derive.recipe import Locks
+
+    return Locks(_present(read_python(environment)), _present(read_debian(environment)))
 
 
 def read_python(environment: Environment) -> pylock.PythonLock | None:

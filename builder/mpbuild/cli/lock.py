@@ -78,7 +78,9 @@ def command(
     from mpbuild.cli.progress import Progress
 
     with Progress(session) as progress:
-        locking = Locking(session.workspace(), session.store, accelerators, progress)
+        locking = Locking(
+            session.workspace(), session.store, accelerators, progress, session.progress
+        )
         if level:
             findings = [f for label in found for f in locking.check(label, level, audit=audit)]
         else:
@@ -126,9 +128,10 @@ def _upgrade(names: tuple[str, ...]) -> "Upgrade":
 def _written(session: Session, done: "list[Done]") -> int:
     ok = all(one.ok for one in done)
     locks = [entry for one in done for entry in one.locks]
+    weights = [entry for one in done for entry in one.weights]
     session.emit(
-        {"locks": locks, "weights": [entry for one in done for entry in one.weights]},
-        lambda: "\n".join(map(_text, locks)),
+        {"locks": locks, "weights": weights},
+        lambda: "\n".join([*map(_text, locks), *map(_pinned, weights)]),
         ok=ok,
         findings=[finding for one in done for finding in one.findings],
     )
@@ -148,3 +151,11 @@ def _text(lock: dict[str, Any]) -> str:
         else:
             lines.append(f"  ~ {change['name']} {before} → {after}")
     return "\n".join(lines)
+
+
+def _pinned(weights: dict[str, Any]) -> str:
+    from mpbuild.base.units import human_size
+
+    size, before = human_size(weights["size"]), weights["from"]
+    moved = f", before sha256:{before['sha256']}" if before else ""
+    return f"{weights['name']}  {weights['url']}  {size}, sha256:{weights['sha256']}{moved}"

@@ -1,0 +1,72 @@
+"""`mpbuild lock` pins weights, writes that into model.toml, and says what it pinned."""
+
+import http.server
+import threading
+from functools import partial
+
+import pytest
+
+from mpbuild.base.digest import Digest
+
+WEIGHTS = b"weights" * 100
+
+
+@pytest.fixture
+def server(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(WEIGHTS)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/w.bin"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def model(world, server):
+    _, url = server
+    world.model(
+        "[accelerators.cpu]",
+        f'[[core.weights]] # ours\nname = "w"\nversion = "1.0.0"\nurl = "{url}"',
+    )
+    return world
+
+
+def test_weights_are_pinned_once_and_told(model, server):
+    _, url = server
+    assert model.mpbuild("lock", "--check")[1]["findings"][0]["code"] == "lock-missing"
+    (entry,) = model.lock()["weights"]
+    digest = Digest.of(WEIGHTS).hex
+    assert entry == {
+        "label": "//a",
+        "name": "w",
+        "url": url,
+        "sha256": digest,
+        "size": len(WEIGHTS),
+        "from": None,
+    }
+    text = (model.root / "a/model.toml").read_text()
+    assert f'sha256 = "{digest}"' in text
+    assert "[[core.weights]] # ours" in text
+    assert model.lock()["weights"] == []
+    assert model.mpbuild("lock", "--check")[0] == 0
+
+
+def test_other_bytes_at_the_address_are_an_alarm_when_resolving(model, server):
+    folder, _ = server
+    model.lock()
+    before = (model.root / "a/model.toml").read_bytes()
+    (folder / "w.bin").write_bytes(WEIGHTS + b"more")
+    status, result = model.mpbuild("lock", "--check=resolve")
+    assert status == 1
+    assert [finding["code"] for finding in result["findings"]] == ["content-mismatch"]
+    assert result["findings"][0]["where"].startswith(model.line("url ="))
+    assert (model.root / "a/model.toml").read_bytes() == before
