@@ -2,6 +2,8 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.formats import deblock, pylock
@@ -221,3 +223,20 @@ def test_an_override_counts_in_place_of_the_requirement() -> None:
     wanted = inputs(["numpy>=3"], python="3.11", suite="bookworm", overrides=["numpy>=2"])
     (finding,) = drift.check_python(MORE, wanted, environment="cpu", file="l")
     assert finding.message == "the spec has changed since it was locked"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_is_changed_in_a_lock_is_noticed(data: st.DataObject) -> None:
+    text, check, wanted = data.draw(
+        st.sampled_from(
+            [(MORE, drift.check_python, WANTED), (DEBIAN_TEXT, drift.check_debian, DEBIAN)]
+        )
+    )
+    at = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(at, min(len(text), at + 80)))
+    piece = data.draw(st.text(st.sampled_from('ab019."=[]{}\n #é\0'), max_size=4))
+    other = text[:at] + piece + text[end:]
+    findings = check(other, wanted, environment="cpu", file="x")
+    assert bool(findings) == (other != text)
+    assert {finding.code for finding in findings} <= {"lock-malformed", "lock-drift"}

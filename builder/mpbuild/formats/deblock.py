@@ -140,8 +140,8 @@ def _link_text(link: Link) -> list[str]:
 def _lock(document: Table) -> DebianLock:
     document.exactly("format", FORMAT)
     document.exactly("created-by", _CREATOR)
-    architecture = document.text("architecture", _ARCHITECTURE)
-    packages = [_package(table, architecture) for table in document.tables("packages")]
+    document.exactly("architecture", ARCHITECTURE)
+    packages = [_package(table) for table in document.tables("packages")]
     refuse_doubles([package.name for package in packages])
     document.exactly("count", len(packages))
     links = [_link(table) for table in document.tables("links")] if document.has("links") else []
@@ -149,7 +149,7 @@ def _lock(document: Table) -> DebianLock:
     lock = DebianLock(
         environment=document.text("environment", _ENVIRONMENT),
         suite=document.text("suite", _SUITE),
-        architecture=architecture,
+        architecture=ARCHITECTURE,
         resolution=document.digest("resolution"),
         packages=tuple(sorted(packages, key=lambda p: p.name)),
         links=tuple(sorted(links)),
@@ -159,7 +159,7 @@ def _lock(document: Table) -> DebianLock:
     return lock
 
 
-def _package(table: Table, architecture: str) -> DebianPackage:
+def _package(table: Table) -> DebianPackage:
     package = DebianPackage(
         name=table.text("name", _NAME),
         version=table.text("version", _VERSION),
@@ -171,9 +171,9 @@ def _package(table: Table, architecture: str) -> DebianPackage:
         security=_is_security(table),
     )
     table.done()
-    if package.architecture not in (architecture, "all"):
+    if package.architecture not in (ARCHITECTURE, "all"):
         raise malformed(
-            f"{package.architecture} is neither {architecture} nor all", table.path("architecture")
+            f"{package.architecture} is neither {ARCHITECTURE} nor all", table.path("architecture")
         )
     file = filename(package.name, package.version, package.architecture)
     if not is_pool_path(package.path, file):

@@ -159,6 +159,11 @@ def _absent(wanted: debian.Inputs, lock: deblock.DebianLock) -> list[str]:
     if lock.suite != wanted.suite:
         return [f"it is for {lock.suite}, and the base is {wanted.suite}"]
     found = [f"{name} is not in it" for name in (*wanted.base, *wanted.system) if name not in names]
+    found += [
+        f"{package.name} is the base's, and it says otherwise"
+        for package in lock.packages
+        if package.name in wanted.base and not package.base
+    ]
     if lock.links != wanted.links:
         found.append("its link table is not the spec's")
     if not wanted.security and any(package.security for package in lock.packages):
