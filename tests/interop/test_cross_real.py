@@ -1,0 +1,174 @@
+"""Published frameworks for CPU, CUDA and ROCm: pip comes to what uv locked, and locks are sound.
+
+Nothing but metadata is read, unless the index gives neither these nor parts of wheels.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+from packaging.version import Version
+
+from mpbuild.base.dotted import Dotted
+from mpbuild.base.errors import WorldError
+from mpbuild.effects import interpreters
+from mpbuild.effects.indexes import find_index
+from mpbuild.effects.uv import Target, Uv
+from mpbuild.effects.views import View
+from mpbuild.effects.web import Web
+from mpbuild.formats import cuda, pylock
+from mpbuild.resolve import cross, floors, inputs, together
+from mpbuild.spec.environment import AcceleratorEnvironment, CudaEnvironment, RocmEnvironment
+
+pytestmark = [pytest.mark.interop, pytest.mark.network]
+
+SUITES = {"bookworm": "3.11", "trixie": "3.13"}
+MODELS = {
+    "onnxruntime": {
+        "cpu": ("onnxruntime",),
+        "cuda": ("onnxruntime-gpu[cuda,cudnn]",),
+        "rocm": ("onnxruntime-migraphx",),
+    },
+    "jax": {
+        "cpu": ("jax",),
+        "cuda": ("jax[cuda13]",),
+        "rocm": ("jax", "jax-rocm7-plugin", "jax-rocm7-pjrt"),
+    },
+    "torch": {"cuda": ("torch",)},
+}
+TABLES = {"cpu": AcceleratorEnvironment(), "cuda": CudaEnvironment(), "rocm": RocmEnvironment()}
+CASES = [(suite, model) for suite in SUITES for model in MODELS]
+EACH = [(suite, model, name) for suite, model in CASES for name in MODELS[model]]
+
+
+class Locked(NamedTuple):
+    """What a model's accelerators were resolved from, and the locks."""
+
+    wanted: dict[str, inputs.Inputs]
+    locks: dict[str, pylock.PythonLock]
+
+
+@pytest.fixture(scope="module")
+def uv() -> Uv:
+    return Uv.find(os.environ)
+
+
+@pytest.fixture(scope="module")
+def view(uv) -> View:
+    found = View.of(find_index(os.environ))
+    try:
+        uv.compile(["packaging"], Target("3.11", (2, 36)), found)
+    except WorldError as error:
+        pytest.skip(f"no package index is within reach: {error}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def locked(uv, view):
+    """``locked(suite, model)``: all are resolved together, before the first is asked for."""
+
+    def lock(case) -> Locked:
+        suite, model = case
+        wanted = _wanted(suite, MODELS[model])
+        views = dict.fromkeys(wanted, view)
+        found = together.lock(wanted, views=views, uv=uv, web=Web(os.environ), previous={})
+        return Locked(wanted, found)
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = {case: pool.submit(lock, case) for case in CASES}
+        yield lambda *case: waiting[case].result()
+
+
+@pytest.fixture(scope="module")
+def asked(uv, view, locked):
+    """``asked(suite, model, name)``: what pip has to say of one lock."""
+
+    def ask(case):
+        return cross.by_pip(question(uv, view, locked(*case[:2]), case[2]))
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = {case: pool.submit(ask, case) for case in EACH}
+        yield lambda *case: waiting[case].result()
+
+
+def _wanted(suite, requirements):
+    union = [text for texts in requirements.values() for text in texts]
+    return {
+        name: inputs.inputs(
+            texts,
+            python=SUITES[suite],
+            suite=suite,
+            union=union if len(requirements) > 1 else (),
+        )
+        for name, texts in requirements.items()
+    }
+
+
+def question(uv, view, locked, name) -> cross.Question:
+    return cross.Question(
+        lock=locked.locks[name],
+        wanted=locked.wanted[name],
+        view=view,
+        file=f"pylock.{name}.toml",
+        uv=uv,
+        environ=os.environ,
+    )
+
+
+@pytest.mark.parametrize(("suite", "model", "name"), EACH)
+def test_pip_comes_to_what_was_locked(asked, suite, model, name):
+    assert asked(suite, model, name) == []
+
+
+@pytest.mark.parametrize(("suite", "model"), CASES)
+def test_locks_ask_for_no_more_than_their_base_has(locked, suite, model):
+    found = locked(suite, model)
+    for name, lock in found.locks.items():
+        wanted = found.wanted[name]
+        assert floors.check(lock, wanted, TABLES[name], lock_file="lock", spec_file="spec") == []
+        assert Dotted(lock.glibc) <= Dotted(wanted.glibc)
+        assert lock.python == SUITES[suite]
+
+
+@pytest.mark.parametrize(("suite", "model"), CASES)
+def test_only_locks_for_cuda_bring_what_is_nvidias(locked, suite, model):
+    for name, lock in locked(suite, model).locks.items():
+        nvidia = [package.name for package in lock.packages if cuda.is_nvidia(package.name)]
+        assert bool(nvidia) == (name == "cuda"), nvidia
+        assert (lock.cuda is not None) == (name == "cuda")
+    assert locked(suite, model).locks["cuda"].cuda >= Dotted("13.0")
+
+
+@pytest.mark.parametrize(("suite", "model"), CASES)
+def test_what_accelerators_share_is_one_wheel(locked, suite, model):
+    locks = locked(suite, model).locks
+    assert together.skew({f"pylock.{name}.toml": lock for name, lock in locks.items()}) == []
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_jax_and_its_plugins_are_of_one_release(locked, suite):
+    releases = {
+        Version(package.version).release[:3]
+        for lock in locked(suite, "jax").locks.values()
+        for package in lock.packages
+        if package.name.startswith("jax")
+    }
+    assert len(releases) == 1, releases
+
+
+@pytest.mark.parametrize(("suite", "model"), CASES)
+def test_every_wheel_of_a_lock_is_the_newest_kind_that_the_base_can_have(locked, suite, model):
+    """A resolver that is told one platform tag only takes jax 0.4 and torch 2.6."""
+    for lock in locked(suite, model).locks.values():
+        versions = {package.name: Dotted(package.version) for package in lock.packages}
+        assert versions.get("jax", Dotted("9")) >= Dotted("0.8")
+        assert versions.get("torch", Dotted("9")) >= Dotted("2.10")
+
+
+def test_pip_tools_comes_to_what_was_locked(uv, view, locked):
+    suites = [s for s, p in SUITES.items() if interpreters.find(p, uv.binary, os.environ)]
+    if not suites:
+        pytest.skip("this machine has neither Python 3.11 nor 3.13, which pip-tools runs on")
+    for suite in suites:
+        assert cross.by_pip_tools(question(uv, view, locked(suite, "jax"), "cuda")) == []
