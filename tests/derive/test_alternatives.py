@@ -26,8 +26,8 @@ FILES = (("./usr/bin/gawk", b"\x7fgawk", 0o755), ("./usr/bin/folder", None))
 AWK = Link("demo", "/usr/bin/awk", "/usr/bin/gawk")
 NAWK = Link("demo", "/usr/bin/nawk", "/usr/bin/gawk")
 HINT = (
-    "say in a link of demo where it leads, or that it is omitted: in `environment.links`, for a "
-    "package of the base in the base's `links`"
+    "say in a link of demo where it leads, or that it is omitted: in the `links` of the "
+    "environment, or of the base that brings it"
 )
 
 

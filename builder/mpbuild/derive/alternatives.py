@@ -108,6 +108,6 @@ def _place(path: str) -> str:
 def _uncovered(deb: Deb, script: str, what: str) -> InputError:
     return InputError(
         f"its {script} script makes {what} by {_TOOL}, and scripts are not run",
-        hint=f"say in a link of {deb.name} where it leads, or that it is omitted: in "
-        "`environment.links`, for a package of the base in the base's `links`",
+        hint=f"say in a link of {deb.name} where it leads, or that it is omitted: in the `links` "
+        "of the environment, or of the base that brings it",
     )
