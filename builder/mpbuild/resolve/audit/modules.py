@@ -170,6 +170,8 @@ def _from(statement: ast.ImportFrom, module: str, *, is_package: bool) -> Iterat
     if statement.level:
         parts = module.split(".")
         up = statement.level - is_package
+        if up >= len(parts):
+            return
         parts = parts[: len(parts) - up]
         base = ".".join([*parts, *([base] if base else [])])
     if base:

@@ -5,14 +5,14 @@ from mpbuild.derive.wheel_layer import destination
 from mpbuild.resolve.audit.facts import File
 from mpbuild.resolve.audit.reading import Contents
 
-_SIGNATURES = ("RECORD", "RECORD.jws", "RECORD.p7s")
+_SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 
 def installed(contents: Contents, name: str, python: str) -> dict[str, File]:
     """The files that the wheel of package ``name`` brings, by their paths in the image.
 
-    Its RECORD, which only it has, and scripts that an installer makes are not among them. Raises
-    InputError (layer-unsafe) where a file is of no installation scheme.
+    Scripts that an installer makes are not among them. Raises InputError (layer-unsafe) where a
+    file is of no installation scheme.
     """
     left_out = {f"{contents.dist_info}/{own}" for own in _SIGNATURES}
     return {

@@ -22,7 +22,14 @@ from mpbuild.effects.ranges import Span
 from mpbuild.formats.tar import Entry
 from mpbuild.formats.unsafe import UnsafeError
 from mpbuild.formats.zip import ZipEntry, check_paths, read_entry
-from mpbuild.formats.zipdirectory import Header, ends, find_directory, read_headers
+from mpbuild.formats.zipdirectory import (
+    LONGEST_TAIL,
+    Directory,
+    Header,
+    ends,
+    find_directory,
+    read_headers,
+)
 from mpbuild.resolve.audit.facts import Facts, File
 from mpbuild.resolve.audit.modules import Modules
 
@@ -83,9 +90,7 @@ class Archive:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        start = max(source.size - TAIL, 0)
-        (tail,) = source.read([Span(start, source.size)])
-        directory = find_directory(tail, source.size)
+        start, tail, directory = self._found(TAIL)
         end = directory.start + directory.size
         if directory.start < start:
             (before,) = source.read([Span(directory.start, min(start, end))])
@@ -96,6 +101,17 @@ class Archive:
         check_paths(headers)
         self._ends = ends(headers, directory.start)
         self.headers: Mapping[str, Header] = {h.name: h for h in headers if not h.is_directory}
+
+    def _found(self, length: int) -> tuple[int, Buffer, Directory]:
+        """The offset of the bytes at the end that hold the end records, these, what they say."""
+        start = max(self._source.size - length, 0)
+        (tail,) = self._source.read([Span(start, self._source.size)])
+        try:
+            return start, tail, find_directory(tail, self._source.size)
+        except UnsafeError:
+            if not start or length == LONGEST_TAIL:
+                raise
+            return self._found(LONGEST_TAIL)
 
     def read(self, names: Iterable[str]) -> list[ZipEntry]:
         """These members, in their order; contents are not inflated yet."""

@@ -1,0 +1,139 @@
+"""Wheels that hide files of each other stop a build and a verdict, unless the spec accepts it."""
+
+import base64
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mpbuild.app.wheel_trees import without_accepted
+from mpbuild.base.errors import Finding
+from mpbuild.derive.recipe import Locks
+from mpbuild.effects.layout import Layout
+from mpbuild.formats import deblock, pylock
+from mpbuild.spec.environment import Accepted
+from mpbuild.spec.vocabulary import Flaw
+
+LOCK = "lockfiles/models/tiny/pylock.cpu.toml"
+SPEC = "opt/model/spec.json"
+SITE = "/opt/venv/lib/python3.11/site-packages"
+ACCEPTED = """
+[[environment.accepted]]
+code = "file-collision"
+packages = ["numpy", "tinynumbers"]
+reason = "Nobody reads it."
+"""
+
+
+def wheel(name: str, files: dict[str, bytes]) -> bytes:
+    """With a complete RECORD."""
+    info = f"{name}-2.0.dist-info"
+    everything = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = ""
+    for path, data in everything.items():
+        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        rows += f"{path},sha256={raw},{len(data)}\n"
+    everything[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in everything.items():
+            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+@pytest.fixture
+def workspace(tiny, tmp_path):
+    """``workspace(*tables, numpy=…, tinynumbers=…)``: locked are wheels of these files."""
+
+    def make(tables: str = "", **wheels: dict[str, bytes]) -> Path:
+        root = tmp_path / "colliding"
+        shutil.copytree(tiny.workspace, root)
+        spec = root / "models/tiny/model.toml"
+        text = spec.read_text()
+        spec.write_text(text.replace("[accelerators.cpu]", f"{tables}\n[accelerators.cpu]"))
+        lock = pylock.read((root / LOCK).read_text(), file=LOCK)
+        packages = [_package(package, wheels, tiny.store) for package in lock.packages]
+        changed = msgspec.structs.replace(lock, packages=tuple(packages))
+        (root / LOCK).write_text(pylock.write(changed))
+        return root
+
+    return make
+
+
+def _package(package, wheels, store):
+    kept = store.put([wheel(package.name, wheels[package.name])])
+    file = msgspec.structs.replace(package.wheel, sha256=kept.digest, size=kept.size)
+    return msgspec.structs.replace(package, wheel=file)
+
+
+def built(cli, root, *words):
+    return cli("-C", root, "build", "//models/tiny", "--offline", *words)
+
+
+ONE, OTHER = {"shared.txt": b"one"}, {"shared.txt": b"other"}
+
+
+def test_a_build_refuses_wheels_with_other_bytes_at_one_path(cli, workspace):
+    answer = built(cli, workspace(numpy=ONE, tinynumbers=OTHER))
+    assert answer.code == 2
+    (finding,) = answer.json["findings"]
+    assert finding["code"] == "file-collision"
+    assert finding["where"] == f"{LOCK}: packages: numpy"
+    assert finding["message"].endswith(f"of which 1 differs, such as {SITE}/shared.txt")
+
+
+def test_equal_bytes_at_one_path_are_built(cli, workspace):
+    assert built(cli, workspace(numpy=ONE, tinynumbers=ONE)).code == 0
+
+
+@pytest.fixture
+def accepted(cli, workspace, tmp_path, unsigned):
+    """A package of wheels that collide and a spec that accepts it, unsigned."""
+    answer = built(
+        cli, workspace(ACCEPTED, numpy=ONE, tinynumbers=OTHER), "--output", tmp_path / "x"
+    )
+    assert answer.code == 0, answer.json["findings"]
+    unsigned.folder = tmp_path / "x"
+    unsigned.layout = Layout(tmp_path / "x")
+    return unsigned
+
+
+def test_an_accepted_collision_is_built_and_verified(accepted):
+    accepted.sign()
+    assert "file-collision" not in accepted.verify().errors
+
+
+def test_a_verifier_finds_a_collision_that_the_packages_own_spec_does_not_accept(accepted):
+    spec = json.loads(accepted.files("spec and locks")[SPEC])
+    del spec["environment"]["accepted"]
+    accepted.replace_file("spec and locks", SPEC, json.dumps(spec).encode())
+    accepted.sign()
+    answer = accepted.verify()
+    assert answer.failed_with("file-collision")
+    assert "image cpu" in answer.told("file-collision")
+
+
+# ---- unmet needs
+
+
+def test_needs_of_an_accepted_wheel_alone_are_passed_over(tiny):
+    lock = pylock.read((tiny.workspace / LOCK).read_text(), file=LOCK)
+    debian = LOCK.replace("pylock", "debian")
+    locks = Locks(lock, deblock.read((tiny.workspace / debian).read_text(), file=debian))
+    entry = Accepted(code=Flaw.ELF_UNMET, packages=("numpy",), reason="Never loaded.")
+    numpy = Finding("elf-unmet", "needs libz.so.1", f"{SITE}/numpy/__init__.py")
+    others = [
+        Finding("elf-unmet", "needs libz.so.1", f"{SITE}/tinynumbers/__init__.py"),
+        Finding("elf-unmet", "needs libz.so.1", "/usr/lib/libx.so"),
+        Finding("spec-invalid", "never_loaded names it", f"{SITE}/numpy/__init__.py"),
+    ]
+    assert without_accepted([numpy, *others], locks, [entry], tiny.store) == others
+    assert without_accepted([numpy, *others], locks, [], tiny.store) == [numpy, *others]

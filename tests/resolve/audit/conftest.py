@@ -1,0 +1,93 @@
+"""Wheels made for a test, their facts, and environments that hold them."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import isal.isal_zlib
+import pytest
+
+from mpbuild.base.digest import Digest
+from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.formats.tags import WheelName
+from mpbuild.resolve.audit.facts import Facts
+from mpbuild.resolve.audit.reading import Limits, Whole, read_facts
+from mpbuild.resolve.audit.subject import Subject
+
+EVERYTHING = Limits()
+FILE = "lockfiles/digits/pylock.cpu.toml"
+
+
+def wheel(
+    filename: str,
+    files: Mapping[str, bytes] | None = None,
+    *metadata: str,
+    tags: tuple[str, ...] | None = None,
+    entry_points: str = "",
+    name: str = "",
+    version: str = "",
+) -> bytes:
+    """A wheel by the standard library's writer; WHEEL says ``tags``, or what the name does."""
+    own, release, _ = filename.removesuffix(".whl").split("-", 2)
+    info = f"{own}-{release}.dist-info"
+    head = ("Metadata-Version: 2.1", f"Name: {name or own}", f"Version: {version or release}")
+    said = sorted(map(str, WheelName.of(filename).tags)) if tags is None else tags
+    lines = ("Wheel-Version: 1.0", "Root-Is-Purelib: false", *(f"Tag: {one}" for one in said))
+    everything = {
+        **(files or {}),
+        f"{info}/METADATA": "\n".join([*head, *metadata, "", "Text."]).encode(),
+        f"{info}/WHEEL": "\n".join([*lines, ""]).encode(),
+        **({f"{info}/entry_points.txt": entry_points.encode()} if entry_points else {}),
+        f"{info}/RECORD": b"",
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in everything.items():
+            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def facts(data: bytes, limits: Limits = EVERYTHING) -> Facts:
+    """What a wheel at hand says."""
+    return read_facts(Whole(memoryview(data)), limits)
+
+
+def subject(
+    wheels: Mapping[str, bytes | Facts], *, environment: str = "cpu", python: str = "3.11", **more
+) -> Subject:
+    """An environment with these wheels, by file name; every one of them is asked for."""
+    packages = []
+    found = {}
+    for filename, what in wheels.items():
+        said = WheelName.of(filename)
+        file = Wheel(filename=filename, sha256=Digest.of(filename.encode()), size=1)
+        packages.append(PythonPackage(name=said.name, version=said.version, wheel=file))
+        found[said.name] = what if isinstance(what, Facts) else facts(what)
+    lock = PythonLock(
+        environment=environment,
+        python=python,
+        resolution=Digest.of(b""),
+        resolver="uv 0",
+        packages=tuple(sorted(packages, key=lambda package: package.name)),
+    )
+    given = {
+        "file": FILE.replace("cpu", environment),
+        "spec_file": "digits/model.toml",
+        "glibc": (2, 36),
+        "requirements": tuple(package.name for package in lock.packages),
+    }
+    return Subject(lock=lock, facts=found, **(given | more))
+
+
+@pytest.fixture(scope="session")
+def make() -> SimpleNamespace:
+    """The builders by what they make."""
+    return SimpleNamespace(wheel=wheel, facts=facts, subject=subject)
+
+
+@pytest.fixture(scope="session")
+def shared_object() -> bytes:
+    """A real ELF file that needs the C library: an extension module."""
+    return Path(isal.isal_zlib.__file__).read_bytes()

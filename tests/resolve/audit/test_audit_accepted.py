@@ -1,0 +1,50 @@
+"""The spec accepts findings by code and packages, and says so of none that isn't there."""
+
+import pytest
+
+from mpbuild.resolve.audit.accepted import left, stale
+from mpbuild.resolve.audit.subject import Observation
+from mpbuild.spec.environment import Accepted
+from mpbuild.spec.vocabulary import Flaw
+
+
+def seen(*packages, code="file-collision"):
+    return Observation(code, packages, "message", "where")
+
+
+def accept(*packages, code=Flaw.FILE_COLLISION):
+    return Accepted(code=code, packages=packages, reason="known")
+
+
+def test_a_finding_whose_packages_are_all_named_is_accepted():
+    assert left([seen("a", "b")], [accept("b", "a")]) == []
+    assert left([seen("a", "b"), seen("b", "c")], [accept("a", "b", "c")]) == []
+
+
+@pytest.mark.parametrize(
+    "entry", [accept("a"), accept("a", "c"), accept("a", "b", code=Flaw.ENTRY_POINT_COLLISION)]
+)
+def test_another_finding_is_not(entry):
+    assert left([seen("a", "b")], [entry]) == [seen("a", "b")]
+
+
+def test_a_finding_about_no_package_cannot_be_accepted():
+    assert left([seen()], [accept("a")]) == [seen()]
+
+
+def test_an_entry_that_nothing_answers_to_is_itself_wrong():
+    (found,) = stale([seen("a", "b")], [accept("a", "b"), accept("c", "d")], "digits/model.toml")
+    assert found.code == "spec-invalid"
+    assert found.where == "digits/model.toml: environment.accepted[1]"
+    assert found.message == "it accepts file-collision of c, d, and there is no such finding"
+
+
+def test_a_package_too_many_in_an_entry_is_wrong():
+    (found,) = stale([seen("a", "b")], [accept("a", "b", "c")], "model.toml")
+    assert found.packages == ("c",)
+
+
+def test_of_what_was_not_looked_for_nothing_is_stale():
+    entry = accept("a", code=Flaw.ELF_UNMET)
+    assert not list(stale([], [entry], "model.toml", {"elf-unmet"}))
+    assert list(stale([], [entry], "model.toml", {"tag-mismatch"}))
