@@ -17,6 +17,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mpbuild.formats import deblock, pylock
+
 INFO = "numpy-2.0.dist-info"
 WHEEL = "numpy-2.0-py3-none-any.whl"
 DEB = "python3.11-minimal_3.11.2-6_amd64.deb"
@@ -289,7 +291,9 @@ class Ground:
         digest = hashlib.sha256(data).hexdigest()
         (self.store / "blobs/sha256" / digest).write_bytes(data)
         for path, text in self._locks.items():
-            path.write_text(renamed(text, name, digest, len(data)))
+            form = pylock if path.name.startswith("pylock.") else deblock
+            lock = form.read(renamed(text, name, digest, len(data)), file=path.name)
+            path.write_text(form.write(lock))
         words = ("build", "//...", "--offline", "--output", self.output)
         with self.untouched():
             return self.command("-C", self.workspace, *words)

@@ -257,7 +257,7 @@ HOSTILE = {
                 + c.END
             )
         ),
-        "not-supported-yet",
+        "spec-invalid",
         "update-alternatives",
     ),
 }
