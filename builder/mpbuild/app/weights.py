@@ -109,7 +109,7 @@ class _Pinner:
     def pin(self, *, upgrade: bool, say: Callable[[str], None]) -> Iterator[Pinned]:
         """Pin one after the other."""
         for index, weight in _open(self._target.model, upgrade=upgrade):
-            say(f"  pinning {weight.name} at {weight.url}")
+            say(f"  {'looking at' if weight.pinned else 'pinning'} {weight.name} at {weight.url}")
             lines = positions.lines(self._text)
             place = (
                 f"{self._target.file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}"
