@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mpbuild.base.errors import InputError
 from mpbuild.formats import deblock, pylock
 
 INFO = "numpy-2.0.dist-info"
@@ -292,8 +293,11 @@ class Ground:
         (self.store / "blobs/sha256" / digest).write_bytes(data)
         for path, text in self._locks.items():
             form = pylock if path.name.startswith("pylock.") else deblock
-            lock = form.read(renamed(text, name, digest, len(data)), file=path.name)
-            path.write_text(form.write(lock))
+            edited = renamed(text, name, digest, len(data))
+            # What the reader refuses is refused before anybody looks at who wrote it.
+            with contextlib.suppress(InputError):
+                edited = form.write(form.read(edited, file=path.name))
+            path.write_text(edited)
         words = ("build", "//...", "--offline", "--output", self.output)
         with self.untouched():
             return self.command("-C", self.workspace, *words)
