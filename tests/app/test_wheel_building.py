@@ -302,6 +302,13 @@ def test_a_locked_version_is_built_again_where_its_wheel_is_gone(place):
     assert built.version == "2.0"
 
 
+def test_what_packages_themselves_ask_for_is_renewed_like_the_rest(place):
+    place.add(own("return wheel(folder, {'thing.py': ''})\n"))
+    environment, workshop = place.environment("whole"), place.workshop()
+    workshop.supply([environment], list, locked={"thing": "1.0"}, fresh=["thing", "whole"])
+    assert place.wheels == ["thing-1.0-py3-none-any.whl"]
+
+
 def test_only_what_a_folder_owns_is_built(place):
     place.add({"setup.py": "raise SystemExit('ran')\n"}, name="stranger")
     assert place.build(names=["stranger", "setuptools"]) == []

@@ -140,6 +140,8 @@ def beyond_the_schema(messages: list[str]) -> bool:
         *("stands twice", "is above the m", "is below the m", "has no order", " is no "),
         *("not a requirement", "names an address", "not an SPDX", "is finer than", "a keyword"),
         *("{out} stands in", "leaves the workspace"),
+        *("owns no packages", "owns it, too", "has what no other owns", "not both"),
+        *("needs a folder", "stands at", "another row", "don't count", "for a snapshot"),
     ]
     return all(any(words in message for words in telling) for message in messages)
 

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
+from mpbuild.base import canonical
+from mpbuild.base.coding import plain
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
 from mpbuild.derive import layers
@@ -18,6 +20,11 @@ OUTPUTS = ("layer", "needs")
 
 Bind = Callable[[str, Leaf], Digest | Ref]
 """From a leaf and the path at which it will stand to its bytes, or to whatever makes them."""
+
+
+def layer_name(plan: LayerPlan) -> str:
+    """What its task is called: its title, for people, and what makes it unique."""
+    return f"layer:{plan.title}:{canonical.digest(plain(plan)).hex[:8]}"
 
 
 def layer_task(name: str, plan: LayerPlan, bind: Bind, size: int = 0) -> Task:

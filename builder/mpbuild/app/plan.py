@@ -6,10 +6,8 @@ from importlib.metadata import entry_points
 import msgspec
 
 from mpbuild.app.blueprint import Blueprint
-from mpbuild.app.derivation import layer_task
-from mpbuild.base import canonical
+from mpbuild.app.derivation import layer_name, layer_task
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
 from mpbuild.derive import inputs, recipe
@@ -125,10 +123,7 @@ class _Planner:
         return tuple(Ref(name, "layer") for _, name in layers)
 
     def _layers(self, plans: Iterable[LayerPlan]) -> list[tuple[LayerPlan, str]]:
-        named = [
-            (layer, f"layer:{layer.title}:{canonical.digest(plain(layer)).hex[:8]}")
-            for layer in plans
-        ]
+        named = [(layer, layer_name(layer)) for layer in plans]
         for layer, name in named:
             inputs = [one for one in layer.inputs.values() if not isinstance(one, Leaf)]
             size = sum(self._sizes.get(digest, 0) for digest in inputs)

@@ -16,7 +16,7 @@ import msgspec
 from packaging.version import Version
 
 from mpbuild.app.addresses import deb_requests, wheel_requests
-from mpbuild.app.derivation import Derivation, layer_task
+from mpbuild.app.derivation import Derivation, layer_name, layer_task
 from mpbuild.app.locks import Environment
 from mpbuild.app.steps import open_sandbox, sandboxed_steps
 from mpbuild.base.digest import Digest
@@ -139,7 +139,7 @@ class SourceBuilds:
         locks = recipe.Locks(self._lock(requires, ground), _base(ground.debian))
         self._fetch(locks, ground)
         plans = recipe.environment_layers(locks, ground.python)
-        tasks = [layer_task(f"layer:{plan.title}", plan, _no_leaf) for plan in plans]
+        tasks = [layer_task(layer_name(plan), plan, _no_leaf) for plan in plans]
         engine = Engine(
             {"derive": self._derivation}, self._store, SystemClock(), self._observer, processors()
         )

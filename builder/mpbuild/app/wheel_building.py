@@ -129,7 +129,8 @@ class Workshop:
         if not self._folders:
             return attempt()
         for environment in environments:
-            self.ensure_wheels(environment, _named(environment), locked=locked, fresh=fresh)
+            names = _named(environment) | set(fresh)
+            self.ensure_wheels(environment, names, locked=locked, fresh=fresh)
         while True:
             try:
                 return attempt()
