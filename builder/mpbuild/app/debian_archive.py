@@ -1,11 +1,12 @@
 """Debian archives as bases name them: read once for everything that stands on one."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mpbuild.app.locks import Environment
+from mpbuild.base.errors import Finding, Severity
 from mpbuild.effects import debian as archive
 from mpbuild.effects.apt import mirrors, security_mirrors
 from mpbuild.effects.web import Web
@@ -44,9 +45,19 @@ class DebianArchives:
             )
         return found
 
-    def newer(self, environment: Environment, lock: DebianLock) -> tuple[debian.Newer, ...]:
-        """The packages of an environment's ``lock`` that its archive has moved on from."""
-        return debian.newer(lock, self._packages(environment))
+    def outdated(self, environment: Environment, lock: DebianLock) -> Iterator[Finding]:
+        """What the archive has that is newer than ``lock``: lock-outdated, no errors.
+
+        A warning for security updates, a note for the rest. That what is gone would move is drift.
+        """
+        found = debian.newer(lock, self._packages(environment))
+        updates = [one for one in found if one.security]
+        others = [one for one in found if not one.security and not one.gone]
+        where = environment.where(environment.debian_file)
+        if updates:
+            yield _outdated("security updates wait", updates, where, "warning")
+        if others:
+            yield _outdated("newer versions are there", others, where, "note")
 
     def _packages(self, environment: Environment) -> Packages:
         base = environment.base
@@ -77,6 +88,12 @@ def debian_security_mirrors(base: Base | None) -> tuple[str, ...]:
     return security_mirrors(
         base.security_mirrors, base.mirrors, os.environ, snapshot=base.snapshot or ""
     )
+
+
+def _outdated(what: str, found: Sequence[debian.Newer], where: str, severity: Severity) -> Finding:
+    told = ", ".join(f"{one.name} {one.offered} for {one.locked}" for one in found)
+    hint = "run `mpbuild lock --upgrade`, with =PACKAGE for one of them"
+    return Finding("lock-outdated", f"{what}: {told}", where, hint, severity)
 
 
 def _keyring(root: Path, own: str | None, suite: str) -> bytes:

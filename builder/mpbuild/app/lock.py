@@ -116,13 +116,20 @@ class Locker:
         return [Locked(e, old[e.name], Locks(locks[e.name], debs[e.name])) for e in found]
 
     def drift(self, target: Target, accelerators: Sequence[Accelerator] = ()) -> list[Finding]:
-        """How the locks would change if ``mpbuild lock`` ran now, as lock-drift findings."""
+        """How the locks would change if ``mpbuild lock`` ran now, as lock-drift findings.
+
+        And, without being errors, the Debian packages that only ``--upgrade`` would move.
+        """
         return [
             finding
             for locked in self.resolve(target)
             if _concerns(locked.environment, accelerators)
-            for finding in _drift(locked)
+            for finding in (*_drift(locked), *self._outdated(locked))
         ]
+
+    def _outdated(self, locked: Locked) -> Iterator[Finding]:
+        _, lock = locked.old
+        return self._archives.outdated(locked.environment, lock) if lock else iter(())
 
     @contextlib.contextmanager
     def views(self, found: Sequence[Environment]) -> Iterator[Mapping[Accelerator, View]]:
