@@ -3,7 +3,7 @@
 Every figure is a ratio, or memory in MB; wall-clock numbers alone say nothing on another machine.
 Writes benchmarks/results.json; exits 1 where a budget is exceeded. Needs the example's inputs
 (fetched if need be), an index and a Debian mirror to lock from, and an otherwise idle machine. The
-CUDA figures need its wheels in the store (`mpbuild fetch //examples/digits`, 1.6 GB), about 15 GB
+CUDA figures need its wheels in the store (`mpbuild fetch //examples/digits`, 2 GB), about 15 GB
 of disk and some minutes.
 """
 

@@ -184,7 +184,7 @@ def test_every_documented_command_works(document, clone, environment, index, req
 
 @pytest.mark.parametrize("document", documents())
 def test_no_document_takes_more_of_the_example_than_its_cpu_variant(document):
-    """The wheels for CUDA have 1.6 GB, and whoever follows a page has not asked for them."""
+    """The wheels for CUDA have 2 GB, and whoever follows a page has not asked for them."""
     steps = read_steps((ROOT / document).read_text())
     taking = [s for s in steps if re.search(r"mpbuild (build|fetch)\b.*//examples/digits", s.text)]
     assert [s for s in taking if "--accelerator cpu" not in s.text] == []

@@ -1,6 +1,6 @@
 """The example's package for the CPU, made once per test run, and mpbuild run as users run it.
 
-The locks of its other accelerators name wheels of 1.6 GB, which only ``make soak`` fetches.
+The locks of its other accelerators name wheels of 2 GB, which only ``make soak`` fetches.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The example for all of its accelerators, as it is: 1.6 GB of wheels, in little memory."""
+"""The example for all of its accelerators, as it is: 2 GB of wheels, in little memory."""
 
 import contextlib
 import json
