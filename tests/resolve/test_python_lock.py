@@ -8,7 +8,7 @@ from mpbuild.effects.download import Depot, download
 from mpbuild.effects.projects import Projects
 from mpbuild.effects.request import Request
 from mpbuild.effects.uv import Candidate, Resolved
-from mpbuild.effects.views import View
+from mpbuild.effects.views import Owner, Sources, View, lay_out
 from mpbuild.formats import pylock, tags
 from mpbuild.resolve import inputs as resolution
 from mpbuild.resolve import python
@@ -26,7 +26,7 @@ def lock(wheels, uv, web):
         return python.lock(
             inputs(*requirements, constraints=constraints),
             environment="cpu",
-            view=View.of(wheels.index),
+            view=settings.pop("view", None) or View.of(wheels.index),
             uv=uv,
             web=web,
             known={package.name: package for package in previous.packages} if previous else {},
@@ -153,6 +153,25 @@ def test_a_locked_file_that_is_gone_is_a_failed_fetch(lock, requests, wheels):
     with pytest.raises(WorldError, match="no such file any more") as caught:
         requests(locked)
     assert caught.value.findings[0].where == path.name
+
+
+def test_each_wheel_is_fetched_from_the_index_that_the_lock_names(
+    lock, wheels, make_index, uv, web, tmp_path
+):
+    torch = make_index("torch")
+    wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: torch")
+    wheels.add("torch-1.0-py3-none-any.whl", content="another build")
+    owned = torch.add("torch-1.0-py3-none-any.whl")
+    sources = Sources(default=wheels.index, owners=(Owner(index=torch.index, patterns=("torch",)),))
+    view = lay_out(sources, tmp_path / "view", Projects(web))
+    locked = lock("alpha", view=view)
+    assert [package.index for package in locked.packages] == ["default", "torch"]
+    indexes = {"default": wheels.index, "torch": torch.index}
+    found = python.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
+    assert {r.name: r.urls[0] for r in found}["torch-1.0-py3-none-any.whl"] == owned.as_uri()
+    torch.remove(owned)
+    with pytest.raises(WorldError, match="no such file any more"):
+        python.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
 
 
 def test_inputs_have_one_form() -> None:

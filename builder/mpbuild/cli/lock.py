@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mpbuild.base.label import Label
 
 _EVERYTHING = "*"
+_NOT_THE_SPECS = ("lock-missing", "lock-drift", "lock-malformed")
 _OFFLINE, _RESOLVE, _CROSS = _LEVELS = ("offline", "resolve", "cross")
 
 
@@ -111,7 +112,7 @@ def _answer(session: Session, findings: "list[Finding]", targets: int) -> int:
     session.emit({"locks": []}, lambda: text, ok=not failed, findings=findings)
     if not failed:
         return 0
-    return 2 if any(finding.code.startswith("lock-") for finding in failed) else 1
+    return 2 if any(finding.code in _NOT_THE_SPECS for finding in failed) else 1
 
 
 def _upgrade(names: tuple[str, ...]) -> "Upgrade":
