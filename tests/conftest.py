@@ -116,6 +116,13 @@ def make_index(tmp_path):
     return make
 
 
+@pytest.fixture(scope="session")
+def python_path() -> str:
+    """A PATH with every Python of this machine on it, those too that pyenv keeps in reserve."""
+    kept = sorted(Path.home().glob(".pyenv/versions/3.*/bin"))
+    return os.pathsep.join([*map(str, kept), os.environ.get("PATH", os.defpath)])
+
+
 @pytest.fixture
 def podman():
     """``podman(*words)``: what it prints; its storage is its own, at a path that is short."""
