@@ -19,14 +19,16 @@ from mpbuild.effects.web import Web
 from mpbuild.engine.protocols import Observer
 
 if TYPE_CHECKING:
+    from mpbuild.app.wheel_building import Built
     from mpbuild.effects.store import Store
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What locking a target did: ``locks[]`` and ``weights[]`` of the result, and findings."""
+    """What locking a target did: ``locks[]``, ``weights[]``, ``built[]`` and findings."""
 
     locks: list[dict[str, Any]]
     weights: list[dict[str, Any]]
+    built: list[dict[str, Any]]
     findings: list[Finding]
 
     @property
@@ -70,12 +72,11 @@ class Locking:
         target = self._workspace.target(label)  # pins were written into its file
         workshop = self._locker.workshop(self._store, self._observer)
         resolved = self._locker.resolve(target, upgrade, workshop)
-        findings = (
-            [finding for built in workshop.built for finding in built.findings] if workshop else []
-        )
+        built = workshop.built if workshop else []
+        findings = [finding for one in built for finding in one.findings]
         if audit:
             findings += self._audit(target, {one.environment.name: one.new for one in resolved})
-        done = Done([], pinned, findings)
+        done = Done([], pinned, [self._told(target, one) for one in built], findings)
         if done.ok:
             done.locks.extend(keep(target, resolved, self._accelerators))
         return done
@@ -94,6 +95,18 @@ class Locking:
             if not failed(findings):
                 findings = [*findings, *check(target)]
         return findings
+
+    def _told(self, target: Target, built: "Built") -> dict[str, Any]:
+        """An entry of ``built[]``."""
+        return {
+            "label": str(target.label),
+            "name": built.name,
+            "version": built.version,
+            "path": built.path.relative_to(self._workspace.root).as_posix(),
+            "sha256": built.digest.hex,
+            "size": built.size,
+            "source": built.source.hex,
+        }
 
     def _pinned(self, target: Target, upgrade: Upgrade) -> list[dict[str, Any]]:
         """Pin weights that are fetched: ``weights[]`` of the result."""

@@ -130,9 +130,10 @@ def _written(session: Session, done: "list[Done]") -> int:
     ok = all(one.ok for one in done)
     locks = [entry for one in done for entry in one.locks]
     weights = [entry for one in done for entry in one.weights]
+    built = [entry for one in done for entry in one.built]
     session.emit(
-        {"locks": locks, "weights": weights},
-        lambda: "\n".join([*map(_text, locks), *map(_pinned, weights)]),
+        {"locks": locks, "weights": weights, "built": built},
+        lambda: "\n".join([*map(_built, built), *map(_text, locks), *map(_pinned, weights)]),
         ok=ok,
         findings=[finding for one in done for finding in one.findings],
     )
@@ -160,3 +161,7 @@ def _pinned(weights: dict[str, Any]) -> str:
     size, before = human_size(weights["size"]), weights["from"]
     moved = f", before sha256:{before['sha256']}" if before else ""
     return f"{weights['name']}  {weights['url']}  {size}, sha256:{weights['sha256']}{moved}"
+
+
+def _built(wheel: dict[str, Any]) -> str:
+    return f"{wheel['path']}  built from the source distribution of {wheel['name']}"
