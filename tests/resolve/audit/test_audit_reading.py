@@ -109,6 +109,16 @@ def test_small_objects_are_read_and_large_ones_told_of(make, shared_object):
     assert read_facts(Parts(data), Limits(objects=1 << 20, modules=0)).unread == {}
 
 
+def test_more_is_read_of_a_wheel_that_nobody_checked(make, shared_object):
+    """Its name promises a glibc, and WHEEL none: onnxruntime-migraphx 1.25 broke the promise."""
+    files = {"a/native.so": shared_object}
+    packed = zipfile.ZipFile(io.BytesIO(make.wheel(NAME, files))).getinfo("a/native.so")
+    half = Limits(objects=packed.compress_size * 2 // 3, modules=0)
+    assert read_facts(Parts(make.wheel(NAME, files)), half).unread
+    data = make.wheel(NAME, files, tags=("cp311-cp311-linux_x86_64",))
+    assert not read_facts(Parts(data), half).unread
+
+
 def test_a_central_directory_longer_than_the_first_read_is_read_whole(make):
     many = {f"demo/part{i:04}/__init__.py": b"%d" % i for i in range(400)}
     data = make.wheel(NAME, many)

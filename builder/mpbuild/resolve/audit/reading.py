@@ -38,6 +38,7 @@ TAIL = 6 << 10
 
 _MAGIC = b"\x7fELF"
 _SHARED_OBJECT = re.compile(r".+\.so(\.[0-9]+)*")
+_UNCHECKED = "-linux_x86_64"
 _LARGEST_TEXT = 4 << 20
 _METADATA = ("METADATA", "WHEEL", "entry_points.txt")
 
@@ -78,7 +79,8 @@ class Contents(NamedTuple):
 class Limits(NamedTuple):
     """How many bytes of a wheel, as they stand in the archive, may be read; None for all.
 
-    ``objects`` for shared objects, ``modules`` for Python's.
+    ``objects`` for shared objects, ``modules`` for Python's. Of a wheel that says itself that
+    nobody checked which glibc it needs, twice as much of ``objects``.
     """
 
     objects: int | None = None
@@ -139,7 +141,9 @@ def read_facts(source: Source, limits: Limits) -> Facts:
     dist_info = _dist_info(archive.headers)
     texts = _texts(archive, dist_info)
     metadata = HeaderParser().parsestr(texts["METADATA"])
-    objects, unread = _objects(archive, limits.objects)
+    tags = _all(HeaderParser().parsestr(texts["WHEEL"]), "Tag")
+    unchecked = any(tag.endswith(_UNCHECKED) for tag in tags)
+    objects, unread = _objects(archive, limits.objects and limits.objects * (1 + unchecked))
     requires = _all(metadata, "Requires-Dist")
     modules = Modules(archive.headers)
     if not requires:
@@ -150,7 +154,7 @@ def read_facts(source: Source, limits: Limits) -> Facts:
         version=_first(metadata, "Version"),
         dist_info=dist_info,
         files=_files(archive.headers),
-        tags=_all(HeaderParser().parsestr(texts["WHEEL"]), "Tag"),
+        tags=tags,
         requires=requires,
         extras=tuple(sorted(map(canonicalize_name, _all(metadata, "Provides-Extra")))),
         requires_python=_first(metadata, "Requires-Python"),

@@ -1,0 +1,32 @@
+"""How much of the wheels an audit of locks reads that finds none of them in the store."""
+
+import tempfile
+from pathlib import Path
+
+from figures import Figure
+
+from mpbuild.app.audit import audit
+from mpbuild.app.locks import read_locks
+from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.errors import WorldError
+from mpbuild.base.label import Label
+from mpbuild.effects.store import Store
+
+LIMIT_MB = 1
+
+
+def audit_figures(root: Path, target: str) -> list[Figure]:
+    """The locks of ``target`` for CUDA, through the user's own index: 12 wheels of 2 GB."""
+    figure = Figure("an audit of the locks for CUDA: read of their wheels", None, "MB", LIMIT_MB)
+    found = OpenWorkspace(root).target(Label(target))
+    locks = read_locks(found).locks
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        try:
+            report = audit(found, locks, store=store, accelerators=[Accelerator.CUDA])
+        except WorldError as error:
+            return [figure.unmeasured(error.findings[0].message)]
+        wheels = {package.wheel.sha256 for package in locks["cuda"].python.packages}
+        assert not any(store.has(wheel) for wheel in wheels), "it must not fetch wheels"
+    return [figure._replace(value=report.bytes / 1e6)]
