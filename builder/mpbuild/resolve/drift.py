@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.formats import deblock, pylock
+from mpbuild.formats import deblock, markers, pylock
 from mpbuild.resolve import debian
 from mpbuild.resolve.inputs import Inputs
 from mpbuild.spec.model import Model
@@ -18,14 +18,6 @@ L = TypeVar("L", bound="_Lock")
 _HINT = "run `mpbuild lock`"
 _CHANGED = "the spec has changed since it was locked"
 _CHANGED_TOGETHER = f"{_CHANGED}: all accelerators are locked together"
-_PLATFORM = {
-    "implementation_name": "cpython",
-    "os_name": "posix",
-    "platform_machine": "x86_64",
-    "platform_python_implementation": "CPython",
-    "platform_system": "Linux",
-    "sys_platform": "linux",
-}
 
 
 def check_python(text: str | None, wanted: Inputs, *, environment: str, file: str) -> list[Finding]:
@@ -141,17 +133,12 @@ def _unmet(wanted: Inputs, lock: pylock.PythonLock) -> list[str]:
 def _asked(wanted: Inputs) -> tuple[list[Requirement], list[Requirement]]:
     """What must be there, and what bounds versions; of a package, overrides count alone."""
     required, constraints, overrides = (
-        [one for one in map(Requirement, texts) if _applies(one, wanted.python)]
+        [one for one in map(Requirement, texts) if markers.applies(one, wanted.python)]
         for texts in (wanted.requirements, wanted.constraints, wanted.overrides)
     )
     overridden = {canonicalize_name(one.name) for one in overrides}
     bounds = [one for one in required if canonicalize_name(one.name) not in overridden]
     return required, [*bounds, *constraints, *overrides]
-
-
-def _applies(requirement: Requirement, python: str) -> bool:
-    environment = _PLATFORM | {"python_version": python, "python_full_version": f"{python}.0"}
-    return requirement.marker is None or requirement.marker.evaluate(dict(environment))
 
 
 def _absent(wanted: debian.Inputs, lock: deblock.DebianLock) -> list[str]:
