@@ -1,10 +1,12 @@
 """A workspace, package indexes and a Debian archive in folders, and the command run on them."""
 
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pysequoia
@@ -51,6 +53,31 @@ base = "bookworm"
 """
 
 
+def deb(name: str, version: str) -> bytes:
+    """A Debian package (deb(5)) with an interpreter in it that is none."""
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
+    members = {
+        "debian-binary": b"2.0\n",
+        "control.tar.gz": tarball({"./control": control.encode()}),
+        "data.tar.gz": tarball({"./usr/bin/python3.11": b"#!/bin/sh\n"}),
+    }
+    out = b"!<arch>\n"
+    for member, data in members.items():
+        head = f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n"
+        out += head.encode() + data + b"\n" * (len(data) % 2)
+    return out
+
+
+def tarball(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for path, data in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
 class World:
     """``indexes`` by name; ``mpbuild(...)`` gives exit status and result of a command."""
 
@@ -90,7 +117,7 @@ class World:
 
     def debian(self, name: str, version: str) -> None:
         """An archive of this one package."""
-        data = f"{name} {version}".encode()
+        data = deb(name, version)
         file = f"{name}_{version}_amd64.deb"
         path = f"pool/main/p/{name}/{file}"
         (self.mirror / path).parent.mkdir(parents=True, exist_ok=True)
