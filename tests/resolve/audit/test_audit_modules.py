@@ -97,6 +97,10 @@ def test_a_wheel_that_asks_for_anything_is_not_looked_into(make):
     assert not make.facts(make.wheel(NAME, files, "Requires-Dist: packaging")).imports
 
 
+def test_a_module_that_nobody_can_have_written_is_not_parsed(make):
+    assert imports(make, demo="import numpy\n" + "#" * (1 << 20)) == {}
+
+
 def test_modules_beyond_the_limit_are_counted(make):
     files = {
         "demo/__init__.py": b"from . import a, b\n",

@@ -15,7 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from mpbuild.resolve.audit.facts import Imported
 
-_LARGEST_MODULE = 1 << 20
+LARGEST_MODULE = 1 << 20
+"""A module of more bytes is none that people wrote, and nobody parses it here."""
+
 # Modules of the library that newer interpreters, on which mpbuild may run, have no more.
 _REMOVED = frozenset(
     {
@@ -136,8 +138,6 @@ def _affordable(
 
 def _statements(source: bytes) -> list[ast.stmt]:
     """The statements at module level; none where the source can't be parsed."""
-    if len(source) > _LARGEST_MODULE:
-        return []
     try:
         with _PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")

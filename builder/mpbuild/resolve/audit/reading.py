@@ -14,7 +14,6 @@ from typing import NamedTuple, Protocol
 from packaging.utils import canonicalize_name
 
 from mpbuild.base.digest import Buffer
-from mpbuild.base.errors import InputError
 from mpbuild.derive.elf_needs import ElfFile
 from mpbuild.derive.elf_scan import ElfScan
 from mpbuild.derive.layer import Node, Plain, Reused
@@ -31,7 +30,7 @@ from mpbuild.formats.zipdirectory import (
     read_headers,
 )
 from mpbuild.resolve.audit.facts import Facts, File
-from mpbuild.resolve.audit.modules import Modules
+from mpbuild.resolve.audit.modules import LARGEST_MODULE, Modules
 
 TAIL = 6 << 10
 """Bytes at the end of a wheel that are read first; most central directories fit."""
@@ -261,8 +260,6 @@ def _scan(scan: ElfScan, node: Node) -> None:
 
 
 def _sources(archive: Archive, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    for entry in archive.read(names):
-        try:
-            yield entry.name, _inflated(entry)
-        except InputError as error:
-            raise error.within(entry.name) from error
+    wanted = [name for name in names if archive.headers[name].size <= LARGEST_MODULE]
+    for entry in archive.read(wanted):
+        yield entry.name, _inflated(entry)
