@@ -76,8 +76,8 @@ def rederive(
         findings += lacking
         if not lacking:
             try:
-                findings += _collisions(content, store)
                 layers[content.accelerator] = _layers(content, store)
+                findings += _collisions(content, store)
             except InputError as error:
                 findings += error.within(f"image {content.accelerator}").findings
     if not layers or len(layers) < len(contents):
