@@ -5,9 +5,10 @@ import json
 import time
 
 import pytest
+from msgspec import structs
 
 from mpbuild.base import canonical
-from mpbuild.base.digest import Digest
+from mpbuild.formats import pylock
 
 SPEC = "opt/model/spec.json"
 LOCK = "opt/model/locks/pylock.cpu.toml"
@@ -338,13 +339,12 @@ def test_a_lock_that_mpbuild_would_not_write_is_malformed(unsigned, what):
 
 def test_a_wheel_that_lies_is_unsafe_when_the_layer_is_derived(unsigned, lying_wheel):
     """Rows 86 and 87: the lock names it, the verifier has it, and no package can come of it."""
-    good = unsigned.files("spec and locks")[LOCK].decode()
-    numpy = Digest.from_hex(good.split('sha256 = "')[1][:64])
+    lock = pylock.read(unsigned.files("spec and locks")[LOCK].decode(), file=LOCK)
     kept = unsigned.tiny.store.put([lying_wheel])
-    size = unsigned.tiny.store.blob(numpy).stat().st_size
-    bad = good.replace(numpy.hex, kept.digest.hex).replace(
-        f"size = {size}", f"size = {kept.size}", 1
-    )
+    numpy, *others = lock.packages
+    wheel = structs.replace(numpy.wheel, sha256=kept.digest, size=kept.size)
+    packages = (structs.replace(numpy, wheel=wheel), *others)
+    bad = pylock.write(structs.replace(lock, packages=packages))
     unsigned.replace_file("spec and locks", LOCK, bad.encode())
     unsigned.sign()
     assert unsigned.verify().failed_with("layer-unsafe")
