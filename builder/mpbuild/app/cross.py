@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from mpbuild.app.locks import Environment, read_python
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import Finding
-from mpbuild.effects.host import processors
 from mpbuild.effects.uv import Uv
 from mpbuild.effects.views import View
 from mpbuild.resolve import cross
+
+# Mostly they wait for an index.
+_AT_ONCE = 8
 
 
 def check(
@@ -33,5 +35,10 @@ def check(
         for environment in environments
         if (lock := read_python(environment)) is not None
     ]
-    with ThreadPoolExecutor(processors()) as pool:
-        return [finding for found in pool.map(cross.check, questions) for finding in found]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        asked = [
+            pool.submit(ask, question)
+            for question in questions
+            for ask in (cross.by_pip, cross.by_pip_tools)
+        ]
+        return [finding for answer in asked for finding in answer.result()]

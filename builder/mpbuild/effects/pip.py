@@ -54,6 +54,8 @@ sys.argv = [module, *words]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
+# So talkative it tells an index that fails from one without the package, at twice the effort.
+_ALOUD = "-vvv"
 _UNREACHABLE = re.compile(r"HTTP error|\b(401|403) Error|Could not fetch URL (?!.*: 404 )")
 _OTHER_BYTES = "DO NOT MATCH THE HASHES"
 _NO_EXTRA = re.compile(r"WARNING: (.* does not provide the extra .*)")
@@ -114,15 +116,25 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """Run ``module``, as if the Python that runs it were a ``python`` (3.11); says all on stdout.
 
-    It sees the standard library, pip and pip-tools, and nothing that is installed beside them.
+    It sees the standard library, pip and pip-tools, and nothing that is installed beside them. One
+    that fails runs once more, to say all that it knows.
     """
     full = markers.environment(python)["python_full_version"]
     program = (interpreter, "-I", "-S", "-B", "-c", _AS_TARGET)
+    command = [*program, module, full, "\n".join(_folders()), *words]
+    environment = pip_environment(environ, view)
+    done = _run(command, environment, cwd)
+    return _run([*command, _ALOUD], environment, cwd) if done.returncode else done
+
+
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], cwd: Path
+) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            [*program, module, full, "\n".join(_folders()), *words],
+            command,
             cwd=cwd,
-            env=pip_environment(environ, view),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -131,7 +143,7 @@ def run(
             errors="replace",
         )
     except OSError as error:
-        raise WorldError(f"{interpreter} does not start: {error}") from error
+        raise WorldError(f"{command[0]} does not start: {error}") from error
 
 
 def pip_environment(environ: Mapping[str, str], view: View) -> dict[str, str]:
@@ -187,8 +199,7 @@ def _reason(said: str) -> str:
 
 
 def _words(target: Target) -> list[str]:
-    # It has to be this talkative to tell an index that fails from one without the package.
-    words = "install -vv --dry-run --ignore-installed --report report.json --target nowhere"
+    words = "install --dry-run --ignore-installed --report report.json --target nowhere"
     platforms = [f"--platform={name}" for name in tags.platforms(target.glibc)]
     return [
         *words.split(),

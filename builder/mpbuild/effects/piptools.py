@@ -61,7 +61,7 @@ def resolve(
 
 def _words() -> list[str]:
     words = (
-        "compile -vvv --no-config --no-color --no-header --no-annotate --no-emit-options"
+        "compile --no-config --no-color --no-header --no-annotate --no-emit-options"
         " --strip-extras --allow-unsafe --resolver backtracking --cache-dir cache"
         " -c constraints.txt -o found.txt wanted.in"
     )
