@@ -12,10 +12,19 @@ from mpbuild.app.locks import Environment
 from mpbuild.app.targets import WORKSPACE_FILE
 from mpbuild.app.workspace import Target
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.spec import environment as spec
 from mpbuild.spec import positions
+from mpbuild.spec.environment import (
+    AcceleratorEnvironment,
+    ExtraEnvironment,
+    Stack,
+)
+from mpbuild.spec.environment import (
+    Environment as Common,
+)
 from mpbuild.spec.place import Path
 from mpbuild.spec.workspace import Override
+
+Environments = Common | AcceleratorEnvironment | ExtraEnvironment
 
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _TABLE = re.compile(r"(?:accelerators|environments)\.[a-z0-9-]+")
@@ -82,7 +91,7 @@ def _applies(asking: Asking, table: re.Match[str] | None) -> bool:
 
 def _askings(target: Target) -> Iterator[Asking]:
     model, settings = target.model, target.workspace.settings
-    tables: dict[str, spec.Environment | spec.AcceleratorEnvironment | spec.ExtraEnvironment] = {
+    tables: dict[str, Environments] = {
         "environment": model.environment,
         **{f"accelerators.{name}": table for name, table in model.accelerators.items()},
         **{f"environments.{name}": table for name, table in model.environments.items()},
@@ -96,12 +105,10 @@ def _askings(target: Target) -> Iterator[Asking]:
         yield Asking("lock", text, f"{WORKSPACE_FILE}:{positions.line_of(path, lines)}")
 
 
-def _requirements(
-    at: Path, table: spec.Environment | spec.AcceleratorEnvironment | spec.ExtraEnvironment
-) -> Iterator[tuple[Path, str]]:
+def _requirements(at: Path, table: Environments) -> Iterator[tuple[Path, str]]:
     for i, text in enumerate(table.dependencies):
         yield (*at, "dependencies", i), text
-    if not isinstance(table, spec.AcceleratorEnvironment):
+    if isinstance(table, Stack):
         yield from _bounds(at, table.constraints, table.overrides)
 
 

@@ -13,8 +13,7 @@ from mpbuild.formats import deblock, pylock
 from mpbuild.resolve import debian, drift, floors
 from mpbuild.resolve.inputs import Inputs, inputs
 from mpbuild.resolve.skew import skew
-from mpbuild.spec import environment as spec
-from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment
+from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment, Stack
 from mpbuild.spec.workspace import Base, Link
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ def _further(target: Target, name: str, further: ExtraEnvironment) -> Environmen
 
 def _python(
     target: Target,
-    own: spec.Environment | ExtraEnvironment,
+    own: Stack,
     requirements: Iterable[str],
     *,
     python: str,

@@ -37,23 +37,12 @@ class Accepted(Table, frozen=True, kw_only=True):
     reason: Annotated[Line, "Why it does no harm."]
 
 
-class Environment(Table, frozen=True, kw_only=True):
-    """What the model runs on, versioned apart from it."""
+class Stack(Table, frozen=True, kw_only=True):
+    """What an environment has above its base, and bounds on what comes along."""
 
-    version: Annotated[SemanticVersion, "The version of the environment."]
-    python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
-    base: Annotated[Name, "The base that it stands on, one of mpbuild.toml."]
-    dependencies: Annotated[
-        tuple[Requirement, ...],
-        Items(distinct=True),
-        "Python packages of every accelerator (PEP 508); the locks pin their versions.",
-    ] = ()
     system: Annotated[
         tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
     ] = ()
-    compile_bytecode: Annotated[
-        bool, "Whether images hold the interpreter's and the packages' bytecode."
-    ] = False
     constraints: Annotated[
         tuple[Requirement, ...],
         Items(distinct=True),
@@ -65,13 +54,29 @@ class Environment(Table, frozen=True, kw_only=True):
     links: Annotated[
         tuple[Link, ...], "Links for packages of `system` that need update-alternatives."
     ] = ()
-    accepted: Annotated[
-        tuple[Accepted, ...], "Findings of the audit of locks that do no harm to this model."
-    ] = ()
 
     def check(self, at: Place) -> None:
         """The link table fits together."""
         check_links(self.links, at / "links")
+
+
+class Environment(Stack, frozen=True, kw_only=True):
+    """What the model runs on, versioned apart from it."""
+
+    version: Annotated[SemanticVersion, "The version of the environment."]
+    python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
+    base: Annotated[Name, "The base that it stands on, one of mpbuild.toml."]
+    dependencies: Annotated[
+        tuple[Requirement, ...],
+        Items(distinct=True),
+        "Python packages of every accelerator (PEP 508); the locks pin their versions.",
+    ] = ()
+    compile_bytecode: Annotated[
+        bool, "Whether images hold the interpreter's and the packages' bytecode."
+    ] = False
+    accepted: Annotated[
+        tuple[Accepted, ...], "Findings of the audit of locks that do no harm to this model."
+    ] = ()
 
 
 class HostRequirements(Table, frozen=True, kw_only=True):
@@ -131,32 +136,14 @@ class RocmEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
     requires: Annotated[RocmRequirements, "What the machine must have."] = RocmRequirements()
 
 
-class ExtraEnvironment(Table, frozen=True, kw_only=True):
+class ExtraEnvironment(Stack, frozen=True, kw_only=True):
     """A further environment for steps, locked the same way."""
 
     dependencies: Annotated[
         tuple[Requirement, ...], Items(distinct=True), "Python packages (PEP 508)."
-    ] = ()
-    system: Annotated[
-        tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
     ] = ()
     python: Annotated[PythonVersion | None, "The interpreter; [environment]'s if not given."] = None
     base: Annotated[Name | None, "The base; [environment]'s if not given."] = None
     accelerator: Annotated[
         Accelerator, "Whose indexes it takes, where they differ between accelerators."
     ] = Accelerator.CPU
-    constraints: Annotated[
-        tuple[Requirement, ...],
-        Items(distinct=True),
-        "Bounds (PEP 508) on versions of packages, which they don't bring in.",
-    ] = ()
-    overrides: Annotated[
-        tuple[Override, ...], "Requirements in place of what packages themselves ask for."
-    ] = ()
-    links: Annotated[
-        tuple[Link, ...], "Links for packages of `system` that need update-alternatives."
-    ] = ()
-
-    def check(self, at: Place) -> None:
-        """The link table fits together."""
-        check_links(self.links, at / "links")
