@@ -314,6 +314,31 @@ def test_overrides_are_applied_to_what_pip_finds(model, wheels):
     assert (finding.code, finding.where) == ("content-mismatch", FILE)
 
 
+@pytest.mark.parametrize(
+    ("requirement", "override", "locked"),
+    [
+        ("alpha", "beta==2.0", ["alpha", "beta"]),
+        ("alpha", "beta==2.0; sys_platform == 'win32'", ["alpha"]),
+        ("alpha", "gamma==1.0", ["alpha"]),
+        ("alpha[gpu]", "gamma==1.0", ["alpha", "gamma"]),
+        ("beta<2; sys_platform == 'win32'", "beta==2.0", ["beta"]),
+    ],
+)
+def test_overrides_mean_what_they_mean_to_uv(model, wheels, requirement, override, locked):
+    """uv drops the marker of what is overridden, but for its extra."""
+    wheels.add(
+        "alpha-1.0-py3-none-any.whl",
+        "Provides-Extra: gpu",
+        'Requires-Dist: beta<2; sys_platform == "win32"',
+        'Requires-Dist: gamma; extra == "gpu" and sys_platform == "win32"',
+    )
+    wheels.add("beta-2.0-py3-none-any.whl")
+    wheels.add("gamma-1.0-py3-none-any.whl")
+    lock = model.locked(requirement, overrides=[override])
+    assert [found.name for found in lock.packages] == locked
+    assert model.by_pip() == []
+
+
 def test_nothing_of_the_users_settings_reaches_pip(pair, wheels, tmp_path):
     wheels.add("beta-2.0-py3-none-any.whl")
     (tmp_path / "bounds.txt").write_text("beta==2.0")

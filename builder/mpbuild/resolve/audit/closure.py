@@ -6,6 +6,7 @@ what the lock calls it (content-mismatch). The packaging specifications "Core me
 "Dependency specifiers"; overrides and constraints as uv takes them.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -21,6 +22,7 @@ from mpbuild.resolve.audit.subject import Observation, Subject
 
 _HINT = "run `mpbuild lock`"
 _MICRO_VERSIONS = ("0", "99")
+_EXTRA = re.compile(r'\bextra == "([^"]+)"')
 
 
 def check(subject: Subject) -> Iterator[Observation]:
@@ -122,10 +124,15 @@ class _Walk:
             except InvalidRequirement:
                 continue
             # Under an extra what holds without one was seen already.
-            if extra and markers.applies(requirement, self._subject.python):
-                continue
-            if markers.applies(requirement, self._subject.python, extra):
+            if self._holds(requirement, extra) and not (extra and self._holds(requirement, "")):
                 yield from self._overridden(who, requirement, extra)
+
+    def _holds(self, requirement: Requirement, extra: str) -> bool:
+        """Of the marker of what is overridden uv keeps the extra alone."""
+        if canonicalize_name(requirement.name) not in self._overrides:
+            return markers.applies(requirement, self._subject.python, extra)
+        named = {canonicalize_name(name) for name in _EXTRA.findall(str(requirement.marker or ""))}
+        return not named or extra in named
 
     def _overridden(
         self, who: str, requirement: Requirement, extra: str
