@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from auditing import audit_figures
 from buildah import buildah_figures
 from derivation import derivation_figures
 from figures import Figure
@@ -47,6 +48,7 @@ def main() -> int:
         figures = [
             *startup_figures(ROOT, TARGET, digest, Path(f"{key}.pub"), environ),
             *lock_figures(ROOT, TARGET, environ),
+            *audit_figures(ROOT, TARGET),
             *derivation_figures(ROOT, TARGET, environ),
             *growth_figures(ROOT, TARGET, environ),
             *pex_figures(ROOT, TARGET, environ),

@@ -1,8 +1,8 @@
 """What stays with the user: records of builds and of checks, in a folder nobody else can write.
 
 ``$XDG_STATE_HOME/mpbuild`` (XDG base directory specification), 0700. A record found in a shared
-store proves nothing; one found here was written by this user's own builds. Imports little, because a
-check that has nothing to do looks here.
+store proves nothing; one found here was written by this user's own builds. Imports little, because
+a check that has nothing to do looks here.
 """
 
 import os
