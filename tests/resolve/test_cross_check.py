@@ -1,5 +1,6 @@
 """Real pips and pip-tools beside a lock that a real uv made: what they agree on, and what not."""
 
+import shutil
 import sys
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
 from mpbuild.effects import interpreters
-from mpbuild.effects.indexes import Index
+from mpbuild.effects.indexes import Index, folder_index
 from mpbuild.effects.projects import Projects
 from mpbuild.effects.uv import Uv
 from mpbuild.effects.views import Owner, Sources, View, lay_out
@@ -388,6 +389,21 @@ def test_what_an_index_owns_is_the_locks_wheel_wherever_else_it_is(
     model.view = lay_out(sources, tmp_path / "again", Projects(web))
     (finding,) = model.by_pip()
     assert finding.code == "content-mismatch"
+
+
+def test_a_folder_of_wheels_is_an_index_for_pip_too(wheels, uv, web, tmp_path, make_index):
+    built = tmp_path / "built"
+    built.mkdir()
+    wheel = make_index("made").add("native-1.0-py3-none-any.whl", "Requires-Dist: beta")
+    shutil.copy(wheel, built)
+    wheels.add("native-1.0-py3-none-any.whl", content="another's")
+    wheels.add("beta-1.0-py3-none-any.whl")
+    owner = Owner(index=folder_index("built", built), patterns=("native",))
+    sources = Sources(default=wheels.index, owners=(owner,))
+    model = Model(lay_out(sources, tmp_path / "view", Projects(web)), uv, web, tmp_path)
+    assert [found.index for found in model.locked("native").packages] == ["default", "built"]
+    assert model.by_pip() == []
+    assert model.by_pip_tools() == []
 
 
 def test_an_index_that_is_not_there_is_a_failed_fetch_and_no_disagreement(pair):
