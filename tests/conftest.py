@@ -1,12 +1,17 @@
 """What tests of every room share."""
 
+import base64
 import hashlib
+import io
+import lzma
 import os
 import pwd
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -27,6 +32,38 @@ log_driver = "none"
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "none"
+"""
+
+SMALLEST_WORKSPACE = """\
+schema_version = 1
+[workspace]
+name = "tests"
+[bases.bookworm]
+suite = "bookworm"
+packages = ["python3.11-minimal"]
+"""
+SMALLEST_MODEL = """\
+schema_version = 1
+[package]
+name = "tiny"
+version = "1.0.0"
+summary = "As small as a model can be."
+owners = ["nobody"]
+license = "Apache-2.0"
+[core]
+version = "1.0.0"
+task = "nothing"
+format = "raw"
+entry_point = "tiny:Model"
+sources = ["tiny.py"]
+[io]
+version = "1.0.0"
+inputs = [{ name = "x", datatype = "FP32", shape = [1] }]
+outputs = [{ name = "y", datatype = "FP32", shape = [1] }]
+[environment]
+version = "1.0.0"
+python = "3.11"
+base = "bookworm"
 """
 
 
@@ -61,6 +98,80 @@ def checkout_files(checkout) -> tuple[str, ...]:
     return tuple(name for name in names if name and (checkout / name).is_file())
 
 
+def tar_bytes(files: Mapping[str, bytes | str], executable: tuple[str, ...] = ()) -> bytes:
+    """A tar of files and, where the value is a text, of symbolic links."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            info.mtime = 315532800
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                archive.addfile(info)
+            else:
+                info.size = len(content)
+                info.mode = 0o755 if path in executable or "bin/" in path else 0o644
+                archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def deb_bytes(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
+    """A Debian package: the tar files of the standard library in an ar archive."""
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
+    control += "Maintainer: nobody <nobody@example.org>\nDescription: a test\n"
+    members = (
+        ("debian-binary", b"2.0\n"),
+        ("control.tar.xz", lzma.compress(tar_bytes({"./control": control.encode()}))),
+        ("data.tar.xz", lzma.compress(tar_bytes(files))),
+    )
+    out = b"!<arch>\n"
+    for member, data in members:
+        out += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode()
+        out += data + b"\n" * (len(data) % 2)
+    return out
+
+
+def wheel_bytes(filename: str, files: Mapping[str, bytes], *metadata: str) -> bytes:
+    """A wheel with a complete RECORD; ``metadata`` are further lines of METADATA."""
+    name, version, tag = filename.removesuffix(".whl").split("-", 2)
+    info = f"{name}-{version}.dist-info"
+    head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
+    pure = str(tag.endswith("-none-any")).lower()
+    everything = {
+        **files,
+        f"{info}/METADATA": "\n".join([*head, *metadata, ""]).encode(),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {pure}\nTag: {tag}\n".encode(),
+    }
+    rows = ""
+    for path, data in everything.items():
+        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        rows += f"{path},sha256={raw},{len(data)}\n"
+    everything[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in everything.items():
+            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_tar():
+    """``make_tar(files)``: a tar archive's bytes."""
+    return tar_bytes
+
+
+@pytest.fixture(scope="session")
+def make_deb():
+    """``make_deb(name, version, files)``: a Debian package's bytes."""
+    return deb_bytes
+
+
+@pytest.fixture(scope="session")
+def make_wheel():
+    """``make_wheel(filename, files, *metadata)``: a wheel's bytes."""
+    return wheel_bytes
+
+
 class FolderIndex:
     """A simple repository (PEP 503) of empty wheels."""
 
@@ -76,21 +187,19 @@ class FolderIndex:
         self, filename: str, *metadata: str, content: str = "", attributes: str = "", files=()
     ) -> Path:
         """Write a wheel, or write it again with other bytes; ``files`` are paths and contents."""
-        name, version, tag = filename.removesuffix(".whl").split("-", 2)
-        path = self.folder / name.replace("_", "-") / filename
+        path = self.folder / filename.partition("-")[0].replace("_", "-") / filename
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = f"{name}-{version}.dist-info"
-        with zipfile.ZipFile(path, "w") as archive:
-            head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
-            archive.writestr(f"{folder}/METADATA", "\n".join([*head, *metadata, "", content]))
-            archive.writestr(f"{folder}/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\n")
-            for name, data in files:
-                archive.writestr(name, data)
-            rows = [f"{name},," for name in archive.namelist()]
-            archive.writestr(f"{folder}/RECORD", "\n".join([*rows, f"{folder}/RECORD,,", ""]))
+        given = {name: text.encode() for name, text in files}
+        path.write_bytes(wheel_bytes(filename, given, *metadata, "", content))
         self._attributes[filename] = attributes
         self._list(path.parent)
         return path
+
+    def release(self, name: str, *versions: str, requires: tuple[str, ...] = (), files=()) -> None:
+        """Write a pure wheel for each version."""
+        lines = [f"Requires-Dist: {one}" for one in requires]
+        for version in versions:
+            self.add(f"{name}-{version}-py3-none-any.whl", *lines, files=files)
 
     def remove(self, path: Path) -> None:
         path.unlink()
@@ -114,6 +223,18 @@ def make_index(tmp_path):
         return FolderIndex(name, tmp_path / f"simple-{name}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def smallest_workspace() -> str:
+    """An mpbuild.toml that ends in the table of its base, bookworm."""
+    return SMALLEST_WORKSPACE
+
+
+@pytest.fixture(scope="session")
+def smallest_model() -> str:
+    """A model.toml without accelerators that ends in [environment]."""
+    return SMALLEST_MODEL
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """A tiny package, really built and really signed, and the tools to attack it with."""
 
-import base64
 import gzip as stdlib_gzip
-import hashlib
 import io
 import json
-import lzma
 import shutil
 import tarfile
 import zipfile
@@ -82,59 +79,6 @@ MODULE = "class Model:\n    def predict(self, inputs, parameters):\n        retu
 TELLTALE = "import os, pathlib\npathlib.Path(os.environ['TELLTALE']).touch()\n"
 
 
-def deb_bytes(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
-    """A Debian package: the tar files of the standard library in an ar archive."""
-    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
-    control += "Maintainer: nobody <nobody@example.org>\nDescription: a test\n"
-    members = (
-        ("debian-binary", b"2.0\n"),
-        ("control.tar.xz", lzma.compress(tar_bytes({"./control": control.encode()}))),
-        ("data.tar.xz", lzma.compress(tar_bytes(files))),
-    )
-    out = b"!<arch>\n"
-    for member, data in members:
-        out += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode()
-        out += data + b"\n" * (len(data) % 2)
-    return out
-
-
-def tar_bytes(files: Mapping[str, bytes | str], executable: tuple[str, ...] = ()) -> bytes:
-    """A tar of files and, where the value is a text, of symbolic links."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path, content in files.items():
-            info = tarfile.TarInfo(path)
-            info.mtime = 315532800
-            if isinstance(content, str):
-                info.type, info.linkname = tarfile.SYMTYPE, content
-                archive.addfile(info)
-            else:
-                info.size = len(content)
-                info.mode = 0o755 if path in executable or "bin/" in path else 0o644
-                archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
-def wheel_bytes(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
-    """A pure wheel with a complete RECORD."""
-    info = f"{name}-{version}.dist-info"
-    everything = {
-        **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = ""
-    for path, data in everything.items():
-        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        rows += f"{path},sha256={raw},{len(data)}\n"
-    everything[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in everything.items():
-            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
 class Nobody:
     """Watches a build and says nothing."""
 
@@ -144,74 +88,81 @@ class Nobody:
     def received(self, count): ...
 
 
-def write_workspace(root: Path, store: Store) -> Path:
-    """A workspace whose locks name files made here, which are put into ``store``."""
-    folder = root / LABEL.path
-    (folder / "src/tiny").mkdir(parents=True)
-    (folder / "weights").mkdir()
-    (root / "mpbuild.toml").write_text(WORKSPACE)
-    (folder / "model.toml").write_text(MODEL)
-    (folder / "src/tiny/__init__.py").write_text(TELLTALE)
-    (folder / "src/tiny/model.py").write_text(MODULE)
-    (folder / "weights/numbers.bin").write_bytes(bytes(range(256)) * 16)
-    lock(root, store)
-    return root
+class Stock(NamedTuple):
+    """Makes wheels and a Debian package, and workspaces and locks that name them."""
 
+    make_deb: Callable[..., bytes]
+    make_wheel: Callable[..., bytes]
 
-def lock(root: Path, store: Store) -> None:
-    """Write the locks that the workspace's spec asks for."""
-    for environment in environments(OpenWorkspace(root).target(LABEL)):
-        write_locks(environment, store, "numpy", "tinynumbers")
+    def workspace(self, root: Path, store: Store) -> Path:
+        """A workspace whose locks name files made here, which are put into ``store``."""
+        folder = root / LABEL.path
+        (folder / "src/tiny").mkdir(parents=True)
+        (folder / "weights").mkdir()
+        (root / "mpbuild.toml").write_text(WORKSPACE)
+        (folder / "model.toml").write_text(MODEL)
+        (folder / "src/tiny/__init__.py").write_text(TELLTALE)
+        (folder / "src/tiny/model.py").write_text(MODULE)
+        (folder / "weights/numbers.bin").write_bytes(bytes(range(256)) * 16)
+        self.lock(root, store)
+        return root
 
+    def lock(self, root: Path, store: Store) -> None:
+        """Write the locks that the workspace's spec asks for."""
+        for environment in environments(OpenWorkspace(root).target(LABEL)):
+            self.write_locks(environment, store, "numpy", "tinynumbers")
 
-def write_locks(environment: Environment, store: Store, *names: str) -> None:
-    """Locks of packages that are made here and put into ``store``, all in version 2.0."""
-    python = deb_bytes(
-        "python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"}
-    )
-    base = store.put([python])
-    file = "python3.11-minimal_3.11.2-6_amd64.deb"
-    packages = []
-    for name in names:
-        files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
-        kept = store.put([wheel_bytes(name, "2.0", files)])
-        wheel = pylock.Wheel(
-            filename=f"{name}-2.0-py3-none-any.whl", sha256=kept.digest, size=kept.size
-        )
-        packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
-    environment.folder.mkdir(parents=True, exist_ok=True)
-    environment.python_file.write_text(
-        pylock.write(
-            pylock.PythonLock(
-                environment=environment.name,
-                python="3.11",
-                resolution=environment.python.digest,
-                resolver="uv 0.13.9",
-                packages=tuple(packages),
+    def write_locks(self, environment: Environment, store: Store, *names: str) -> None:
+        """Locks of packages that are made here and put into ``store``, all in version 2.0."""
+        content = {"./usr/bin/python3.11": b"#!/bin/false\n"}
+        python = self.make_deb("python3.11-minimal", "3.11.2-6", content)
+        base = store.put([python])
+        file = "python3.11-minimal_3.11.2-6_amd64.deb"
+        packages = []
+        for name in names:
+            files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
+            filename = f"{name}-2.0-py3-none-any.whl"
+            kept = store.put([self.make_wheel(filename, files)])
+            wheel = pylock.Wheel(filename=filename, sha256=kept.digest, size=kept.size)
+            packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
+        environment.folder.mkdir(parents=True, exist_ok=True)
+        environment.python_file.write_text(
+            pylock.write(
+                pylock.PythonLock(
+                    environment=environment.name,
+                    python="3.11",
+                    resolution=environment.python.digest,
+                    resolver="uv 0.13.9",
+                    packages=tuple(packages),
+                )
             )
         )
-    )
-    environment.debian_file.write_text(
-        deblock.write(
-            deblock.DebianLock(
-                environment=environment.name,
-                suite="bookworm",
-                architecture="amd64",
-                resolution=environment.debian.digest,
-                packages=(
-                    deblock.DebianPackage(
-                        name="python3.11-minimal",
-                        version="3.11.2-6",
-                        architecture="amd64",
-                        base=True,
-                        path=f"pool/main/p/python3.11/{file}",
-                        sha256=base.digest,
-                        size=base.size,
+        environment.debian_file.write_text(
+            deblock.write(
+                deblock.DebianLock(
+                    environment=environment.name,
+                    suite="bookworm",
+                    architecture="amd64",
+                    resolution=environment.debian.digest,
+                    packages=(
+                        deblock.DebianPackage(
+                            name="python3.11-minimal",
+                            version="3.11.2-6",
+                            architecture="amd64",
+                            base=True,
+                            path=f"pool/main/p/python3.11/{file}",
+                            sha256=base.digest,
+                            size=base.size,
+                        ),
                     ),
-                ),
+                )
             )
         )
-    )
+
+
+@pytest.fixture(scope="session")
+def stock(make_deb, make_wheel) -> Stock:
+    return Stock(make_deb, make_wheel)
 
 
 class Toolchain:
@@ -227,9 +178,9 @@ class Toolchain:
             toolchain.environment(), root=folder, folder=folder
         )
 
-    def prepare(self, store: Store) -> None:
+    def prepare(self, store: Store, stock: Stock) -> None:
         """Put everything into ``store``."""
-        write_locks(self.environment, store, "pex")
+        stock.write_locks(self.environment, store, "pex")
         locks = toolchain.read().locks
         derivation = Derivation(store)
         layers = []
@@ -339,11 +290,14 @@ class Tiny(NamedTuple):
 class Attack:
     """A copy of the layout, to be changed; everything is hashed again up to ``index.json``."""
 
-    def __init__(self, tiny: Tiny, folder: Path, cli: Callable[..., Answer]) -> None:
+    def __init__(
+        self, tiny: Tiny, folder: Path, cli: Callable[..., Answer], make_tar: Callable[..., bytes]
+    ) -> None:
         self.tiny = tiny
         self.folder = folder
         self.layout = Layout(folder)
         self._cli = cli
+        self._make_tar = make_tar
 
     # ---- reading
 
@@ -437,17 +391,15 @@ class Attack:
         files = self.files(title, image)
         assert path in files
         place, _ = self.layer(title, image)
-        blob = stdlib_gzip.compress(tar_bytes({**files, path: data}), mtime=0)
-        self.set_layer(place, blob, image)
+        self.set_layer(place, self.pack({**files, path: data}), image)
 
     @property
     def blobs(self) -> list[Path]:
         return sorted((self.folder / "blobs/sha256").iterdir())
 
-    @staticmethod
-    def pack(files: Mapping[str, bytes | str], **options: Any) -> bytes:
+    def pack(self, files: Mapping[str, bytes | str], **options: Any) -> bytes:
         """A layer of ``files``, made by other hands."""
-        return stdlib_gzip.compress(tar_bytes(files, **options), mtime=0)
+        return stdlib_gzip.compress(self._make_tar(files, **options), mtime=0)
 
     # ---- signing and judging
 
@@ -541,15 +493,15 @@ class Attack:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory, small_toolchain) -> Tiny:
+def made(tmp_path_factory, small_toolchain, stock) -> Tiny:
     """Built once; tests work on copies."""
     folder = tmp_path_factory.mktemp("tiny")
     store = Store(folder / "store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         patch.setattr(toolchain, "environment", lambda: small_toolchain.environment)
-        small_toolchain.prepare(store)
-        root = write_workspace(folder / "workspace", store)
+        small_toolchain.prepare(store, stock)
+        root = stock.workspace(folder / "workspace", store)
         result = build(OpenWorkspace(root), LABEL, store, Options(offline=True), Nobody())
         digest = Digest(result["package"]["digest"])
         write_layout(store, digest, folder / "layout")
@@ -580,10 +532,10 @@ def cli(tiny, capfdbinary) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def unsigned(tiny, tmp_path, cli) -> Attack:
+def unsigned(tiny, tmp_path, cli, make_tar) -> Attack:
     """A copy of the layout, to which nothing is attached."""
     shutil.copytree(tiny.layout, tmp_path / "layout")
-    return Attack(tiny, tmp_path / "layout", cli)
+    return Attack(tiny, tmp_path / "layout", cli, make_tar)
 
 
 @pytest.fixture
@@ -594,35 +546,36 @@ def signed(unsigned, cli) -> Attack:
 
 
 @pytest.fixture
-def rebuild(tiny, tmp_path, monkeypatch, cli):
+def rebuild(tiny, tmp_path, monkeypatch, cli, stock, make_tar):
     """``rebuild(change)``: what mpbuild makes of a changed workspace, unsigned."""
 
     def make(change: Callable[[Path], None]) -> Attack:
         root = tmp_path / "changed"
         shutil.copytree(tiny.workspace, root)
         change(root)
-        lock(root, tiny.store)
+        stock.lock(root, tiny.store)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
             options = Options(offline=True)
             result = build(OpenWorkspace(root), LABEL, tiny.store, options, Nobody())
         write_layout(tiny.store, Digest(result["package"]["digest"]), tmp_path / "changed layout")
-        return Attack(tiny, tmp_path / "changed layout", cli)
+        return Attack(tiny, tmp_path / "changed layout", cli, make_tar)
 
     return make
 
 
 @pytest.fixture(params=["whiteout", "opaque", "trailing", "understated", "unrecorded"])
-def lying_wheel(request) -> bytes:
+def lying_wheel(request, make_wheel) -> bytes:
     """A wheel of numpy 2.0 that may not become a layer."""
+    filename = "numpy-2.0-py3-none-any.whl"
     if request.param == "unrecorded":
-        good = io.BytesIO(wheel_bytes("numpy", "2.0", {"numpy/__init__.py": b"x = 1\n"}))
+        good = io.BytesIO(make_wheel(filename, {"numpy/__init__.py": b"x = 1\n"}))
         with zipfile.ZipFile(good, "a") as archive:
             archive.writestr("numpy/evil.py", b"evil")
         return good.getvalue()
     extra = {"whiteout": "numpy/.wh.core.py", "opaque": "numpy/.wh..wh..opq"}
     path = extra.get(request.param, "numpy/core.py")
-    data = wheel_bytes("numpy", "2.0", {"numpy/__init__.py": b"x = 1\n", path: b"y = 2\n" * 9})
+    data = make_wheel(filename, {"numpy/__init__.py": b"x = 1\n", path: b"y = 2\n" * 9})
     if request.param == "understated":
         at = data.index(b"PK\1\2")
         return data[: at + 24] + b"\1\0\0\0" + data[at + 28 :]

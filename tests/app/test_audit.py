@@ -1,8 +1,6 @@
 """The audit of a target: wheels in the store or elsewhere, accepted findings, no download."""
 
-import io
 import os
-import zipfile
 from pathlib import Path
 
 import isal.isal_zlib
@@ -20,39 +18,7 @@ from mpbuild.effects.store import Store
 from mpbuild.formats.deblock import DebianLock
 from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
 
-WORKSPACE = """\
-schema_version = 1
-[workspace]
-name = "tests"
-[indexes]
-default = { folder = "wheels" }
-[bases.bookworm]
-suite = "bookworm"
-packages = ["python3.11-minimal"]
-"""
-MODEL = """\
-schema_version = 1
-[package]
-name = "tiny"
-version = "1.0.0"
-summary = "As small as a model can be."
-owners = ["nobody"]
-license = "Apache-2.0"
-[core]
-version = "1.0.0"
-task = "nothing"
-format = "raw"
-entry_point = "tiny:Model"
-sources = ["tiny.py"]
-[io]
-version = "1.0.0"
-inputs = [{ name = "x", datatype = "FP32", shape = [1] }]
-outputs = [{ name = "y", datatype = "FP32", shape = [1] }]
-[environment]
-version = "1.0.0"
-python = "3.11"
-base = "bookworm"
-"""
+INDEX = '[indexes]\ndefault = { folder = "wheels" }\n'
 NATIVE = Path(isal.isal_zlib.__file__).read_bytes()
 ACCEPTED = """\
 [[environment.accepted]]
@@ -62,35 +28,25 @@ reason = "The file is a licence."
 """
 
 
-def wheel(name: str, files: dict[str, bytes]) -> bytes:
-    info = f"{name}-1.0.dist-info"
-    everything = files | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/RECORD": b"",
-    }
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in everything.items():
-            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
 class Audited:
     """A workspace with wheels in a folder that is its index, and locks of them."""
 
-    def __init__(self, root: Path, *tables: str) -> None:
+    def __init__(self, root: Path, workspace: str, model: str, make_wheel) -> None:
         (root / "a").mkdir(parents=True)
         (root / "wheels").mkdir()
-        (root / "mpbuild.toml").write_text(WORKSPACE)
-        (root / "a/model.toml").write_text(MODEL + "".join(tables))
+        (root / "mpbuild.toml").write_text(workspace)
+        (root / "a/model.toml").write_text(model)
+        self._make_wheel = make_wheel
         self.root = root
         self.store = Store(root / "store")
         self.wheels: dict[str, bytes] = {}
 
+    def wheel(self, name: str, files: dict[str, bytes]) -> bytes:
+        return self._make_wheel(f"{name}-1.0-py3-none-any.whl", files)
+
     def add(self, name: str, files: dict[str, bytes]) -> Path:
         path = self.root / "wheels" / f"{name}-1.0-py3-none-any.whl"
-        self.wheels[name] = wheel(name, files)
+        self.wheels[name] = self.wheel(name, files)
         path.write_bytes(self.wheels[name])
         return path
 
@@ -142,9 +98,14 @@ CPU = '[accelerators.cpu]\ndependencies = ["one", "two"]\n'
 
 
 @pytest.fixture
-def audited(tmp_path):
+def audited(tmp_path, smallest_workspace, smallest_model, make_wheel):
     """``audited(*tables)``: the workspace whose spec has these tables beside the others."""
-    return lambda *tables: Audited(tmp_path / "workspace", *tables)
+
+    def audited(*tables: str) -> Audited:
+        model = "".join([smallest_model, *tables])
+        return Audited(tmp_path / "workspace", smallest_workspace + INDEX, model, make_wheel)
+
+    return audited
 
 
 def told(report):
@@ -223,7 +184,7 @@ def test_what_parts_of_another_file_said_is_forgotten_once_the_wheel_is_there(au
     workspace = audited(CPU)
     path = workspace.add("one", {"m.py": b"aaaa"})
     workspace.add("two", {"m.py": b"bbbb"})
-    other = wheel("one", {"m.py": b"bbbb"})
+    other = workspace.wheel("one", {"m.py": b"bbbb"})
     assert len(other) == path.stat().st_size
     path.write_bytes(other)
     assert workspace().ok
@@ -247,9 +208,9 @@ def test_a_blob_of_the_store_with_other_bytes_is_told(audited):
 def test_a_wheel_that_is_no_archive_is_told_with_the_other_findings(audited):
     workspace = audited(CPU, "[environments.train]\ndependencies = ['three', 'four']\n")
     workspace.wheels["one"] = b"x" * 3000
-    workspace.wheels["two"] = wheel("two", {})
-    workspace.wheels["three"] = wheel("three", {"m.py": b"1"})
-    workspace.wheels["four"] = wheel("four", {"m.py": b"2"})
+    workspace.wheels["two"] = workspace.wheel("two", {})
+    workspace.wheels["three"] = workspace.wheel("three", {"m.py": b"1"})
+    workspace.wheels["four"] = workspace.wheel("four", {"m.py": b"2"})
     workspace.fetch()
     assert told(workspace()) == [("error", "layer-unsafe"), ("error", "file-collision")]
 

@@ -21,32 +21,7 @@ from mpbuild.formats.deblock import filename
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 DATE = "Sat, 11 Jul 2026 10:16:37 UTC"
 SNAPSHOT = "20261101T000000Z"
-MODEL = """\
-schema_version = 1
-[package]
-name = "tiny"
-version = "1.0.0"
-summary = "As small as a model can be."
-owners = ["nobody"]
-license = "Apache-2.0"
-[core]
-version = "1.0.0"
-task = "nothing"
-format = "raw"
-entry_point = "tiny:Model"
-sources = ["tiny.py"]
-[io]
-version = "1.0.0"
-inputs = [{ name = "x", datatype = "FP32", shape = [1] }]
-outputs = [{ name = "y", datatype = "FP32", shape = [1] }]
-[environment]
-version = "1.0.0"
-python = "3.11"
-base = "bookworm"
-[accelerators.cpu]
-[environments.train]
-system = ["more"]
-"""
+TABLES = '[accelerators.cpu]\n[environments.train]\nsystem = ["more"]\n'
 WORKSPACE = """\
 schema_version = 1
 [workspace]
@@ -61,12 +36,12 @@ keyring = "own.pgp"
 class World:
     """A folder with a workspace, a signed archive and one of security updates beside it."""
 
-    def __init__(self, folder, monkeypatch) -> None:
+    def __init__(self, folder, model: str, monkeypatch) -> None:
         self.folder = folder
         self._key = pysequoia.Tsk.generate("archive <archive@mirror.example>")
         self._monkeypatch = monkeypatch
         (folder / "a").mkdir()
-        (folder / "a/model.toml").write_text(MODEL)
+        (folder / "a/model.toml").write_text(model)
         (folder / "own.pgp").write_bytes(bytes(self._key.extract_certificate()))
         self.write()
         self.mirror(f"file://{folder}/debian")
@@ -132,8 +107,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
-    return World(tmp_path, monkeypatch)
+def world(tmp_path, smallest_model, monkeypatch):
+    return World(tmp_path, smallest_model + TABLES, monkeypatch)
 
 
 def versions(lock):

@@ -1,11 +1,7 @@
 """Wheels that hide files of each other stop a build and a verdict, unless the spec accepts it."""
 
-import base64
-import hashlib
-import io
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import msgspec
@@ -30,27 +26,8 @@ reason = "Nobody reads it."
 """
 
 
-def wheel(name: str, files: dict[str, bytes]) -> bytes:
-    """With a complete RECORD."""
-    info = f"{name}-2.0.dist-info"
-    everything = files | {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = ""
-    for path, data in everything.items():
-        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        rows += f"{path},sha256={raw},{len(data)}\n"
-    everything[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in everything.items():
-            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
 @pytest.fixture
-def workspace(tiny, tmp_path):
+def workspace(tiny, tmp_path, make_wheel):
     """``workspace(*tables, numpy=…, tinynumbers=…)``: locked are wheels of these files."""
 
     def make(tables: str = "", **wheels: dict[str, bytes]) -> Path:
@@ -60,7 +37,10 @@ def workspace(tiny, tmp_path):
         text = spec.read_text()
         spec.write_text(text.replace("[accelerators.cpu]", f"{tables}\n[accelerators.cpu]"))
         lock = pylock.read((root / LOCK).read_text(), file=LOCK)
-        packages = [_package(package, wheels, tiny.store) for package in lock.packages]
+        packages = [
+            _package(package, make_wheel(package.wheel.filename, wheels[package.name]), tiny.store)
+            for package in lock.packages
+        ]
         changed = msgspec.structs.replace(lock, packages=tuple(packages))
         (root / LOCK).write_text(pylock.write(changed))
         return root
@@ -68,8 +48,8 @@ def workspace(tiny, tmp_path):
     return make
 
 
-def _package(package, wheels, store):
-    kept = store.put([wheel(package.name, wheels[package.name])])
+def _package(package, wheel, store):
+    kept = store.put([wheel])
     file = msgspec.structs.replace(package.wheel, sha256=kept.digest, size=kept.size)
     return msgspec.structs.replace(package, wheel=file)
 

@@ -1,10 +1,10 @@
 """A source distribution's own backend: what the action is, and what the script asks of it."""
 
+import gzip
 import io
 import json
 import subprocess
 import sys
-import tarfile
 import zipfile
 from importlib.metadata import entry_points
 
@@ -48,22 +48,17 @@ def files(backend=BACKEND):
     return {"thing-1.0/PKG-INFO": b"", "thing-1.0/tools/own.py": backend.encode()}
 
 
-def tar(contents):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for path, content in contents.items():
-            info = tarfile.TarInfo(path)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
 def zipped(contents):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for path, content in contents.items():
             archive.writestr(path, content)
     return out.getvalue()
+
+
+@pytest.fixture
+def tar(make_tar):
+    return lambda contents: gzip.compress(make_tar(contents))
 
 
 @pytest.fixture
@@ -120,20 +115,20 @@ def test_it_runs_in_a_sandbox_and_names_its_outputs():
         assert action.environment["SOURCE_DATE_EPOCH"] == "315532800"
 
 
-def test_a_backend_is_asked_what_else_it_needs(run):
+def test_a_backend_is_asked_what_else_it_needs(run, tar):
     done, outputs = run("requires", tar(files()))
     assert done.returncode == 0, done.stderr
     assert json.loads(outputs.pop("requires.json")) == ["extra>=1"]
     assert outputs == {}
 
 
-def test_a_backend_need_not_know_the_question(run):
+def test_a_backend_need_not_know_the_question(run, tar):
     done, outputs = run("requires", tar(files("class Backend:\n    class inner: pass\n")))
     assert done.returncode == 0, done.stderr
     assert outputs == {"requires.json": b"[]"}
 
 
-def test_a_backend_leaves_a_wheel_and_its_name(run):
+def test_a_backend_leaves_a_wheel_and_its_name(run, tar):
     done, outputs = run("wheel", tar(files()))
     assert (done.returncode, done.stdout) == (0, "said\n"), done.stderr
     assert outputs == {"filename": b"thing-1.0-py3-none-any.whl", "wheel": b"a wheel"}
@@ -146,7 +141,7 @@ def test_zip_files_are_built_alike(run):
 
 
 @pytest.mark.parametrize("backend", ["absent", "own:Backend.absent"])
-def test_a_backend_that_is_not_there_is_told(run, backend):
+def test_a_backend_that_is_not_there_is_told(run, tar, backend):
     done, outputs = run("wheel", tar(files()), backend=backend)
     assert done.returncode == 1
     assert "absent" in done.stderr.splitlines()[-1]
