@@ -1,87 +1,30 @@
 """A workspace, package indexes and a Debian archive in folders, and the command run on them."""
 
+import contextlib
 import hashlib
-import io
+import http.server
 import json
 import os
 import subprocess
 import sys
-import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pysequoia
 import pytest
 
-WORKSPACE = """\
-schema_version = 1
-
-[workspace]
-name = "tests"
-
-[bases.bookworm]
-suite = "bookworm"
-packages = ["python3.11-minimal"]
+BASE = """\
 security = false
 keyring = "archive.pgp"
 """
-MODEL = """\
-schema_version = 1
-
-[package]
-name = "tiny"
-version = "1.0.0"
-summary = "As small as a model can be."
-owners = ["nobody"]
-license = "Apache-2.0"
-
-[core]
-version = "1.0.0"
-task = "nothing"
-format = "raw"
-entry_point = "tiny:Model"
-sources = ["tiny.py"]
-
-[io]
-version = "1.0.0"
-inputs = [{ name = "x", datatype = "FP32", shape = [1] }]
-outputs = [{ name = "y", datatype = "FP32", shape = [1] }]
-
-[environment]
-version = "1.0.0"
-python = "3.11"
-base = "bookworm"
-"""
-
-
-def deb(name: str, version: str) -> bytes:
-    """A Debian package (deb(5)) with an interpreter in it that is none."""
-    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
-    members = {
-        "debian-binary": b"2.0\n",
-        "control.tar.gz": tarball({"./control": control.encode()}),
-        "data.tar.gz": tarball({"./usr/bin/python3.11": b"#!/bin/sh\n"}),
-    }
-    out = b"!<arch>\n"
-    for member, data in members.items():
-        head = f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n"
-        out += head.encode() + data + b"\n" * (len(data) % 2)
-    return out
-
-
-def tarball(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for path, data in files.items():
-            entry = tarfile.TarInfo(path)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
 
 
 class World:
     """``indexes`` by name; ``mpbuild(...)`` gives exit status and result of a command."""
 
-    def __init__(self, folder: Path, make_index, key) -> None:
+    def __init__(self, folder: Path, make_index, make_deb, workspace: str, model: str, key) -> None:
         self.root = folder / "workspace"
         self.mirror = folder / "debian"
         self.make_index = make_index
@@ -92,7 +35,8 @@ class World:
             "MPBUILD_DEBIAN_MIRROR": self.mirror.as_uri(),
             "UV_CACHE_DIR": str(folder / "uv-cache"),
         }
-        self._key = key
+        self._make_deb, self._key = make_deb, key
+        self._workspace, self._model = workspace + BASE, model
         for path in (self.root / "a", folder / "home"):
             path.mkdir(parents=True)
         (self.root / "archive.pgp").write_bytes(bytes(key.extract_certificate()))
@@ -109,15 +53,15 @@ class World:
         return self.indexes[name]
 
     def workspace(self, *tables: str) -> None:
-        (self.root / "mpbuild.toml").write_text("\n".join([WORKSPACE, *tables]))
+        (self.root / "mpbuild.toml").write_text("\n".join([self._workspace, *tables]))
 
     def model(self, *tables: str, more: str = "") -> None:
         """The target //a; ``more`` are keys of [environment]."""
-        (self.root / "a/model.toml").write_text("\n".join([MODEL + more, *tables]))
+        (self.root / "a/model.toml").write_text("\n".join([self._model + more, *tables]))
 
     def debian(self, name: str, version: str) -> None:
-        """An archive of this one package."""
-        data = deb(name, version)
+        """An archive of this one package, whose interpreter is none."""
+        data = self._make_deb(name, version, {"./usr/bin/python3.11": b"#!/bin/sh\n"})
         file = f"{name}_{version}_amd64.deb"
         path = f"pool/main/p/{name}/{file}"
         (self.mirror / path).parent.mkdir(parents=True, exist_ok=True)
@@ -146,20 +90,25 @@ class World:
         signed = pysequoia.sign(self._key.signer(), release.encode(), mode=mode)
         (dists / "InRelease").write_bytes(signed)
 
-    def mpbuild(self, *words: str, **environ: str):
-        command = [Path(sys.executable).with_name("mpbuild"), "--format", "json", *words]
+    def start(self, *words: object, program: str = "mpbuild", **environ: str):
+        """``program`` of this Python, begun in a process group of its own."""
         further = [f"{n}={i.index.url}" for n, i in self.indexes.items() if n != "default"]
         own = {"UV_DEFAULT_INDEX": self.default.index.url, "UV_INDEX": " ".join(further)}
-        done = subprocess.run(
-            command,
+        return subprocess.Popen(
+            [Path(sys.executable).with_name(program), *map(str, words)],
             cwd=self.root,
             env=self.environ | own | environ,
-            capture_output=True,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
             text=True,
         )
-        assert "Traceback" not in done.stderr
-        return done.returncode, json.loads(done.stdout)
+
+    def mpbuild(self, *words: str, **environ: str):
+        with self.start("--format", "json", *words, **environ) as process:
+            out, told = process.communicate()
+        assert "Traceback" not in told
+        return process.returncode, json.loads(out)
 
     def lock(self, *words: str, **environ: str):
         """``mpbuild lock``, which must succeed."""
@@ -180,6 +129,10 @@ class World:
             for p in data.get("packages", [])
         ]
 
+    def locks(self) -> dict[Path, bytes]:
+        """All locks of //a."""
+        return {path: path.read_bytes() for path in self.root.glob("lockfiles/a/*.toml")}
+
     def file(self, environment: str = "cpu", kind: str = "pylock") -> Path:
         return self.root / f"lockfiles/a/{kind}.{environment}.toml"
 
@@ -196,5 +149,30 @@ def archive_key():
 
 
 @pytest.fixture
-def world(tmp_path, make_index, archive_key):
-    return World(tmp_path, make_index, archive_key)
+def world(tmp_path, make_index, make_deb, smallest_workspace, smallest_model, archive_key):
+    texts = smallest_workspace, smallest_model
+    return World(tmp_path, make_index, make_deb, *texts, archive_key)
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve():
+    """``with serve(folder) as url``: a web server of its files on 127.0.0.1."""
+
+    @contextlib.contextmanager
+    def serve(folder: Path) -> Iterator[str]:
+        handler = partial(_Quiet, directory=folder)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            try:
+                yield f"http://127.0.0.1:{server.server_port}"
+            finally:
+                server.shutdown()
+                thread.join()
+
+    return serve

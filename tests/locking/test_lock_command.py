@@ -2,10 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+import socket
 
 import pytest
 
@@ -17,33 +14,41 @@ default = {}
 torch-cpu = { packages = ["torch"], accelerators = ["cpu"] }
 torch-cuda = { packages = ["torch", "nvidia-*"], accelerators = ["cuda"] }
 """
-
-
-def add(index, name: str, *versions: str, requires: tuple[str, ...] = ()) -> None:
-    for version in versions:
-        lines = [f"Requires-Dist: {one}" for one in requires]
-        index.add(f"{name}-{version}-py3-none-any.whl", *lines)
+# mpbuild that kills itself once so many locks are written, and the next is to be put in its place.
+KILLED = """\
+import os, signal, sys
+from mpbuild.cli.root import run
+left = int(sys.argv[1])
+def hook(event, arguments):
+    global left
+    if event == "os.rename" and "lockfiles" in os.fsdecode(arguments[1]):
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+sys.addaudithook(hook)
+run(["lock", "--upgrade"])
+"""
 
 
 @pytest.fixture
 def three(world):
     """A target with cpu, cuda and train, whose packages have newer releases after locking."""
-    add(world.default, "fast", "1.0", requires=("shared",))
-    add(world.default, "fast_gpu", "1.0", requires=("shared",))
-    add(world.default, "shared", "1.0")
-    add(world.default, "trainer", "1.0", requires=("shared",))
+    world.default.release("fast", "1.0", requires=("shared",))
+    world.default.release("fast_gpu", "1.0", requires=("shared",))
+    world.default.release("shared", "1.0")
+    world.default.release("trainer", "1.0", requires=("shared",))
     world.model(CPU, CUDA, '[environments.train]\ndependencies = ["trainer"]')
     world.lock()
     for name in ("fast", "fast_gpu", "shared", "trainer"):
-        add(world.default, name, "2.0", requires=() if name == "shared" else ("shared",))
+        world.default.release(name, "2.0", requires=() if name == "shared" else ("shared",))
     return world
 
 
 def test_locking_again_changes_nothing_though_there_are_newer_releases(three):
-    before = {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*")}
+    before = three.locks()
     assert len(before) == 6
     assert [lock["changed"] for lock in three.lock()["locks"]] == [[]] * 6
-    assert {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*")} == before
+    assert three.locks() == before
     assert three.mpbuild("lock", "--check=resolve")[0] == 0
 
 
@@ -122,8 +127,8 @@ def test_a_yanked_release_is_an_error_that_says_how_to_move(three):
 
 
 def test_constraints_bound_and_bring_nothing_in(world):
-    add(world.default, "fast", "1.0", "2.0", "3.0")
-    add(world.default, "absent", "1.0")
+    world.default.release("fast", "1.0", "2.0", "3.0")
+    world.default.release("absent", "1.0")
     world.workspace('[lock]\nconstraints = ["fast<3"]')
     world.model(CPU, more='constraints = ["fast<2", "absent>=1"]\n')
     world.lock()
@@ -132,13 +137,13 @@ def test_constraints_bound_and_bring_nothing_in(world):
     status, result = world.mpbuild("lock")
     assert status == 2
     (finding,) = result["findings"]
-    assert "mpbuild.toml:13 (lock) asks for fast<1" in finding["message"]
+    assert f"{world.line('fast<1', 'mpbuild.toml')} (lock) asks for fast<1" in finding["message"]
     assert f"{world.line('constraints')} (environment) asks for fast<2" in finding["message"]
 
 
 def test_an_override_replaces_what_packages_ask_for(world):
-    add(world.default, "fast", "1.0", requires=("shared<2",))
-    add(world.default, "shared", "1.0", "2.0")
+    world.default.release("fast", "1.0", requires=("shared<2",))
+    world.default.release("shared", "1.0", "2.0")
     override = 'overrides = [{ requirement = "shared>=2", reason = "the bound is too strict" }]\n'
     world.model(CPU)
     world.lock()
@@ -158,15 +163,15 @@ def test_an_override_replaces_what_packages_ask_for(world):
 def split(world):
     """torch comes from an index of its own for each accelerator, as it does in life."""
     cpu, cuda = world.index("torch-cpu"), world.index("torch-cuda")
-    add(world.default, "model", "1.0", requires=("torch", "shared"))
-    add(world.default, "shared", "1.0", "2.0")
+    world.default.release("model", "1.0", requires=("torch", "shared"))
+    world.default.release("shared", "1.0", "2.0")
     world.default.add("torch-9.0-py3-none-any.whl", "Requires-Dist: nvidia-cublas")
-    add(world.default, "nvidia_cublas", "99.0")
+    world.default.release("nvidia_cublas", "99.0")
     for version, shared in (("1.0", "shared"), ("2.0", "shared<2")):
         cpu.add(f"torch-{version}+cpu-py3-none-any.whl", f"Requires-Dist: {shared}")
         lines = (f"Requires-Dist: {shared}", "Requires-Dist: nvidia-cublas")
         cuda.add(f"torch-{version}+cu130-py3-none-any.whl", *lines)
-    add(cuda, "nvidia_cublas", "13.0")
+    cuda.release("nvidia_cublas", "13.0")
     world.workspace(TORCH)
     world.model(
         '[accelerators.cpu]\ndependencies = ["model"]',
@@ -236,8 +241,8 @@ def test_an_index_that_nobody_says_the_place_of_is_named(split):
 
 
 def test_a_workspace_may_have_no_index_but_a_folder(world):
-    add(world.default, "fast", "1.0", requires=("shared",))
-    add(world.default, "shared", "1.0")
+    world.default.release("fast", "1.0", requires=("shared",))
+    world.default.release("shared", "1.0")
     (world.root / "wheels").mkdir()
     for wheel in list(world.default.folder.glob("*/*.whl")):
         wheel.rename(world.root / "wheels" / wheel.name)
@@ -248,7 +253,7 @@ def test_a_workspace_may_have_no_index_but_a_folder(world):
 
 
 def test_a_cooldown_without_dates_is_an_error_that_says_what_to_do(world):
-    add(world.default, "fast", "1.0")
+    world.default.release("fast", "1.0")
     world.workspace('[lock]\ncooldown = "3d"')
     world.model(CPU)
     status, result = world.mpbuild("lock")
@@ -259,9 +264,9 @@ def test_a_cooldown_without_dates_is_an_error_that_says_what_to_do(world):
 
 
 def test_a_requirement_without_a_solution_is_told_at_its_line(world):
-    add(world.default, "fast", "1.0", requires=("shared>=2",))
-    add(world.default, "fast_gpu", "1.0")
-    add(world.default, "shared", "1.0", "2.0")
+    world.default.release("fast", "1.0", requires=("shared>=2",))
+    world.default.release("fast_gpu", "1.0")
+    world.default.release("shared", "1.0", "2.0")
     world.model(
         CPU,
         '[accelerators.cuda]\ndependencies = ["fast-gpu>=7"]',
@@ -278,7 +283,7 @@ def test_a_requirement_without_a_solution_is_told_at_its_line(world):
 
 
 def test_a_further_environment_without_a_solution_is_named(world):
-    add(world.default, "fast", "1.0")
+    world.default.release("fast", "1.0")
     world.model(CPU, '[environments.train]\ndependencies = ["nowhere"]')
     status, result = world.mpbuild("lock")
     assert (status, result["findings"][0]["where"]) == (2, world.line("nowhere"))
@@ -300,39 +305,63 @@ def test_a_package_without_wheels_is_refused_by_name_and_line(world):
 
 
 def test_nvidia_in_the_cpu_lock_is_refused(world):
-    add(world.default, "fast", "1.0", requires=("nvidia-cublas",))
-    add(world.default, "nvidia_cublas", "13.0")
+    world.default.release("fast", "1.0", requires=("nvidia-cublas",))
+    world.default.release("nvidia_cublas", "13.0")
     world.model(CPU)
     status, result = world.mpbuild("lock")
     assert (status, world.file().exists()) == (2, False)
     assert "bring nvidia-cublas 13.0" in result["findings"][0]["message"]
 
 
-def test_a_killed_lock_leaves_whole_locks_and_the_next_goes_on(three):
+@pytest.mark.parametrize("written", [0, 1, 3, 5])
+def test_a_lock_killed_while_it_writes_leaves_whole_locks_and_the_next_goes_on(three, written):
     three.lock("--upgrade")
-    after = {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*")}
-    three.lock("--upgrade")
-    command = [Path(sys.executable).with_name("mpbuild"), "lock", "--upgrade"]
-    environ = three.environ | {"UV_DEFAULT_INDEX": three.default.index.url}
-    for delay in (0.05, 0.2, 0.35, 0.5):
-        for path in after:
-            path.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            command, cwd=three.root, env=environ, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for path in three.root.glob("lockfiles/a/*.toml"):
-            assert path.read_bytes() == after[path]
+    whole = three.locks()
+    assert len(whole) == 6
+    for path in whole:
+        path.unlink()
+    with three.start("-c", KILLED, written, program="python") as process:
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    left = three.locks()
+    assert len(left) == written
+    assert left.items() <= whole.items()
     three.lock()
-    assert {path: path.read_bytes() for path in three.root.glob("lockfiles/a/*.toml")} == after
+    assert three.locks() == whole
+
+
+def test_a_lock_killed_while_it_asks_an_index_changes_nothing(three):
+    before = three.locks()
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(60)
+        url = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        with three.start("lock", "--upgrade", UV_DEFAULT_INDEX=url) as process:
+            try:
+                connection, _ = index.accept()
+                connection.close()
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert three.locks() == before
+    assert [lock["changed"] for lock in three.lock()["locks"]] == [[]] * 6
 
 
 def test_two_locks_at_once_write_the_same(three):
-    command = [Path(sys.executable).with_name("mpbuild"), "lock", "--upgrade"]
-    environ = three.environ | {"UV_DEFAULT_INDEX": three.default.index.url}
-    both = [subprocess.Popen(command, cwd=three.root, env=environ) for _ in range(2)]
-    assert [process.wait() for process in both] == [0, 0]
+    both = [three.start("lock", "--upgrade") for _ in range(2)]
+    for process in both:
+        process.communicate()
+    assert [process.returncode for process in both] == [0, 0]
     assert three.mpbuild("lock", "--check")[0] == 0
     assert not list(three.root.glob("lockfiles/a/.*"))
+
+
+def test_a_lock_that_a_merge_broke_is_refused_with_the_way_out(three):
+    text = three.file().read_text()
+    three.file().write_text(text.replace("[[packages]]", "<<<<<<< ours\n[[packages]]", 1))
+    status, result = three.mpbuild("lock")
+    assert status == 2
+    assert result["findings"][0]["code"] == "lock-malformed"
+    assert "remove it and run `mpbuild lock`" in result["findings"][0]["hint"]
+    three.file().unlink()
+    three.lock()
+    assert three.file().read_text() == text

@@ -1,9 +1,5 @@
 """`mpbuild lock` pins weights, writes that into model.toml, and says what it pinned."""
 
-import http.server
-import threading
-from functools import partial
-
 import pytest
 
 from mpbuild.base.digest import Digest
@@ -12,22 +8,12 @@ WEIGHTS = b"weights" * 100
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, serve):
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "w.bin").write_bytes(WEIGHTS)
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = partial(Handler, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}/w.bin"
-        server.shutdown()
-        thread.join()
+    with serve(folder) as url:
+        yield folder, f"{url}/w.bin"
 
 
 @pytest.fixture
