@@ -24,7 +24,8 @@ def malformed(message: str, where: str = "") -> InputError:
         message,
         where=where,
         code="lock-malformed",
-        hint="locks are written by `mpbuild lock`, never by hand",
+        hint="locks are never written by hand: restore this one from version control, or remove it"
+        " and run `mpbuild lock`",
     )
 
 
