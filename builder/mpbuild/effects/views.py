@@ -8,7 +8,9 @@ an owner has beside is not seen. Folders of wheels become such repositories, too
 
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ from mpbuild.effects.indexes import Index
 from mpbuild.effects.projects import ProjectFile, Projects
 from mpbuild.spec import ownership
 
+_AT_ONCE = 8
 _HEAD = "<!DOCTYPE html>\n<html><head></head><body>\n"
 
 
@@ -96,7 +99,7 @@ def lay_out(
     if default.flat:
         for name in sorted(projects.names(default)):
             _write(folder / "default" / name, projects.files(default, name))
-        (folder / "default").mkdir(exist_ok=True)
+        (folder / "default").mkdir(parents=True, exist_ok=True)
         default = Index(default.name, (folder / "default").as_uri())
     asked = released_before if sources.dated and not sources.default.flat else None
     return View(
@@ -113,9 +116,10 @@ def _pages(
 ) -> Iterator[tuple[str, str]]:
     for owner in sources.owners:
         kept = released_before if owner.dated and not owner.index.flat else None
-        for name in sorted(_names(owner, projects)):
-            if sources.owner(name) is owner:
-                files = projects.files(owner.index, name)
+        names = sorted(name for name in _names(owner, projects) if sources.owner(name) is owner)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            pages = pool.map(partial(projects.files, owner.index), names)
+            for name, files in zip(names, pages, strict=True):
                 _write(folder / name, _released(files, kept, owner) if kept else files)
                 yield name, owner.index.name
 

@@ -1,6 +1,8 @@
 """Who owns a package decides where it comes from, whatever else the indexes have."""
 
 import json
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -217,6 +219,13 @@ def test_pages_are_for_their_owner_alone_and_yanked_files_stay_yanked(torch, def
         (JSON, b'{"files": [{"filename": "a.whl"}]}'),
         (JSON, b'{"files": [{"filename": "a.whl", "url": "a", "hashes": {"sha256": "1"}}]}'),
         (JSON, b'{"files": [{"filename": "a.whl", "url": "a", "upload-time": "soon"}]}'),
+        (JSON, b'{"files": [{"filename": "a.whl", "url": "a", "requires-python": 3}]}'),
+        (JSON, b'{"files": [{"filename": "a.whl", "url": "a", "size": -1}]}'),
+        (JSON, b'{"files": [{"filename": "a.whl", "url": "a", "size": "1"}]}'),
+        (JSON, b'{"files": [{"filename": "a\\ud800.whl", "url": "a"}]}'),
+        (JSON, b'{"files": [{"filename": "a", "url": "a", "upload-time": "0001-01-01T00+23:59"}]}'),
+        (JSON, b"[" * 200_000),
+        ("text/html", b'<meta name="pypi:repository-version" content="2.0">'),
         ("text/html", b'<a href="a.whl#sha256">a.whl</a>'),
         ("image/png", b""),
     ],
@@ -227,6 +236,65 @@ def test_what_is_no_page_of_an_index_is_refused_with_its_address(site, projects,
     with pytest.raises(WorldError) as caught:
         projects.files(Index("dated", f"{site.url}/simple"), "torch")
     assert caught.value.findings[0].where == f"{site.url}/simple/torch/"
+
+
+@pytest.mark.parametrize("prefix", ["file:///etc/", "javascript:", "ftp://host.example/"])
+def test_a_server_gives_no_file_of_this_machine(site, projects, prefix):
+    site.files["/simple/torch/"] = (
+        f'<a href="{prefix}torch-1.0-py3-none-any.whl">it</a>'
+        '<a href="torch-2.0-py3-none-any.whl">it</a>'
+    ).encode()
+    (file,) = projects.files(Index("dated", f"{site.url}/simple"), "torch")
+    assert file.url == f"{site.url}/simple/torch/torch-2.0-py3-none-any.whl"
+
+
+def test_links_start_where_the_page_says(site, projects):
+    site.files["/simple/torch/"] = (
+        b'<head><base href="/files/"></head><a href="torch-2.0-py3-none-any.whl">it</a>'
+    )
+    (file,) = projects.files(Index("dated", f"{site.url}/simple"), "torch")
+    assert file.url == f"{site.url}/files/torch-2.0-py3-none-any.whl"
+
+
+def test_a_later_form_of_pages_is_read_without_a_word(site, projects, recwarn):
+    site.files["/simple/torch/"] = b'<meta name="pypi:repository-version" content="1.4">'
+    assert projects.files(Index("dated", f"{site.url}/simple"), "torch") == ()
+    assert not recwarn.list
+
+
+def test_an_upload_time_without_a_zone_is_in_utc(site, projects, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    site.types["/simple/torch/"] = JSON
+    file = {"filename": "torch-2.0.tar.gz", "url": "a", "upload-time": "2026-05-31T23:00:00"}
+    site.files["/simple/torch/"] = json.dumps({"files": [file]}).encode()
+    (found,) = projects.files(Index("dated", f"{site.url}/simple"), "torch")
+    monkeypatch.undo()
+    time.tzset()
+    assert found.uploaded == datetime(2026, 5, 31, 23, tzinfo=UTC)
+
+
+def test_what_is_no_name_is_none_of_an_indexs_projects(site, projects):
+    site.types["/simple/"] = JSON
+    names = ["a", "/etc/a", "a\0", "a\ud800", "a b", "a" * 300, "-", " c\n", "../b", None, 5]
+    site.files["/simple/"] = json.dumps({"projects": [{"name": name} for name in names]}).encode()
+    assert projects.names(Index("dated", f"{site.url}/simple")) == {"a", "c", "none", "5"}
+
+
+def test_only_files_are_wheels_of_a_folder(tmp_path, projects):
+    (tmp_path / "a-1.0-py3-none-any.whl").mkdir()
+    (tmp_path / "b-1.0-py3-none-any.whl").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "c-1.0-py3-none-any.whl")
+    (tmp_path / os.fsdecode(b"d-1.0-py3-none-\xff.whl")).touch()
+    (tmp_path / "e-1.0-py3-none-any.whl").touch()
+    index = folder_index("wheels", tmp_path)
+    assert projects.names(index) == {"e"}
+    assert [f.filename for f in projects.files(index, "e")] == ["e-1.0-py3-none-any.whl"]
+
+
+def test_an_empty_folder_is_an_index_that_has_nothing(tmp_path, view):
+    (tmp_path / "wheels").mkdir()
+    assert list(view(folder_index("default", tmp_path / "wheels")).default.folder.iterdir()) == []
 
 
 def test_a_pattern_needs_an_index_that_lists_its_projects(site, projects):
