@@ -197,6 +197,18 @@ def test_what_is_no_requirement_is_refused(text: str) -> None:
         inputs(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"a; platform_version != '\n--index-url x'",
+        r"a; platform_version != '\x22\x27\n-r /etc/passwd\n#'",
+    ],
+)
+def test_a_marker_brings_no_further_line_to_a_resolver(text: str) -> None:
+    with pytest.raises(InputError, match="a backslash"):
+        inputs(text)
+
+
 def test_a_requirement_with_an_address_is_refused() -> None:
     with pytest.raises(InputError, match="names an address"):
         inputs("a @ https://index.example/a-1.0-py3-none-any.whl")

@@ -79,6 +79,7 @@ def test_an_index_may_have_an_address(workspace_text: str) -> None:
             "normal names",
         ),
         ("[lock]", '[lock]\ncooldown = "3"', 11, "not a duration", "10m"),
+        ("[lock]", '[lock]\ncooldown = "999999999d"', 11, "above the maximum of ten years", ""),
         ("[lock]", '[lock]\noverrides = [{ requirement = "a" }]', 11, "missing key", "own word"),
     ],
 )

@@ -75,6 +75,7 @@ WRONG = [
     ("numpy>=2", "numpy>=>2", 59, "environment.dependencies[0]: not a requirement", "numpy>=2"),
     ("numpy>=2", "numpy @ https://x.example/n.whl", 59, "names an address", '"numpy>=1"'),
     ("numpy>=2", "./numpy.whl", 59, "environment.dependencies[0]: not a requirement", "no paths"),
+    ("numpy>=2", r"numpy; os_name != '\\n'", 59, "environment.dependencies[0]: not a req", "numpy"),
     ("numpy>=2", "-r more.txt", 59, "environment.dependencies[0]: not a requirement", "no options"),
     ("libgomp1", "libgomp1=12", 60, "environment.system[0]: not a name of a Debian", "the lock"),
     ("[accelerators.cpu]", "[accelerators.gpu]", 62, "'gpu' is not one of cpu", "mean cpu?"),

@@ -238,7 +238,7 @@ def _fail(run: "subprocess.CompletedProcess[str]", index: Index) -> NoReturn:
         names = " and ".join(sources) + (" has" if len(sources) == 1 else " have")
         reason = "\n".join(lines).strip()
         raise InputError(f"{names} no wheel for this Python and platform:\n{reason}", hint=NO_WHEEL)
-    raise InputError(f"the dependencies can't be resolved:\n{said}")
+    raise InputError(f"the dependencies can't be resolved:\n{said}", hint=_advice(said))
 
 
 def _refuse_warnings(stderr: str) -> None:
@@ -246,14 +246,22 @@ def _refuse_warnings(stderr: str) -> None:
     if not warnings:
         return
     told = "; ".join(warning.removeprefix("warning: ") for warning in warnings)
-    hint = next((hint for words, hint in _ADVICE.items() if words in told), "")
     raise InputError(
-        f"uv warns, so the lock would not be what was asked for: {told}", hint=hint, code=WARNING
+        f"uv warns, so the lock would not be what was asked for: {told}",
+        hint=_advice(told),
+        code=WARNING,
     )
 
 
+def _advice(told: str) -> str:
+    return next((hint for words, hint in _ADVICE.items() if words in told), "")
+
+
 def _told(stderr: str) -> str:
-    lines = redacted(_ANSI.sub("", stderr)).strip().split("\n")
+    """What uv says, without logins and without advice to look for packages in every index."""
+    paragraphs = redacted(_ANSI.sub("", stderr)).strip().split("\n\n")
+    kept = "\n\n".join(text for text in paragraphs if "--index-strategy" not in text)
+    lines = kept.split("\n")
     return "\n".join(line for line in lines if not line.startswith("Resolved "))[-4000:]
 
 

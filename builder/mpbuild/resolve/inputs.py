@@ -106,6 +106,9 @@ def _requirement(text: str) -> str:
         raise InputError(
             f"{text!r} is not a requirement: {first}", hint="write it as in numpy>=2"
         ) from error
+    if "\\" in text:
+        # A marker could hold a line end so, and what resolvers read is a line a requirement.
+        raise InputError(f"{text!r} has a backslash in it")
     if requirement.url:
         raise InputError(
             f"{text!r} names an address",

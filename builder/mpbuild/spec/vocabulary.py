@@ -153,7 +153,7 @@ Requirement = Annotated[
     str,
     Text(
         what="a requirement (PEP 508)",
-        pattern=r"[A-Za-z0-9][^\x00-\x1f\x7f]*",
+        pattern=r"[A-Za-z0-9][^\x00-\x1f\x7f\\]*",
         hint='a name and versions, such as "numpy>=2"; no paths and no options',
         parse=requirement,
     ),

@@ -95,6 +95,9 @@ class Override(Table, frozen=True, kw_only=True):
     reason: Annotated[Line, "Why the packages' own word doesn't count."]
 
 
+_LONGEST_COOLDOWN = 3650 * 24 * 60 * 60 * 1000
+
+
 class LockSettings(Table, frozen=True, kw_only=True):
     """Where locks are kept, and what all of them answer to."""
 
@@ -110,6 +113,11 @@ class LockSettings(Table, frozen=True, kw_only=True):
     overrides: Annotated[
         tuple[Override, ...], "Requirements in place of what packages ask for, for all targets."
     ] = ()
+
+    def check(self, at: Place) -> None:
+        """Some release is old enough."""
+        if self.cooldown and self.cooldown > _LONGEST_COOLDOWN:
+            (at / "cooldown").wrong("it is above the maximum of ten years (3650d)")
 
 
 class Link(Table, frozen=True, kw_only=True):

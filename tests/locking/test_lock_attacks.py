@@ -1,0 +1,27 @@
+"""What hostile or broken surroundings get out of ``mpbuild lock``: the reason, at its place."""
+
+CPU = '[accelerators.cpu]\ndependencies = ["{0}"]'
+
+
+def test_nobody_is_advised_to_look_for_a_package_in_every_index(world):
+    """uv offers that, with the address of a folder that is gone by the time it is read."""
+    world.index("torch-cpu").add("torch-1.0-py3-none-win_amd64.whl")
+    world.default.add("torch-2.0-py3-none-any.whl")
+    world.workspace("[indexes.torch-cpu]", 'packages = ["torch"]')
+    world.model(CPU.format("torch"))
+    status, result = world.mpbuild("lock")
+    (finding,) = result["findings"]
+    assert (status, finding["where"]) == (2, world.line('["torch"]'))
+    assert "no wheels with a matching platform tag" in finding["message"]
+    assert "index-strategy" not in finding["message"]
+    assert "mpbuild-indexes-" not in finding["message"]
+
+
+def test_a_cooldown_that_leaves_nothing_says_what_to_do(world):
+    world.default.add("numpy-1.0-py3-none-any.whl")
+    world.workspace("[lock]", 'cooldown = "3d"')
+    world.model(CPU.format("numpy"))
+    status, result = world.mpbuild("lock")
+    (finding,) = result["findings"]
+    assert (status, finding["code"]) == (2, "spec-invalid")
+    assert finding["hint"].endswith("say so, indexes.default.dated = false")
