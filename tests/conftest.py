@@ -173,7 +173,7 @@ def make_wheel():
 
 
 class FolderIndex:
-    """A simple repository (PEP 503) of empty wheels."""
+    """A simple repository (PEP 503) in a folder: of wheels made here, and what else is put there."""
 
     def __init__(self, name: str, folder: Path) -> None:
         from mpbuild.effects.indexes import Index
@@ -187,10 +187,15 @@ class FolderIndex:
         self, filename: str, *metadata: str, content: str = "", attributes: str = "", files=()
     ) -> Path:
         """Write a wheel, or write it again with other bytes; ``files`` are paths and contents."""
-        path = self.folder / filename.partition("-")[0].replace("_", "-") / filename
-        path.parent.mkdir(parents=True, exist_ok=True)
         given = {name: text.encode() for name, text in files}
-        path.write_bytes(wheel_bytes(filename, given, *metadata, "", content))
+        data = wheel_bytes(filename, given, *metadata, "", content)
+        return self.put(filename, data, attributes)
+
+    def put(self, filename: str, data: bytes, attributes: str = "") -> Path:
+        """Write a wheel or a source distribution that was made elsewhere."""
+        path = self.folder / filename.partition("-")[0].replace("_", "-") / filename
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
         self._attributes[filename] = attributes
         self._list(path.parent)
         return path
@@ -210,7 +215,8 @@ class FolderIndex:
             f'<a href="{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"'
             f"{self._attributes.get(path.name, '')}>"
             f"{path.name}</a>"
-            for path in sorted(folder.glob("*.whl"))
+            for path in sorted(folder.iterdir())
+            if path.name != "index.html"
         ]
         (folder / "index.html").write_text("<br>".join(links))
 

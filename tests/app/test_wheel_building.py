@@ -4,10 +4,8 @@ The default index is a folder with source distributions made here, beside the wh
 backends; the base is Debian's.
 """
 
-import hashlib
 import io
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -110,17 +108,8 @@ class Place:
                 member = tarfile.TarInfo(f"{name}-{version}/{path}")
                 member.size, member.mtime = len(text.encode()), 1_700_000_000
                 archive.addfile(member, io.BytesIO(text.encode()))
-        return self.publish(f"{name}-{version}.tar.gz", out.getvalue(), name, attributes)
-
-    def publish(self, filename, data, name="thing", attributes=""):
-        page = self.index / name / "index.html"
-        page.parent.mkdir(exist_ok=True)
-        (page.parent / filename).write_bytes(data)
-        said = page.read_text() if page.exists() else ""
-        digest = hashlib.sha256(data).hexdigest()
-        link = f'<a href="{filename}#sha256={digest}"{attributes}>{filename}</a>'
-        page.write_text(f"{said}{link}<br>")
-        return Digest.of(data)
+        self.index.put(f"{name}-{version}.tar.gz", out.getvalue(), attributes)
+        return Digest.of(out.getvalue())
 
     def environment(self, *requirements, **bounds):
         settings = OpenWorkspace(self.root).settings
@@ -188,37 +177,23 @@ def built_in(tmp_path_factory):
 
 
 @pytest.fixture
-def place(tmp_path, backends, built_in, checkout, monkeypatch):
+def place(tmp_path, make_index, backends, built_in, checkout, monkeypatch):
     name = "debian.toolchain.toml"
     lock = deblock.read((checkout / "lockfiles/toolchain" / name).read_text(), file=name)
-    root, index = tmp_path / "workspace", tmp_path / "simple"
-    index.mkdir()
+    root, index = tmp_path / "workspace", make_index("default")
     root.mkdir()
     (root / "mpbuild.toml").write_text(WORKSPACE)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", index.as_uri())
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.index.url)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(source_builds, "_APART_S", 0)
     made = Place(root, index, Store(built_in), lock)
     for wheel in backends:
-        project = wheel.name.split("-")[0].replace("_", "-")
-        made.publish(wheel.name, wheel.read_bytes(), project)
+        index.put(wheel.name, wheel.read_bytes())
     try:
         source_builds.open_sandbox(made.store).probe()
     except WorldError as error:
         pytest.skip(str(error))
     return made
-
-
-def asking(name, requirement):
-    """A wheel that requires something."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        info = f"{name}-1.0.dist-info"
-        said = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requirement}\n"
-        archive.writestr(f"{info}/METADATA", said)
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{info}/RECORD", "")
-    return out.getvalue()
 
 
 def contents(path):
@@ -317,9 +292,6 @@ def test_only_what_a_folder_owns_is_built(place):
 
 def test_what_a_requirement_names_is_built_before_resolving(place):
     place.add(own("return wheel(folder, {}, name='part_one')\n"), name="part_one")
-    place.publish("x", b"", "part-one")
-    shutil.move(place.index / "part_one/part_one-1.0.tar.gz", place.index / "part-one")
-    shutil.copy(place.index / "part_one/index.html", place.index / "part-one")
     workshop = place.workshop()
     environment = place.environment("part-one; python_version < '4'", "thing; os_name == 'nt'")
     assert workshop.supply([environment], lambda: place.wheels) == ["part_one-1.0-py3-none-any.whl"]
@@ -343,7 +315,7 @@ def test_what_a_refusal_names_is_built_and_resolving_tried_again(place):
 
 def test_what_packages_themselves_ask_for_is_built_once_the_resolver_misses_it(place):
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
-    place.publish("whole-1.0-py3-none-any.whl", asking("whole", "thing>=1"), "whole")
+    place.index.add("whole-1.0-py3-none-any.whl", "Requires-Dist: thing>=1")
     environment, workshop = place.environment("whole"), place.workshop()
 
     def attempt():
@@ -444,7 +416,7 @@ def test_what_is_not_the_packages_wheel_gets_nowhere(place, code, message):
     assert message in finding.message
 
 
-def test_a_wheel_with_other_bytes_each_time_is_kept_with_a_warning(place, monkeypatch):
+def test_a_wheel_with_other_bytes_each_time_is_kept_with_a_warning(place):
     place.add(own("return wheel(folder, {'thing.py': str(time.time_ns())})\n"))
     (built,) = place.build()
     (finding,) = built.findings
@@ -543,30 +515,25 @@ import test_wheel_building as tests
 from mpbuild.effects.store import Store
 from mpbuild.formats import deblock
 lock = deblock.read(Path({lock!r}).read_text(), file="x")
-place = tests.Place(Path({root!r}), Path({index!r}), Store(Path({store!r})), lock)
-place.started = lambda name: print(name, flush=True)
+place = tests.Place(Path({root!r}), None, Store(Path({store!r})), lock)
 place.build()
 """
 
 
 def test_a_kill_in_the_middle_leaves_nothing_and_the_next_build_goes_on(place, checkout):
-    place.add(own("time.sleep(600)\n"))
+    place.add(own("pathlib.Path('/out/started').touch()\ntime.sleep(600)\n"))
     script = KILLED.format(
         tests=str(Path(__file__).parent),
         root=str(place.root),
-        index=str(place.index),
         store=str(place.store.path),
         lock=str(checkout / "lockfiles/toolchain/debian.toolchain.toml"),
     )
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("source-wheel:"):
-                break
-        time.sleep(0.5)
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        while not list((place.store.path / "scratch").rglob("started")):
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert place.wheels == []
-    shutil.rmtree(place.index / "thing")
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
     assert [built.version for built in place.build()] == ["1.0"]
