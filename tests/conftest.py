@@ -173,7 +173,7 @@ def make_wheel():
 
 
 class FolderIndex:
-    """A simple repository (PEP 503) in a folder: of wheels made here, and what else is put there."""
+    """A simple repository (PEP 503) in a folder: wheels made here, and what is put there."""
 
     def __init__(self, name: str, folder: Path) -> None:
         from mpbuild.effects.indexes import Index

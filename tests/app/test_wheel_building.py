@@ -529,10 +529,12 @@ def test_a_kill_in_the_middle_leaves_nothing_and_the_next_build_goes_on(place, c
         lock=str(checkout / "lockfiles/toolchain/debian.toolchain.toml"),
     )
     with subprocess.Popen([sys.executable, "-c", script]) as process:
-        while not list((place.store.path / "scratch").rglob("started")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+        try:
+            while not list(place.store.path.glob("scratch/*/out/started")):
+                assert process.poll() is None
+                time.sleep(0.01)
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGKILL
     assert place.wheels == []
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
