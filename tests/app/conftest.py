@@ -4,6 +4,7 @@ import gzip as stdlib_gzip
 import io
 import json
 import shutil
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -562,6 +563,37 @@ def rebuild(tiny, tmp_path, monkeypatch, cli, stock, make_tar):
         return Attack(tiny, tmp_path / "changed layout", cli, make_tar)
 
     return make
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch) -> Path:
+    """A package that stands for mpbuild_runtime, so that files of mpbuild itself can change."""
+    package = tmp_path / "modules" / "mpbuild_runtime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    monkeypatch.delitem(sys.modules, "mpbuild_runtime", raising=False)
+    return package
+
+
+GARBAGE = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"{}",
+    b"[" * 100_000,
+    b'{"schema": "mpbuild.checked/0"}',
+    b'{"schema": "mpbuild.memo/0"}',
+]
+
+
+@pytest.fixture(params=GARBAGE)
+def garbage(request) -> bytes:
+    """What is no memory of anything."""
+    return request.param
 
 
 @pytest.fixture(params=["whiteout", "opaque", "trailing", "understated", "unrecorded"])

@@ -1,8 +1,6 @@
 """A real uv against a real index on 127.0.0.1: what it is told, and what its answers mean."""
 
 import hashlib
-import io
-import zipfile
 
 import msgspec
 import pytest
@@ -17,21 +15,19 @@ BOOKWORM = Target("3.11", (2, 36))
 
 
 class WheelIndex:
-    """A simple repository (PEP 503) of empty wheels on a site."""
+    """A simple repository (PEP 503) of empty wheels on a site, which may ask for a login."""
 
-    def __init__(self, site) -> None:
+    def __init__(self, site, make_wheel) -> None:
         self.site = site
+        self.make_wheel = make_wheel
         self.index = Index(url=f"{site.url}/simple")
         self.links: dict[str, list[str]] = {}
 
-    def add(
-        self, filename: str, *metadata: str, attributes: str = "", hashed: bool = True
-    ) -> bytes:
-        name, version = filename.split("-")[:2]
-        data = wheel(name, version, *metadata)
+    def add(self, filename: str, *metadata: str, attributes: str = "") -> bytes:
+        data = self.make_wheel(filename, {}, *metadata)
         self.site.files[f"/files/{filename}"] = data
-        fragment = f"#sha256={hashlib.sha256(data).hexdigest()}" if hashed else ""
-        self.link(name, f'<a href="/files/{filename}{fragment}"{attributes}>{filename}</a>')
+        place = f"/files/{filename}#sha256={hashlib.sha256(data).hexdigest()}"
+        self.link(filename.partition("-")[0], f'<a href="{place}"{attributes}>{filename}</a>')
         return data
 
     def link(self, name: str, link: str) -> None:
@@ -39,20 +35,9 @@ class WheelIndex:
         self.site.files[f"/simple/{name}/"] = "<br>".join(self.links[name]).encode()
 
 
-def wheel(name: str, version: str, *metadata: str) -> bytes:
-    folder = f"{name}-{version}.dist-info"
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
-        archive.writestr(f"{folder}/METADATA", "\n".join([*head, *metadata, ""]))
-        archive.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
-        archive.writestr(f"{folder}/RECORD", "")
-    return data.getvalue()
-
-
 @pytest.fixture
-def wheels(site):
-    return WheelIndex(site)
+def wheels(site, make_wheel):
+    return WheelIndex(site, make_wheel)
 
 
 @pytest.fixture
