@@ -15,7 +15,7 @@ import msgspec
 from mpbuild.base.digest import Digest, Hasher
 from mpbuild.base.errors import Finding, WorldError
 from mpbuild.effects.disk import disk_errors
-from mpbuild.effects.request import Request
+from mpbuild.effects.request import Request, mismatch
 from mpbuild.effects.urls import shown
 from mpbuild.effects.web import TransientError, Web
 
@@ -122,13 +122,13 @@ class _Worker:
         part.truncate(0)
         if resumed:  # what lay here may have been at fault, not the server
             raise TransientError("the continued file is not the right one", where=shown(url))
-        raise _mismatch(f"its digest is {hasher.digest} and must be {request.digest}", url)
+        raise mismatch(f"its digest is {hasher.digest} and must be {request.digest}", url)
 
     def _append(self, request: Request, part: IO[bytes], url: str, hasher: Hasher) -> Hasher:
         with self._web.open(url, hasher.size) as body:
             if body.total not in (None, request.size):
                 part.truncate(0)
-                raise _mismatch(f"it has {body.total} bytes and must have {request.size}", url)
+                raise mismatch(f"it has {body.total} bytes and must have {request.size}", url)
             if body.start != hasher.size:
                 part.truncate(0)
                 hasher = Hasher()
@@ -150,16 +150,7 @@ class _Worker:
             raise WorldError("stopped")
         if size > request.size:
             part.truncate(0)
-            raise _mismatch(f"it has more than {request.size} bytes", url)
-
-
-def _mismatch(message: str, url: str) -> WorldError:
-    return WorldError(
-        message,
-        where=shown(url),
-        code="content-mismatch",
-        hint="the server gives another file than the one that was locked; it is not used",
-    )
+            raise mismatch(f"it has more than {request.size} bytes", url)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mpbuild.base.errors import MpbuildError, WorldError
-from mpbuild.effects.request import Request
+from mpbuild.effects.request import Request, mismatch
 from mpbuild.effects.urls import shown
 from mpbuild.effects.web import Body, Web
 
@@ -86,12 +86,12 @@ class RangedFile:
         # A file on disk goes on behind the span; a server would lie.
         size = block.stop - block.start
         if len(found) < size or (len(found) > size and not url.startswith("file:")):
-            raise _lied(f"it gave {len(found)} bytes where {size} were asked for", url)
+            raise mismatch(f"it gave {len(found)} bytes where {size} were asked for", url)
         return bytes(found[:size])
 
     def _check(self, body: Body, block: Span, url: str) -> None:
         if body.total not in (None, self.size):
-            raise _lied(f"it has {body.total} bytes and must have {self.size}", url)
+            raise mismatch(f"it has {body.total} bytes and must have {self.size}", url)
         if body.start != block.start:
             raise WorldError(
                 "the server gives files whole or not at all",
@@ -116,12 +116,3 @@ def _cut(span: Span, blocks: dict[Span, bytes]) -> bytes:
         if block.start <= span.start and span.stop <= block.stop:
             return data[span.start - block.start : span.stop - block.start]
     raise AssertionError("every span is in a block")
-
-
-def _lied(message: str, url: str) -> WorldError:
-    return WorldError(
-        message,
-        where=shown(url),
-        code="content-mismatch",
-        hint="the server gives another file than the one that was locked; it is not used",
-    )

@@ -1,8 +1,10 @@
-"""What is to be fetched; imports little."""
+"""What is to be fetched, and what is told where something else comes; imports little."""
 
 import msgspec
 
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import WorldError
+from mpbuild.effects.urls import shown
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,3 +14,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     urls: tuple[str, ...]
     digest: Digest
     size: int
+
+
+def mismatch(message: str, url: str) -> WorldError:
+    """The content-mismatch of a server whose file isn't the one that a request says."""
+    return WorldError(
+        message,
+        where=shown(url),
+        code="content-mismatch",
+        hint="the server gives another file than the one that was locked; it is not used",
+    )

@@ -1,14 +1,14 @@
 """Binary Debian packages (deb(5), deb-control(5), Debian policy 4.6)."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
-from mpbuild.formats import ar, gzip, untar, xz
+from mpbuild.formats import ar, gzip, stream, untar, xz
 from mpbuild.formats.tar import Entry, Kind, check_tree
 from mpbuild.formats.unsafe import UnsafeError
 
@@ -103,7 +103,7 @@ def _files(member: ar.Member, limit: int) -> Iterator[tuple[Entry, bytes]]:
         )
     try:
         chunks = _COMPRESSIONS[compression](member.data)
-        for entry, content in untar.read(_limited(chunks, limit)):
+        for entry, content in untar.read(stream.at_most(chunks, limit)):
             yield entry, b"".join(content)
     except UnsafeError as error:
         raise error.within(member.name) from error
@@ -122,16 +122,6 @@ _COMPRESSIONS: dict[str, Callable[[Buffer], Iterator[Buffer]]] = {
     ".gz": _gzip,
     ".xz": xz.decompress,
 }
-
-
-def _limited(chunks: Iterable[Buffer], limit: int) -> Iterator[Buffer]:
-    """Refuse a stream that inflates beyond all measure, whatever the package says of its size."""
-    total = 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > limit:
-            raise UnsafeError(f"inflates to more than {limit} bytes")
-        yield chunk
 
 
 def _control(data: bytes) -> dict[str, str]:

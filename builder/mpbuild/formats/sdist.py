@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
-from mpbuild.formats import gzip, untar
+from mpbuild.formats import gzip, stream, untar
 from mpbuild.formats.tar import Entry, Kind, check_tree
 from mpbuild.formats.unsafe import UnsafeError
 from mpbuild.formats.zip import read_archive
@@ -80,16 +80,7 @@ def _parse_filename(filename: str) -> tuple[str, Version]:
 
 
 def _tarred(data: Buffer) -> Iterator[Member]:
-    yield from untar.read(_bounded(gzip.decompress((data,))))
-
-
-def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > LARGEST:
-            raise UnsafeError(f"it unpacks to more than {LARGEST} bytes")
-        yield chunk
+    yield from untar.read(stream.at_most(gzip.decompress((data,)), LARGEST))
 
 
 def _zipped(data: Buffer) -> Iterator[Member]:

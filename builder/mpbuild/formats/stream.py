@@ -70,6 +70,19 @@ class Source:
             pass
 
 
+def at_most(chunks: Iterable[Buffer], limit: int) -> Iterator[Buffer]:
+    """``chunks``, unless they inflate beyond all measure; raise UnsafeError after ``limit`` bytes.
+
+    What an archive says of its own size is no measure.
+    """
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > limit:
+            raise UnsafeError(f"inflates to more than {limit} bytes")
+        yield chunk
+
+
 def gathered(chunks: Iterable[Buffer], least: int = GATHERED) -> Iterator[Buffer]:
     """The same bytes in fewer chunks: small ones are joined until they have ``least`` bytes.
 
