@@ -45,7 +45,7 @@ def test_an_index_may_have_an_address(workspace_text: str) -> None:
         ("third_party", "third_*", 5, "workspace.ignore[0]: 'third_*' holds a wildcard", ""),
         ("default = {}", "", 7, "indexes: expected at least 1, found 0", ""),
         ("{}", '{ url = "index.example" }', 8, "indexes.default.url: not an address", "http"),
-        ("{}", '{ url = "https://u:p@index.example/" }', 8, "not an address", "no credentials"),
+        ("{}", '{ url = "https://u:p@index.example/" }', 8, "'https://index.ex", "no credentials"),
         ('"lockfiles"', '"/locks"', 11, "lock.directory: '/locks' is absolute", ""),
         ("bases.debian-trixie", "bases.Trixie", 17, "bases.Trixie: not a name", "lower-case"),
         ('"bookworm"', '"bookwrm"', 14, "'bookwrm' is not one of bookworm, trixie", "bookworm?"),

@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, MpbuildError, WorldError
-from mpbuild.effects.urls import redacted
+from mpbuild.base.redaction import redacted
 from mpbuild.effects.uv import Target
 from mpbuild.effects.views import View
 from mpbuild.formats import markers, tags

@@ -1,9 +1,8 @@
 """Addresses as text: the login in one, and what of one may be told; imports little."""
 
-import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-_USERINFO = re.compile(r"(?<=//)[^/@\s]*@")
+from mpbuild.base.redaction import redacted
 
 
 def split_login(url: str) -> tuple[str, str]:
@@ -16,8 +15,3 @@ def split_login(url: str) -> tuple[str, str]:
 def shown(url: str) -> str:
     """``url`` as it may stand in a message: without credentials, query and fragment."""
     return redacted(url).split("?", 1)[0].split("#", 1)[0]
-
-
-def redacted(text: str) -> str:
-    """``text`` without the credentials of any address in it."""
-    return _USERINFO.sub("", text)

@@ -15,8 +15,8 @@ import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, MpbuildError, WorldError
+from mpbuild.base.redaction import redacted
 from mpbuild.effects.indexes import Index
-from mpbuild.effects.urls import redacted
 from mpbuild.effects.views import View
 
 # Everything else, UV_CONSTRAINT and its kind among them, would change what is resolved.

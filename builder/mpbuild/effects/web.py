@@ -24,7 +24,8 @@ from urllib3.exceptions import (
 )
 
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.urls import redacted, shown, split_login
+from mpbuild.base.redaction import redacted
+from mpbuild.effects.urls import shown, split_login
 
 T = TypeVar("T")
 

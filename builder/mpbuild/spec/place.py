@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mpbuild.base.errors import InputError
+from mpbuild.base.redaction import redacted
 
 Path = tuple[str | int, ...]
 
@@ -101,8 +102,9 @@ def dotted(path: Path) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value from a document in a message: short texts and numbers as they are."""
+    """A value from a document in a message: short texts and numbers as they are, no logins."""
     if isinstance(value, str):
+        value = redacted(value)
         return repr(value if len(value) <= _LONGEST else value[:_LONGEST] + "…")
     if isinstance(value, int) and value.bit_length() > 64:
         return "a number of more than 64 bits"
