@@ -6,57 +6,19 @@ import pytest
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
-WORKSPACE = """\
-schema_version = 1
-
-[workspace]
-name = "links"
-
-[bases.debian-bookworm]
-suite = "bookworm"
-packages = ["python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgcc-s1"]
-"""
-MODEL = """\
-schema_version = 1
-
-[package]
-name = "blas"
-version = "1.0.0"
-summary = "Asks BLAS, LAPACK and awk for an answer."
-owners = ["nobody"]
-license = "Apache-2.0"
-
-[core]
-version = "1.0.0"
-task = "nothing"
-format = "raw"
-entry_point = "blas:Model"
-sources = ["blas.py"]
-
+PACKAGES = '"libpython3.11-stdlib", "libstdc++6", "libgcc-s1"'
+TABLES = """\
+system = ["liblapack3"]
+links = [LINKS]
 [[core.weights]]
 name = "answer"
 version = "1.0.0"
 step = "ask"
 output = "answer"
-
-[io]
-version = "1.0.0"
-inputs = [{ name = "x", datatype = "FP32", shape = [1] }]
-outputs = [{ name = "y", datatype = "FP32", shape = [1] }]
-
-[environment]
-version = "1.0.0"
-python = "3.11"
-base = "debian-bookworm"
-system = ["liblapack3"]
-links = [LINKS]
-
 [accelerators.cpu]
-
 [environments.ask]
 system = ["liblapack3", "gawk"]
 links = [LINKS, AWK]
-
 [[steps]]
 name = "ask"
 command = ["python", "ask.py", "{out}/answer"]
@@ -97,16 +59,19 @@ AWK = ", ".join(row("gawk", f"/usr/bin/{name}", "/usr/bin/gawk") for name in ("a
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path, smallest_workspace, smallest_model):
     """``write(links, awk)``: a workspace with these rows."""
 
     def write(links, awk):
         folder = tmp_path / "workspace"
         (folder / "blas").mkdir(parents=True, exist_ok=True)
-        (folder / "mpbuild.toml").write_text(WORKSPACE)
-        rows = MODEL.replace("LINKS, AWK", ", ".join(filter(None, (links, awk))))
-        (folder / "blas/model.toml").write_text(rows.replace("LINKS", links))
-        (folder / "blas/blas.py").write_text("class Model: ...\n")
+        minimal = '"python3.11-minimal"'
+        workspace = smallest_workspace.replace(minimal, f"{minimal}, {PACKAGES}")
+        (folder / "mpbuild.toml").write_text(workspace)
+        tables = TABLES.replace("LINKS, AWK", ", ".join(filter(None, (links, awk))))
+        tables = tables.replace("LINKS", links)
+        (folder / "blas/model.toml").write_text(smallest_model + tables)
+        (folder / "blas/tiny.py").write_text("class Model: ...\n")
         (folder / "blas/ask.py").write_text(SCRIPT)
         return folder
 
