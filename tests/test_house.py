@@ -55,9 +55,8 @@ def test_no_module_outgrows_one_head(checkout):
 
 def test_no_file_names_a_package_registry(checkout, checkout_files):
     """Which index serves a package is the user's business; locks and docs name none."""
-    index = pytest.importorskip(
-        "pip._internal.models.index", reason="pip knows the host to look for"
-    )
+    reason = "pip, which knows the host to look for, isn't installed"
+    index = pytest.importorskip("pip._internal.models.index", reason=reason)
     hosts = (index.PyPI.netloc.encode(), index.PyPI.file_storage_domain.encode())
     found = [
         f"{name}: {host.decode()}"

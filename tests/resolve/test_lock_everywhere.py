@@ -73,7 +73,7 @@ def pythons(checkout, python_path, tmp_path_factory):
     found = {version: interpreters.find(version, UV, environ) for version in versions}
     there = {version: path for version, path in found.items() if path}
     if len(there) < 2:
-        pytest.skip(f"this machine has one of the Pythons that mpbuild supports: {list(there)}")
+        pytest.skip(f"of {', '.join(versions)} this machine has less than two: {list(there)}")
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     folder = tmp_path_factory.mktemp("pythons")
     return {

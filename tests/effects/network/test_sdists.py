@@ -126,6 +126,7 @@ def test_one_that_is_too_large_is_not_fetched(web, tmp_path):
 
 
 def test_uv_tells_its_own_index_whatever_the_user_set(tmp_path):
-    own = pytest.importorskip("pip._internal.models.index", reason="pip knows the same index")
+    reason = "pip, which knows the same index, isn't installed"
+    own = pytest.importorskip("pip._internal.models.index", reason=reason)
     environ = {"HOME": str(tmp_path), "UV_DEFAULT_INDEX": "https://index.example/simple"}
     assert Uv.find(environ).own_index.rstrip("/") == own.PyPI.simple_url.rstrip("/")
