@@ -1,5 +1,11 @@
 """What hostile or broken surroundings get out of ``mpbuild lock``: the reason, at its place."""
 
+import json
+import signal
+import socket
+
+import pytest
+
 CPU = '[accelerators.cpu]\ndependencies = ["{0}"]'
 
 
@@ -25,3 +31,21 @@ def test_a_cooldown_that_leaves_nothing_says_what_to_do(world):
     (finding,) = result["findings"]
     assert (status, finding["code"]) == (2, "spec-invalid")
     assert finding["hint"].endswith("say so, indexes.default.dated = false")
+
+
+def test_an_interrupt_waits_for_no_index(world):
+    """A page is asked for four times, half a minute each."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        url = f'url = "http://{host}:{port}/simple"'
+        world.workspace("[indexes.acme]", url, 'packages = ["acme"]')
+        world.model(CPU.format("acme"))
+        with world.start("--format", "json", "lock") as process:
+            asking, _ = server.accept()
+            with asking:
+                process.send_signal(signal.SIGINT)
+                (finding,) = json.loads(process.communicate()[0])["findings"]
+        assert (process.returncode, finding["code"]) == (130, "interrupted")
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()

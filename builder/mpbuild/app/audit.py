@@ -6,7 +6,6 @@ range: no wheel is fetched for it.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import msgspec
@@ -28,6 +27,7 @@ from mpbuild.effects.download import Depot, download
 from mpbuild.effects.ranges import Meter, RangedFile
 from mpbuild.effects.request import Request
 from mpbuild.effects.store import Store
+from mpbuild.effects.threads import at_once
 from mpbuild.effects.web import Web
 from mpbuild.formats.pylock import PythonPackage
 from mpbuild.resolve.audit import facts as kept
@@ -109,7 +109,7 @@ class _Reader:
     def facts(self, locks: Sequence[Locks]) -> dict[Digest, Facts | InputError]:
         """Of every wheel its facts, or why it has none."""
         packages = {p.wheel.sha256: p for lock in locks for p in lock.python.packages}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with at_once(_AT_ONCE) as pool:
             known = dict(zip(packages, pool.map(self._known, packages.values()), strict=True))
             missing = {digest for digest, facts in known.items() if facts is None}
             requests = {r.digest: r for r in self._requests(locks, missing)}

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from mpbuild.app.locks import Environment, read_python
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import Finding
+from mpbuild.effects.threads import at_once
 from mpbuild.effects.uv import Uv
 from mpbuild.effects.views import View
 from mpbuild.resolve import cross
@@ -35,7 +35,7 @@ def check(
         for environment in environments
         if (lock := read_python(environment)) is not None
     ]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with at_once(_AT_ONCE) as pool:
         asked = [
             pool.submit(ask, question)
             for question in questions

@@ -3,7 +3,6 @@
 import contextlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from mpbuild.derive.recipe import Locks
 from mpbuild.effects.atomic import write_new
 from mpbuild.effects.disk import disk_error
 from mpbuild.effects.projects import Projects
+from mpbuild.effects.threads import at_once
 from mpbuild.effects.uv import Uv
 from mpbuild.effects.views import View, lay_out
 from mpbuild.effects.web import Web
@@ -104,7 +104,7 @@ class Locker:
         before = {name: lock for name, (_, lock) in old.items() if lock}
         _refuse_unknown(upgrade, target, [*previous.values(), *before.values()])
         known = [package.name for lock in before.values() for package in lock.packages]
-        with ThreadPoolExecutor(1) as pool:
+        with at_once(1) as pool:
             # Archives are read while uv waits for indexes.
             reading = pool.submit(self._archives.lock, found, before, upgrade.fresh(known))
             with explained(target):
@@ -176,7 +176,7 @@ class Locker:
         accelerators = [e for e in found if e.accelerator is not None]
         groups = [accelerators, *([e] for e in found if e.accelerator is None)]
         known = [package.name for lock in previous.values() for package in lock.packages]
-        with self.views(found) as views, ThreadPoolExecutor(len(groups)) as pool:
+        with self.views(found) as views, at_once(len(groups)) as pool:
 
             def lock(group: Sequence[Environment]) -> dict[str, pylock.PythonLock]:
                 with within(group):

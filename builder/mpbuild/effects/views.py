@@ -8,7 +8,6 @@ an owner has beside is not seen. Folders of wheels become such repositories, too
 
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from mpbuild.base.errors import InputError
 from mpbuild.effects.indexes import Index
 from mpbuild.effects.projects import ProjectFile, Projects
+from mpbuild.effects.threads import at_once
 from mpbuild.spec import ownership
 
 _AT_ONCE = 8
@@ -117,7 +117,7 @@ def _pages(
     for owner in sources.owners:
         kept = released_before if owner.dated and not owner.index.flat else None
         names = sorted(name for name in _names(owner, projects) if sources.owner(name) is owner)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with at_once(_AT_ONCE) as pool:
             pages = pool.map(partial(projects.files, owner.index), names)
             for name, files in zip(names, pages, strict=True):
                 _write(folder / name, _released(files, kept, owner) if kept else files)

@@ -1,7 +1,6 @@
 """Python locks: from what is wanted to the one wheel of each package that comes out."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.effects.indexes import Index
 from mpbuild.effects.request import Request
+from mpbuild.effects.threads import at_once
 from mpbuild.effects.uv import NO_WHEEL, Candidate, Pin, Resolved, Target, Uv
 from mpbuild.effects.views import View
 from mpbuild.formats import tags
@@ -208,7 +208,7 @@ def _sizes(
         told = wheel.size or (known.get(wheel.sha256) if wheel.sha256 else None)
         return told or web.size(view.default.with_login(wheel.url))
 
-    with ThreadPoolExecutor(_SIZES_AT_ONCE) as pool:
+    with at_once(_SIZES_AT_ONCE) as pool:
         found = pool.map(size, wheels)
         return {w.sha256: size for w, size in zip(wheels, found, strict=True) if w.sha256}
 

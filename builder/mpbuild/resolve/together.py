@@ -6,12 +6,12 @@ that they have from different indexes has one public version: its builds differ,
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
 from mpbuild.base.errors import InputError
+from mpbuild.effects.threads import at_once
 from mpbuild.effects.uv import WARNING, Pin, Resolved, Uv
 from mpbuild.effects.views import View
 from mpbuild.formats.pylock import PythonLock, PythonPackage
@@ -123,7 +123,7 @@ class _Together:
                 fresh=self._fresh,
             )
 
-        with ThreadPoolExecutor(len(self._wanted)) as pool:
+        with at_once(len(self._wanted)) as pool:
             return dict(zip(self._wanted, pool.map(lock, self._wanted), strict=True))
 
     def _known(self, name: str) -> dict[str, PythonPackage]:
