@@ -290,6 +290,20 @@ def test_only_what_a_folder_owns_is_built(place):
     assert place.ran == []
 
 
+def test_the_source_is_what_the_index_has_that_owns_the_rest(place, make_index, monkeypatch):
+    """A stranger's package in the default index, of a private one's name, is never run."""
+    place.add(own("raise SystemExit('ran')\n"), version="9.0")
+    place.index = make_index("private")
+    ours = place.add(own("return wheel(folder, {})\n"))
+    monkeypatch.setenv("UV_INDEX", f"private={place.index.index.url}")
+    with (place.root / "mpbuild.toml").open("a") as spec:
+        spec.write('[indexes.private]\npackages = ["thi*"]\n')
+    (built,) = place.build()
+    assert (built.version, built.source) == ("1.0", ours)
+    with pytest.raises(InputError, match="the index private has no source distribution"):
+        place.build("thing>1")
+
+
 def test_what_a_requirement_names_is_built_before_resolving(place):
     place.add(own("return wheel(folder, {}, name='part_one')\n"), name="part_one")
     workshop = place.workshop()

@@ -187,15 +187,20 @@ class Workshop:
             return [self._build(source, bench)]
 
     def _newest(self, bench: Bench, name: str, wanted: SpecifierSet) -> Source:
-        default = bench.sources.default
-        if not default.url:
-            default = Index(default.name, self._uv.own_index)
+        """From the index that would own the package if no folder did."""
+        places = bench.sources.without(self._folders)
+        owner = places.owner(name)
+        index = owner.index if owner else places.default
+        if not index.url:
+            index = Index(index.name, self._uv.own_index)
+        dated = owner.dated if owner else places.dated
         return sdists.newest(
-            Projects(self._web).files(default, name),
+            Projects(self._web).files(index, name),
             name,
             wanted,
             bench.environment.python.python,
-            self._released_before if bench.sources.dated else None,
+            index=index.name,
+            released_before=self._released_before if dated else None,
         )
 
     def _build(self, source: Source, bench: Bench) -> Built:

@@ -38,13 +38,15 @@ def newest(
     name: str,
     wanted: SpecifierSet,
     python: str,
+    *,
+    index: str = "default",
     released_before: datetime | None = None,
 ) -> Source:
     """The newest source distribution of ``name`` in a version ``wanted``, for ``python``.
 
     Pre-releases count where nothing else does or ``wanted`` names one, yanked files where it
     names exactly that version (PEP 440, PEP 592). With ``released_before`` younger files don't
-    count, nor do undated ones. Raises InputError where there is none.
+    count, nor do undated ones. Raises InputError where there is none, which names the ``index``.
     """
     found = [
         source
@@ -58,7 +60,7 @@ def newest(
     if not fitting:
         before = f", released before {released_before:%Y-%m-%d}" if released_before else ""
         raise InputError(
-            f"the default index has no source distribution of {name}{wanted} with a sha256, for"
+            f"the index {index} has no source distribution of {name}{wanted} with a sha256, for"
             f" Python {python}{before}",
             hint="ask for another version, or put a wheel of it into the folder that owns it",
         )

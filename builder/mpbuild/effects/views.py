@@ -7,7 +7,7 @@ an owner has beside is not seen. Folders of wheels become such repositories, too
 """
 
 import html
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,11 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     default: Index = Index()
     owners: tuple[Owner, ...] = ()
     dated: bool = True
+
+    def without(self, names: Collection[str]) -> "Sources":
+        """The same without the owners whose indexes are called so."""
+        kept = tuple(owner for owner in self.owners if owner.index.name not in names)
+        return msgspec.structs.replace(self, owners=kept)
 
     def owner(self, name: str) -> Owner | None:
         """Who owns the package; None where the default index has it."""

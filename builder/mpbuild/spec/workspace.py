@@ -69,8 +69,8 @@ class Index(Table, frozen=True, kw_only=True):
     build: Annotated[
         bool,
         "Whether a package that it owns and has no wheel of is built, once, in the sandbox, from "
-        "its source distribution in the default index. Only of a folder, which the wheel gets "
-        "into.",
+        "its source distribution in the index that would own it otherwise. Only of a folder, which "
+        "the wheel gets into.",
     ] = False
 
     def serves(self, accelerator: Accelerator) -> bool:

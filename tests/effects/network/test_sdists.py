@@ -21,7 +21,8 @@ def file(filename, **said):
 
 
 def newest(*files, wanted="", before=None):
-    return sdists.newest(files, "a-thing", SpecifierSet(wanted), "3.11", before).filename
+    wanted = SpecifierSet(wanted)
+    return sdists.newest(files, "a-thing", wanted, "3.11", released_before=before).filename
 
 
 def test_the_newest_version_wanted_is_taken():
