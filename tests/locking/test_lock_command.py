@@ -365,3 +365,12 @@ def test_a_lock_that_a_merge_broke_is_refused_with_the_way_out(three):
     three.file().unlink()
     three.lock()
     assert three.versions() == {"fast": "2.0", "shared": "1.0"}  # the other locks still count
+
+
+def test_what_a_killed_lock_left_is_removed_once_nobody_can_be_writing_it(three):
+    old, fresh = (three.file().with_name(f".new-{name}") for name in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_text("half a lock")
+    os.utime(old, (0, 0))
+    three.lock("--upgrade")
+    assert (old.exists(), fresh.exists()) == (False, True)

@@ -19,7 +19,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
-from mpbuild.effects.atomic import write_new
+from mpbuild.effects.atomic import tidy, write_new
 from mpbuild.effects.disk import disk_error
 from mpbuild.effects.projects import Projects
 from mpbuild.effects.threads import at_once
@@ -294,6 +294,7 @@ def _write(path: Path, text: str) -> None:
         if path.is_file() and path.read_bytes() == data:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        tidy(path.parent)
         write_new(path.parent, path, data)
         path.chmod(0o644)
     except OSError as error:

@@ -155,6 +155,7 @@ class _Pinner:
     def _write(self, index: int, pin: Pin) -> None:
         text = pins.write(self._text, {index: pin})
         where = self._target.file
+        atomic.tidy(self._target.folder)
         try:
             atomic.replace(self._target.folder / MODEL_FILE, self._text.encode(), text.encode())
         except atomic.ChangedError as error:

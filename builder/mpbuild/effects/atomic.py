@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from mpbuild.base.digest import Buffer
 
 _NEW = ".new-"
+_LONGEST_S = 3600
 
 
 def write_new(scratch: Path, final: Path, data: bytes) -> None:
@@ -50,6 +52,14 @@ def stream_new(
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left in ``folder``, once nobody can be writing it any more."""
+    for path in folder.glob(f"{_NEW}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - _LONGEST_S:
+                path.unlink()
 
 
 class ChangedError(Exception):
