@@ -49,3 +49,31 @@ def test_an_interrupt_waits_for_no_index(world):
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+@pytest.mark.parametrize("words", [(), ("--check",), ("--check=resolve",), ("--check=cross",)])
+def test_an_accelerator_that_no_target_has_is_no_success(world, words):
+    world.default.add("numpy-1.0-py3-none-any.whl")
+    world.model(CPU.format("numpy"))
+    world.lock()
+    status, result = world.mpbuild("lock", "--accelerator", "rocm", *words)
+    (finding,) = result["findings"]
+    assert (status, finding["message"]) == (2, "there is no accelerator rocm in //a")
+    assert "cpu" in finding["hint"]
+
+
+def test_a_target_that_cannot_be_locked_keeps_no_other_from_it(world):
+    world.default.add("numpy-1.0-py3-none-any.whl")
+    world.model(CPU.format("numpy"))
+    spec = (world.root / "a/model.toml").read_text()
+    for name, package in (("b", "nowhere"), ("c", "numpy")):
+        (world.root / name).mkdir()
+        text = spec.replace('"numpy"', f'"{package}"').replace('name = "tiny"', f'name = "{name}"')
+        (world.root / name / "model.toml").write_text(text)
+    status, result = world.mpbuild("lock")
+    assert (status, result["ok"]) == (2, False)
+    (finding,) = result["findings"]
+    assert finding["where"].startswith("b/model.toml:")
+    assert {lock["label"] for lock in result["locks"]} == {"//a", "//c"}
+    written = {path.parent.name for path in world.root.glob("lockfiles/*/*.toml")}
+    assert written == {"a", "c"}

@@ -1,7 +1,7 @@
 """``mpbuild lock``, whole: what it does for each target, and in which order."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from mpbuild.app import locks
 from mpbuild.app.lock import Locker, Upgrade, keep
 from mpbuild.app.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.errors import Finding, InputError, MpbuildError, WorldError
 from mpbuild.base.label import Label
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.uv import Uv
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 
 class Done(msgspec.Struct, frozen=True):
-    """What locking a target did: ``locks[]``, ``weights[]``, ``built[]`` and findings."""
+    """What locking a target did: ``locks[]``, ``weights[]``, ``built[]`` and findings.
+
+    ``exit_code`` is that of the error that kept it from going on.
+    """
 
     locks: list[dict[str, Any]]
     weights: list[dict[str, Any]]
     built: list[dict[str, Any]]
     findings: list[Finding]
+    exit_code: int = 0
 
     @property
     def ok(self) -> bool:
@@ -61,6 +65,18 @@ class Locking:
         self._uv = Uv.find(os.environ)
         now = datetime.now(UTC).replace(microsecond=0)
         self._locker = Locker(workspace, web=Web(os.environ), uv=self._uv, now=now)
+
+    def lock_all(self, labels: Iterable[Label], upgrade: Upgrade, *, audit: bool) -> list[Done]:
+        """Lock each target; what is wrong with one keeps no other from being locked, nor told."""
+        done = []
+        for label in labels:
+            try:
+                done.append(self.lock(label, upgrade, audit=audit))
+            except MpbuildError as error:
+                done.append(Done([], [], [], list(error.findings), error.exit_code))
+                if isinstance(error, WorldError):
+                    break
+        return done
 
     def lock(self, label: Label, upgrade: Upgrade, *, audit: bool) -> Done:
         """Resolve a target, look into its wheels where that is asked for, and write its locks.

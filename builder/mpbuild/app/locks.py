@@ -1,6 +1,6 @@
 """The locks of a target: where they are, what they must answer to, and reading them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mpbuild.derive.recipe import Locks
 
 T = TypeVar("T")
+
+_NAMED = 3
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,19 @@ class LockSet(msgspec.Struct, frozen=True):
 def environments(target: Target) -> list[Environment]:
     """Every environment of a target: the accelerators', then further ones."""
     return list(_environments(target))
+
+
+def refuse_absent(targets: Sequence[Target], accelerators: Iterable[Accelerator]) -> None:
+    """Raise InputError where one of ``accelerators`` is none of any target."""
+    declared = {name for target in targets for name in target.model.accelerators}
+    absent = next((one for one in accelerators if one not in declared), None)
+    if absent:
+        labels = ", ".join(str(target.label) for target in targets[:_NAMED])
+        more = ", …" if len(targets) > _NAMED else ""
+        raise InputError(
+            f"there is no accelerator {absent} in {labels}{more}",
+            hint=f"what there is: {', '.join(sorted(declared))}",
+        )
 
 
 def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Finding]:

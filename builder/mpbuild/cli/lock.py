@@ -73,6 +73,10 @@ def command(
         raise click.UsageError("--check changes nothing, so it goes with no --upgrade")
     accelerators = tuple(Accelerator(name) for name in names)
     found = labels(session.root, targets, session.directory)
+    if accelerators:
+        from mpbuild.app.locks import refuse_absent
+
+        refuse_absent([session.workspace().target(label) for label in found], accelerators)
     if level == _OFFLINE and not audit:
         return _answer(session, _offline(session, found, accelerators), len(found))
     from mpbuild.app.locking import Locking
@@ -85,7 +89,7 @@ def command(
         if level:
             findings = [f for label in found for f in locking.check(label, level, audit=audit)]
         else:
-            done = [locking.lock(label, _upgrade(upgrades), audit=audit) for label in found]
+            done = locking.lock_all(found, _upgrade(upgrades), audit=audit)
     return _answer(session, findings, len(found)) if level else _written(session, done)
 
 
@@ -137,7 +141,7 @@ def _written(session: Session, done: "list[Done]") -> int:
         ok=ok,
         findings=[finding for one in done for finding in one.findings],
     )
-    return 0 if ok else 1
+    return max([0 if ok else 1, *(one.exit_code for one in done)])
 
 
 def _text(lock: dict[str, Any]) -> str:
