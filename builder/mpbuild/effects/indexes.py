@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from mpbuild.base.errors import InputError
-from mpbuild.effects.urls import split_login
+from mpbuild.effects.urls import shown, split_login
 
 _NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.+)")
+_OF_UV = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _YES = ("1", "true", "yes", "on")
 
 
@@ -61,18 +62,21 @@ def find_index(
     """The index ``name``: at ``url`` where the workspace gives one, else where uv or pip looks.
 
     An index called ``name`` in UV_INDEX goes before ``url``, as a mirror of it. Of the default
-    one is asked, in this order: UV_DEFAULT_INDEX, UV_INDEX_URL, PIP_INDEX_URL, the user's
-    uv.toml, the machine's in ``system``, the pip.conf files alike; of others UV_INDEX and the
-    indexes of these names in uv.toml. pip's no-index with a folder in find-links means that folder.
-    Logins in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD count. Raises InputError where
-    a file can't be read, and where nothing says where an index other than the default one is.
+    one is asked, in this order: UV_DEFAULT_INDEX, UV_INDEX_URL, pip's no-index with a folder in
+    find-links, which means that folder, PIP_INDEX_URL, the user's uv.toml, the machine's in
+    ``system``, the pip.conf files alike; of others UV_INDEX and the indexes of these names in
+    uv.toml. Logins in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD count. Raises
+    InputError where a file can't be read or a folder isn't there, and where nothing says where an
+    index other than the default one is.
     """
     mirror = _named(environ.get("UV_INDEX", "").split(), name)
     if mirror or url:
         return _index(name, name, mirror or url, environ)
     if name != "default":
         return _configured(environ, name, system)
-    if folder := _only_folder(environ, system):
+    if not any(environ.get(variable) for variable in _OF_UV) and (
+        folder := _only_folder(environ, system)
+    ):
         return folder_index(name, folder)
     for found in _candidates(environ, system):
         match = _NAMED.fullmatch(found)
@@ -84,6 +88,8 @@ def find_index(
 def _index(name: str, own: str, address: str, environ: Mapping[str, str]) -> Index:
     """``own`` is what variables with the login call it; a folder with wheels in it is flat."""
     index = Index(name, _with_login(own, _address(address), environ))
+    if index.url.startswith("file:") and not index.folder.is_dir():
+        raise InputError(f"the folder of the index {name} does not exist", where=str(index.folder))
     if not index.url.startswith("file:") or not any(index.folder.glob("*.whl")):
         return index
     return Index(name, index.url, flat=True)
@@ -107,14 +113,24 @@ def _named(words: Iterable[str], name: str) -> str:
 
 
 def _only_folder(environ: Mapping[str, str], system: Path) -> Path | None:
-    """The folder of wheels that pip is told to use in place of any index."""
+    """The folder of wheels that pip is told to use in place of any index.
+
+    Raises InputError where it is told to, and there is none: an index is what nobody wants.
+    """
     if environ.get("PIP_NO_INDEX", "").lower() in _YES:
         links = environ.get("PIP_FIND_LINKS", "").split()
     else:
         settings = [_pip_settings(file) for file in _pip_files(environ, system)]
         links = next((one["find-links"].split() for one in settings if _no_index(one)), [])
     folders = [Path(unquote(link.removeprefix("file://"))).expanduser() for link in links]
-    return next((folder for folder in folders if folder.is_dir()), None)
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if links and not found:
+        raise InputError(
+            "pip is told to use no index but find-links, and no folder of this machine is there",
+            where=", ".join(map(shown, links)),
+            hint="give indexes.default of mpbuild.toml a folder or a url, or set UV_DEFAULT_INDEX",
+        )
+    return found
 
 
 def _no_index(settings: Mapping[str, str]) -> bool:
@@ -122,7 +138,7 @@ def _no_index(settings: Mapping[str, str]) -> bool:
 
 
 def _candidates(environ: Mapping[str, str], system: Path) -> Iterator[str]:
-    variables = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+    variables = (*_OF_UV, "PIP_INDEX_URL")
     yield from (environ[variable] for variable in variables if environ.get(variable))
     for file in _uv_files(environ, system):
         yield from _in_uv_toml(_settings(file))

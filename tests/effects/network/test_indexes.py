@@ -78,6 +78,25 @@ def test_a_folder_is_an_index_too(find, tmp_path):
     assert find(url=str(tmp_path)).url == tmp_path.as_uri()
 
 
+def test_a_folder_that_is_not_there_is_no_empty_index(find, tmp_path):
+    with pytest.raises(InputError, match="the folder of the index default does not exist"):
+        find(UV_DEFAULT_INDEX=f"{tmp_path}/nowhere")
+
+
+def test_pip_without_an_index_has_a_folder_and_uv_goes_before_it(find, tmp_path):
+    write(tmp_path / "etc/pip.conf", f"[global]\nno-index = yes\nfind-links = {tmp_path}")
+    assert find() == Index(url=tmp_path.as_uri(), flat=True)
+    assert find(PIP_INDEX_URL=URL) == Index(url=tmp_path.as_uri(), flat=True)
+    assert find(UV_DEFAULT_INDEX=URL).url == URL
+
+
+@pytest.mark.parametrize("links", ["https://u:secret@wheels.example/", "/nowhere"])
+def test_where_pip_wants_no_index_none_is_asked(find, links):
+    with pytest.raises(InputError, match="told to use no index") as caught:
+        find(PIP_NO_INDEX="1", PIP_FIND_LINKS=links, PIP_INDEX_URL=URL)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("file", ["home/.config/uv/uv.toml", "home/.pip/pip.conf"])
 @pytest.mark.parametrize("data", [b"= what", b"\xff\xfe"])
 def test_a_file_that_cannot_be_read_is_named(find, tmp_path, file, data):
