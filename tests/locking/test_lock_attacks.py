@@ -77,3 +77,21 @@ def test_a_target_that_cannot_be_locked_keeps_no_other_from_it(world):
     assert {lock["label"] for lock in result["locks"]} == {"//a", "//c"}
     written = {path.parent.name for path in world.root.glob("lockfiles/*/*.toml")}
     assert written == {"a", "c"}
+
+
+@pytest.mark.parametrize("scheme", ["https://evil.example", "git+https://evil.example", "file://"])
+def test_a_package_that_asks_for_an_address_is_named_and_may_be_overridden(world, scheme):
+    address = f"{scheme}/numpy-9.0-py3-none-any.whl"
+    world.default.add("needs_it-1.0-py3-none-any.whl", f"Requires-Dist: numpy @ {address}")
+    world.default.add("numpy-1.0-py3-none-any.whl")
+    world.model(CPU.format("needs-it"))
+    status, result = world.mpbuild("lock")
+    (finding,) = result["findings"]
+    assert (status, finding["code"]) == (2, "spec-invalid")
+    assert finding["where"] == world.line('["needs-it"]')
+    assert "needs-it==1.0 asks for numpy by an address" in finding["message"]
+    assert "environment.overrides" in finding["hint"]
+    override = 'overrides = [{ requirement = "numpy<2", reason = "an address" }]\n'
+    world.model(CPU.format("needs-it"), more=override)
+    world.lock()
+    assert world.packages() == [("needs-it", "1.0", "default"), ("numpy", "1.0", "default")]

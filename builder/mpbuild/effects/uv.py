@@ -33,6 +33,7 @@ _NEWEST = 40  # uv names targets up to manylinux_2_40
 
 _ONLY_SOURCE = re.compile(r"Wheels are required for `([^`]+)`")
 _UNREACHABLE = re.compile(r"could not be queried|network was disabled|lack of valid authentication")
+_BY_ADDRESS = re.compile(r"package `([^`]+)`\n +cause: Package `([^`]+)` was included as a URL")
 _INDEX_URL = re.compile(r"^--index-url (\S+)$", re.MULTILINE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -229,6 +230,7 @@ def _existing(pins: Iterable[Pin]) -> str:
 
 def _fail(run: "subprocess.CompletedProcess[str]", index: Index) -> NoReturn:
     said = _told(run.stderr)
+    _refuse_address(said)
     if "No solution found" not in said or _UNREACHABLE.search(said):
         at = f" at {redacted(index.url)}" if index.url else ""
         raise WorldError(f"uv could not resolve with the index{at}:\n{said}")
@@ -239,6 +241,15 @@ def _fail(run: "subprocess.CompletedProcess[str]", index: Index) -> NoReturn:
         reason = "\n".join(lines).strip()
         raise InputError(f"{names} no wheel for this Python and platform:\n{reason}", hint=NO_WHEEL)
     raise InputError(f"the dependencies can't be resolved:\n{said}", hint=_advice(said))
+
+
+def _refuse_address(said: str) -> None:
+    found = _BY_ADDRESS.search(said)
+    if found:
+        raise InputError(
+            f"{found[1]} asks for {found[2]} by an address, and not for one of an index",
+            hint=f"override it: ask for {found[2]} by versions in environment.overrides",
+        )
 
 
 def _refuse_warnings(stderr: str) -> None:
