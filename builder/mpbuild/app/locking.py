@@ -92,10 +92,8 @@ class Locking:
         findings = [finding for one in built for finding in one.findings]
         if audit:
             findings += self._audit(target, {one.environment.name: one.new for one in resolved})
-        done = Done([], pinned, [self._told(target, one) for one in built], findings)
-        if done.ok:
-            done.locks.extend(keep(target, resolved, self._accelerators))
-        return done
+        written = [] if failed(findings) else keep(target, resolved, self._accelerators)
+        return Done(written, pinned, [self._told(target, one) for one in built], findings)
 
     def check(self, label: Label, level: str, *, audit: bool) -> list[Finding]:
         """What is wrong with the locks of a target: offline, then as far as ``level`` says.
