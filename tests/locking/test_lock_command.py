@@ -374,3 +374,14 @@ def test_what_a_killed_lock_left_is_removed_once_nobody_can_be_writing_it(three)
     os.utime(old, (0, 0))
     three.lock("--upgrade")
     assert (old.exists(), fresh.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_is_no_file_is_no_lock_and_nobody_waits_for_it(three, make):
+    three.file().unlink()
+    make(three.file())
+    for words in (("lock", "--check"), ("lock",)):
+        status, result = three.mpbuild(*words)
+        assert status == 2
+        assert result["findings"][0]["code"] == "lock-malformed"
+        assert result["findings"][0]["where"] == "lockfiles/a/pylock.cpu.toml"

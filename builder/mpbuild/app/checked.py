@@ -95,7 +95,9 @@ def _digests(root: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _digest(root: Path, path: str) -> str:
-    """The digest of a file; empty where it can't be read."""
+    """The digest of a file; empty where it can't be read, or is none to be read to its end."""
+    if not (root / path).is_file():
+        return ""
     try:
         return sources.digest(root, path)
     except MpbuildError:
