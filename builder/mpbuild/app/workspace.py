@@ -57,8 +57,8 @@ class Target:
 
 def read_text(path: Path, where: str, *, code: str = "") -> str:
     """A text file of the workspace, which messages call ``where``."""
-    if path.exists() and not path.is_file():
-        raise InputError("is not a regular file", where=where, code=code)
+    if path.is_fifo():
+        raise InputError("can't be read: it is a pipe", where=where, code=code)
     try:
         data = path.read_bytes()
         text = data.decode()
