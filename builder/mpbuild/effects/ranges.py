@@ -6,22 +6,15 @@ is as true as the server is.
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from mpbuild.base.errors import MpbuildError, WorldError
 from mpbuild.effects.request import Request, mismatch
 from mpbuild.effects.urls import shown
 from mpbuild.effects.web import Body, Web
+from mpbuild.formats.stream import Span
 
 GAP = 4 << 10
 """Spans so many bytes apart or less are asked for together: a request costs as much."""
-
-
-class Span(NamedTuple):
-    """Bytes of a file from ``start`` up to ``stop``."""
-
-    start: int
-    stop: int
 
 
 class Meter:

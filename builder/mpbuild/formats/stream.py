@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from lzma import LZMAError
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from isal.igzip_lib import IsalError
 
@@ -14,6 +14,13 @@ GATHERED = 1 << 16
 
 _FIRST_SLICE = 1 << 14
 _LARGEST_SLICE = 1 << 18
+
+
+class Span(NamedTuple):
+    """Bytes of a file from ``start`` up to ``stop``."""
+
+    start: int
+    stop: int
 
 
 class Source:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.ranges import GAP, Meter, RangedFile, Span, coalesced
+from mpbuild.effects.ranges import GAP, Meter, RangedFile, coalesced
 from mpbuild.effects.request import Request
+from mpbuild.formats.stream import Span
 
 DATA = bytes(i * 7 % 251 for i in range(100_000))
 SIZE = len(DATA)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects.ranges import Span
+from mpbuild.formats.stream import Span
 from mpbuild.resolve.audit import facts as kept
 from mpbuild.resolve.audit.reading import Limits, read_directory, read_facts
 

@@ -17,7 +17,7 @@ from mpbuild.base.digest import Buffer
 from mpbuild.derive.elf_needs import ElfFile
 from mpbuild.derive.elf_scan import ElfScan
 from mpbuild.derive.layer import Node, Plain, Reused
-from mpbuild.effects.ranges import Span
+from mpbuild.formats.stream import Span
 from mpbuild.formats.tar import Entry
 from mpbuild.formats.unsafe import UnsafeError
 from mpbuild.formats.zip import ZipEntry, check_paths, read_entry
