@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from figures import Figure
+from figures import MPBUILD, Figure
 
 ROUNDS = 3
 CONTAINERS = """
@@ -75,7 +75,7 @@ class Bench:
 
     def build(self, *words: str) -> dict[str, Any]:
         """The target's result; ``wall`` is the seconds of the whole process."""
-        command = ["mpbuild", "-q", "--format", "json", "build", self._target, "--offline"]
+        command = [MPBUILD, "-q", "--format", "json", "build", self._target, "--offline"]
         command += ["--accelerator", self._accelerator, *words]
         started = time.perf_counter()
         done = subprocess.run(

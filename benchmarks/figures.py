@@ -1,9 +1,14 @@
 """A measured figure and its budget."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+MPBUILD = str(Path(sys.executable).with_name("mpbuild"))
+"""The command of the environment that measures, whatever PATH says."""
 
 
 class Figure(NamedTuple):

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from figures import Figure
+from figures import MPBUILD, Figure
 
 KINDS = ("blobs", "derived", "results", "referrers", "last")
 
@@ -12,7 +12,7 @@ KINDS = ("blobs", "derived", "results", "referrers", "last")
 def growth_figures(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:
     """The store of ``environ`` holds a build of the cpu package already."""
     store = Path(environ["MPBUILD_STORE"])
-    command = ["mpbuild", "-q", "--format", "json", "build", target, "--accelerator", "cpu"]
+    command = [MPBUILD, "-q", "--format", "json", "build", target, "--accelerator", "cpu"]
     done = subprocess.run(command, cwd=root, env=environ, check=True, capture_output=True)
     record = json.loads(Path(json.loads(done.stdout)["targets"][0]["record"]).read_bytes())
     inputs = {one["digest"][7:] for one in record["inputs"]}

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from figures import Figure, medians, ratio
+from figures import MPBUILD, Figure, medians, ratio
 
 from mpbuild.cli.root import run
 
 CHECKS = 20
 LOCKS = 5
-MPBUILD = str(Path(sys.executable).with_name("mpbuild"))
 
 
 def lock_figures(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:

@@ -12,7 +12,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from figures import Figure
+from figures import MPBUILD, Figure
 
 ROUNDS = 5
 PEX = """\
@@ -73,7 +73,7 @@ def _seconds(command: list[object], environ: dict[str, str]) -> float:
 
 
 def _build(root: Path, target: str, environ: dict[str, str]) -> str:
-    command = ["mpbuild", "-q", "--format", "json", "build", target, "--offline"]
+    command = [MPBUILD, "-q", "--format", "json", "build", target, "--offline"]
     command += ["--accelerator", "cpu"]
     done = subprocess.run(command, cwd=root, env=environ, check=True, capture_output=True)
     digest: str = json.loads(done.stdout)["targets"][0]["pex"][0]["digest"]

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from auditing import audit_figures
 from buildah import buildah_figures
 from derivation import derivation_figures
-from figures import Figure
+from figures import MPBUILD, Figure
 from growth import growth_figures
 from locks import lock_figures
 from pexes import pex_figures
@@ -71,8 +71,7 @@ def _own_store(path: Path) -> Path:
 
 
 def _mpbuild(environ: dict[str, str], *words: str) -> str:
-    mpbuild = Path(sys.executable).with_name("mpbuild")
-    command = [mpbuild, "-q", "--format", "json", *words]
+    command = [MPBUILD, "-q", "--format", "json", *words]
     done = subprocess.run(command, cwd=ROOT, env=environ, check=True, stdout=subprocess.PIPE)
     return done.stdout.decode()
 

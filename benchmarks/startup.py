@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from figures import Figure, medians
+from figures import MPBUILD, Figure, medians
 
 ROUNDS = 20
 
@@ -12,12 +12,11 @@ ROUNDS = 20
 def startup_figures(
     root: Path, target: str, digest: str, public_key: Path, environ: dict[str, str]
 ) -> list[Figure]:
-    mpbuild = str(Path(sys.executable).with_name("mpbuild"))
     commands = [
         [sys.executable, "-c", "pass"],
-        [mpbuild, "--version"],
-        [mpbuild, "build", target, "--accelerator", "cpu"],
-        [mpbuild, "verify", digest, "--key", str(public_key), "--no-recompute"],
+        [MPBUILD, "--version"],
+        [MPBUILD, "build", target, "--accelerator", "cpu"],
+        [MPBUILD, "verify", digest, "--key", str(public_key), "--no-recompute"],
     ]
 
     def run(command: list[str]) -> None:
