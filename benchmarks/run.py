@@ -10,6 +10,7 @@ of disk and some minutes.
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -62,11 +63,15 @@ def main() -> int:
 
 
 def _own_store(path: Path) -> Path:
-    """A store with the inputs that the user's has, and nothing attached to anything."""
+    """A store with those inputs of the target that the user's has, and nothing else."""
     blobs = path / "blobs" / "sha256"
     blobs.mkdir(parents=True)
+    folders = ("lockfiles/examples/digits", "lockfiles/toolchain")
+    locks = [lock.read_text() for folder in folders for lock in (ROOT / folder).glob("*.toml")]
+    named = set(re.findall(r"\b[0-9a-f]{64}\b", "".join(locks)))
     for blob in (store_path(None, ROOT) / "blobs" / "sha256").iterdir():
-        shutil.copyfile(blob, blobs / blob.name)
+        if blob.name in named:
+            shutil.copyfile(blob, blobs / blob.name)
     return path
 
 

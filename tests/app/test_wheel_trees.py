@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mpbuild.app.wheel_trees import without_accepted
-from mpbuild.base.errors import Finding
+from mpbuild.app.wheel_trees import file_collisions, new_collisions, without_accepted
+from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.layout import Layout
 from mpbuild.formats import deblock, pylock
@@ -72,6 +72,39 @@ def test_a_build_refuses_wheels_with_other_bytes_at_one_path(cli, workspace):
 
 def test_equal_bytes_at_one_path_are_built(cli, workspace):
     assert built(cli, workspace(numpy=ONE, tinynumbers=ONE)).code == 0
+
+
+def test_wheels_that_hide_nothing_are_looked_into_once(tiny, make_wheel):
+    lock = _locks(tiny, make_wheel, ONE, ONE)
+    assert new_collisions(lock, (), tiny.store, file="lock") == []
+    for package in lock.python.packages:
+        tiny.store.blob(package.wheel.sha256).unlink()
+    assert new_collisions(lock, (), tiny.store, file="lock") == []
+    with pytest.raises(InputError):
+        file_collisions(lock, (), tiny.store, file="lock")
+
+
+def test_a_collision_is_found_again_and_so_is_one_that_is_accepted_no_more(tiny, make_wheel):
+    lock = _locks(tiny, make_wheel, ONE, OTHER)
+    for _ in range(2):
+        assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
+    entry = Accepted(code=Flaw.FILE_COLLISION, packages=("numpy", "tinynumbers"), reason="x")
+    assert new_collisions(lock, (entry,), tiny.store, file="lock") == []
+    assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
+
+
+def _locks(tiny, make_wheel, *files) -> Locks:
+    text = (tiny.workspace / LOCK).read_text()
+    lock = pylock.read(text, file=LOCK)
+    packages = [
+        _package(package, make_wheel(package.wheel.filename, one), tiny.store)
+        for package, one in zip(lock.packages, files, strict=True)
+    ]
+    debian = tiny.workspace / LOCK.replace("pylock", "debian")
+    return Locks(
+        msgspec.structs.replace(lock, packages=tuple(packages)),
+        deblock.read(debian.read_text(), file=LOCK),
+    )
 
 
 @pytest.fixture

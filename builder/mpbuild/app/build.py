@@ -18,7 +18,7 @@ from mpbuild.app.package_inputs import keep_inputs
 from mpbuild.app.plan import PEX, Plan, plan
 from mpbuild.app.steps import host_steps, sandboxed_steps
 from mpbuild.app.targets import MODEL_FILE, WORKSPACE_FILE
-from mpbuild.app.wheel_trees import file_collisions, without_accepted
+from mpbuild.app.wheel_trees import new_collisions, without_accepted
 from mpbuild.app.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
@@ -138,7 +138,7 @@ def _refuse_collisions(
     findings = [
         finding
         for one in wanted
-        for finding in file_collisions(
+        for finding in new_collisions(
             locks.locks[one.name], accepted, store, file=one.where(one.python_file)
         )
     ]

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mpbuild.app import toolchain
-from mpbuild.app.indexes import open_index
 from mpbuild.app.locks import Environment, LockSet, environments
-from mpbuild.app.workspace import OpenWorkspace, Target
+from mpbuild.app.workspace import Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError, WorldError
 from mpbuild.derive import recipe
 from mpbuild.effects.disk import disk_error
-from mpbuild.effects.indexes import Index, find_index
 from mpbuild.effects.store import Store
 
 if TYPE_CHECKING:
@@ -142,6 +140,7 @@ def _requests(
     web: "RegistryWeb",
 ) -> "Iterator[Request]":
     from mpbuild.app.addresses import deb_requests, weight_requests, wheel_requests
+    from mpbuild.app.indexes import open_index, toolchain_index
 
     find = partial(open_index, target.workspace)
     for one in wanted:
@@ -149,15 +148,7 @@ def _requests(
         yield from wheel_requests(lock, missing, find, web)
         yield from deb_requests(lock, missing, one.base)
     lock = toolchain.read().locks
-    yield from wheel_requests(lock, missing, partial(_toolchain_index, target.workspace), web)
+    names = [package.wheel.filename for package in lock.python.packages]
+    yield from wheel_requests(lock, missing, partial(toolchain_index, target.workspace, names), web)
     yield from deb_requests(lock, missing, toolchain.BASE)
     yield from weight_requests(target.model, missing, web)
-
-
-def _toolchain_index(workspace: OpenWorkspace, name: str) -> Index:
-    """The workspace's; where that is a folder without mpbuild's own tools, the user's."""
-    index = open_index(workspace, name)
-    names = [package.wheel.filename for package in toolchain.read().locks.python.packages]
-    if index.flat and not all((index.folder / name).is_file() for name in names):
-        return find_index(os.environ, name=name)
-    return index

@@ -1,6 +1,7 @@
 """The package indexes of a workspace: by name, and as the sources of one environment."""
 
 import os
+from collections.abc import Iterable
 
 from mpbuild.app.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
@@ -25,6 +26,14 @@ def open_index(workspace: OpenWorkspace, name: str = "default") -> Index:
     if index.folder:
         return folder_index(name, workspace.root / index.folder, filled_later=index.build)
     return find_index(os.environ, name=name, url=index.url or "")
+
+
+def toolchain_index(workspace: OpenWorkspace, files: Iterable[str], name: str) -> Index:
+    """The workspace's; the user's where that is a folder without ``files``, mpbuild's own tools."""
+    index = open_index(workspace, name)
+    if index.flat and not all((index.folder / file).is_file() for file in files):
+        return find_index(os.environ, name=name)
+    return index
 
 
 def sources(workspace: OpenWorkspace, accelerator: Accelerator) -> Sources:

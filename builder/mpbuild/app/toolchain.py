@@ -15,7 +15,6 @@ from mpbuild.base.errors import WorldError
 from mpbuild.derive.pex import PYTHON
 from mpbuild.derive.recipe import Locks
 from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import python
 from mpbuild.resolve.inputs import inputs
 from mpbuild.spec.vocabulary import Suite
 from mpbuild.spec.workspace import Base
@@ -63,6 +62,7 @@ def renew() -> None:
     from mpbuild.effects.uv import Uv
     from mpbuild.effects.views import View
     from mpbuild.effects.web import Web
+    from mpbuild.resolve import python
 
     place, web = environment(), Web(os.environ)
     previous = read_python(place)

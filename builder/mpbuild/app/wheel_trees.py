@@ -5,6 +5,9 @@ The layer of one wheel hides what another's has at the same path, and no engine 
 
 from collections.abc import Collection, Sequence
 
+from mpbuild.base import canonical
+from mpbuild.base.coding import plain
+from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.recipe import Locks
 from mpbuild.effects.store import Store
@@ -16,6 +19,8 @@ from mpbuild.resolve.audit.placing import installed
 from mpbuild.resolve.audit.reading import Whole, read_directory
 from mpbuild.spec.environment import Accepted
 from mpbuild.spec.vocabulary import Flaw
+
+_FORMAT = 1
 
 
 def file_collisions(
@@ -31,6 +36,22 @@ def file_collisions(
     return [one.finding for one in left(of_files(trees, file), accepted)]
 
 
+def new_collisions(
+    lock: Locks, accepted: Sequence[Accepted], store: Store, *, file: str
+) -> list[Finding]:
+    """The same, for who builds: wheels that were found to hide nothing are not looked into again.
+
+    Whoever verifies asks ``file_collisions``, and believes no store.
+    """
+    key = _key(lock, accepted)
+    if store.fact(key) is not None:
+        return []
+    found = file_collisions(lock, accepted, store, file=file)
+    if not found:
+        store.keep_fact(key, b"{}")
+    return found
+
+
 def without_accepted(
     findings: Collection[Finding], lock: Locks, accepted: Sequence[Accepted], store: Store
 ) -> list[Finding]:
@@ -42,6 +63,19 @@ def without_accepted(
     trees = [_tree(package, lock.python.python, store) for package in packages]
     paths = {f"/{path}" for tree in trees for path in tree}
     return [one for one in findings if one.code != Flaw.ELF_UNMET or one.where not in paths]
+
+
+def _key(lock: Locks, accepted: Sequence[Accepted]) -> Digest:
+    wheels = [package.wheel for package in lock.python.packages]
+    return canonical.digest(
+        {
+            "check": Flaw.FILE_COLLISION,
+            "format": _FORMAT,
+            "python": lock.python.python,
+            "wheels": {wheel.filename: wheel.sha256 for wheel in wheels},
+            "accepted": [plain(one) for one in accepted if one.code == Flaw.FILE_COLLISION],
+        }
+    )
 
 
 def _tree(package: PythonPackage, python: str, store: Store) -> dict[str, File]:
