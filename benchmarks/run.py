@@ -10,7 +10,6 @@ of disk and some minutes.
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from auditing import audit_figures
 from buildah import buildah_figures
 from derivation import derivation_figures
 from figures import MPBUILD, Figure
-from growth import growth_figures
+from growth import growth_figures, locked
 from locks import lock_figures
 from pexes import pex_figures
 from startup import startup_figures
@@ -66,9 +65,7 @@ def _own_store(path: Path) -> Path:
     """A store with those inputs of the target that the user's has, and nothing else."""
     blobs = path / "blobs" / "sha256"
     blobs.mkdir(parents=True)
-    folders = ("lockfiles/examples/digits", "lockfiles/toolchain")
-    locks = [lock.read_text() for folder in folders for lock in (ROOT / folder).glob("*.toml")]
-    named = set(re.findall(r"\b[0-9a-f]{64}\b", "".join(locks)))
+    named = locked(ROOT)
     for blob in (store_path(None, ROOT) / "blobs" / "sha256").iterdir():
         if blob.name in named:
             shutil.copyfile(blob, blobs / blob.name)
