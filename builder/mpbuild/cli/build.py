@@ -14,6 +14,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.base.units import human_size
+from mpbuild.cli.accelerators import several_accelerators
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
@@ -22,13 +23,9 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@click.option(
-    "--accelerator",
-    "names",
-    multiple=True,
-    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="An image and a PEX for this one only; may be given again. With some left out, the "
-    "package is a partial one.",
+@several_accelerators(
+    "An image and a PEX for this one only; may be given again. With some left out, the "
+    "package is a partial one."
 )
 @click.option("--output", metavar="DIR", help="Write the complete OCI layout of one TARGET there.")
 @click.option(

@@ -8,6 +8,7 @@ import click
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import InputError
 from mpbuild.base.units import human_size
+from mpbuild.cli.accelerators import one_accelerator
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--pex", metavar="DIR", help="Write one PEX there, a folder that Python runs.")
 @click.option("--lock", metavar="FILE|-", help="Write the Python lock there, PEP 751.")
-@click.option(
-    "--accelerator",
-    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="For which accelerator; default: the package's first, cpu where it has one.",
-)
+@one_accelerator("For which accelerator; default: the package's first, cpu where it has one.")
 @click.pass_obj
 def command(
     session: Session,

@@ -5,19 +5,14 @@ import click
 from mpbuild.app.targets import labels
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.units import human_size
+from mpbuild.cli.accelerators import several_accelerators
 from mpbuild.cli.progress import Progress
 from mpbuild.cli.session import Session
 
 
 @click.command("fetch")
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@click.option(
-    "--accelerator",
-    "names",
-    multiple=True,
-    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="Only what a build for this one takes; may be given again.",
-)
+@several_accelerators("Only what a build for this one takes; may be given again.")
 @click.option(
     "--wheels", is_flag=True, help="Also into wheels/ beside each lock, for uv, pip and pex."
 )

@@ -6,6 +6,7 @@ import click
 
 from mpbuild.app.targets import labels
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.cli.accelerators import several_accelerators
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
@@ -30,13 +31,7 @@ class _Command(click.Command):
 
 @click.command("lock", cls=_Command)
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@click.option(
-    "--accelerator",
-    "names",
-    multiple=True,
-    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="Only this one's locks are written or checked; may be given again.",
-)
+@several_accelerators("Only this one's locks are written or checked; may be given again.")
 @click.option(
     "--upgrade",
     "upgrades",

@@ -7,16 +7,13 @@ import click
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import InputError
+from mpbuild.cli.accelerators import one_accelerator
 from mpbuild.cli.session import Session
 
 
 @click.command("run")
 @click.argument("ref", metavar="TARGET|REF")
-@click.option(
-    "--accelerator",
-    type=click.Choice([str(accelerator) for accelerator in Accelerator]),
-    help="Of which image; default: the package's first, cpu where it has one.",
-)
+@one_accelerator("Of which image; default: the package's first, cpu where it has one.")
 @click.option(
     "--input",
     "request",
