@@ -73,7 +73,7 @@ def audit(
     lacks are fetched. Raises WorldError where something can't be had, such as a part of a wheel
     from a server that gives files whole.
     """
-    wanted = [e for e in environments(target) if accelerators is None or e.name in accelerators]
+    wanted = [e for e in environments(target) if e.concerns(accelerators or ())]
     reader = _Reader(target, store)
     facts = reader.facts([locks[one.name] for one in wanted])
     findings: list[Finding] = []

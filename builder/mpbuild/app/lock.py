@@ -123,7 +123,7 @@ class Locker:
         return [
             finding
             for locked in self.resolve(target)
-            if _concerns(locked.environment, accelerators)
+            if locked.environment.concerns(accelerators)
             for finding in (*_drift(locked), *self._outdated(locked))
         ]
 
@@ -199,7 +199,7 @@ def keep(
     entries = []
     for locked in resolved:
         environment = locked.environment
-        if not _concerns(environment, accelerators):
+        if not environment.concerns(accelerators):
             continue
         files = (environment.python_file, environment.debian_file)
         texts = (pylock.write(locked.new.python), deblock.write(locked.new.debian))
@@ -244,10 +244,6 @@ def _present(
     environment: Environment,
 ) -> tuple[pylock.PythonLock | None, deblock.DebianLock | None]:
     return read_python(environment), read_debian(environment)
-
-
-def _concerns(environment: Environment, accelerators: Sequence[Accelerator]) -> bool:
-    return not accelerators or environment.name in accelerators
 
 
 def _drift(locked: Locked) -> Iterator[Finding]:

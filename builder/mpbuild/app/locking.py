@@ -153,8 +153,7 @@ class Locking:
             return cross.check(found, views, self._uv)
 
     def _concerned(self, target: Target) -> list[locks.Environment]:
-        found = locks.environments(target)
-        return [e for e in found if not self._accelerators or e.name in self._accelerators]
+        return [e for e in locks.environments(target) if e.concerns(self._accelerators)]
 
     def _audit_written(self, target: Target) -> list[Finding]:
         return self._audit(target, {e.name: locks.read(e) for e in self._concerned(target)})

@@ -50,6 +50,10 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         """The Debian lock."""
         return self.folder / f"debian.{self.name}.toml"
 
+    def concerns(self, accelerators: Collection[Accelerator]) -> bool:
+        """Whether it is one of ``accelerators``; without any, all are meant."""
+        return not accelerators or self.name in accelerators
+
     def where(self, file: Path) -> str:
         """A lock as messages name it: by its path in the workspace."""
         return file.relative_to(self.root).as_posix()
@@ -87,7 +91,7 @@ def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Fi
     their locks are looked at.
     """
     findings = drift.check_weights(target.model, target.text, file=target.file)
-    found = [e for e in environments(target) if not accelerators or e.name in accelerators]
+    found = [e for e in environments(target) if e.concerns(accelerators)]
     for environment in found:
         where = environment.where(environment.python_file)
         text = _text(environment.python_file, where)
