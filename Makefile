@@ -97,7 +97,7 @@ lock-dev: venv ## renew lockfiles/dev/requirements.txt from pyproject.toml
 
 .PHONY: lock-toolchain
 lock-toolchain: venv ## renew lockfiles/toolchain, the locks of what mpbuild itself runs
-	@.venv/bin/python -c 'from mpbuild.app.toolchain import renew; renew()'
+	@.venv/bin/python -c 'from mpbuild.app.build.toolchain import renew; renew()'
 	echo "lockfiles/toolchain is renewed"
 
 .PHONY: clean

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from figures import Figure
 
-from mpbuild.app.audit import audit
-from mpbuild.app.locks import read_locks
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock.audit_locks import audit
+from mpbuild.app.lock.lock_files import read_locks
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import WorldError
 from mpbuild.base.label import Label
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
 
 LIMIT_MB = 1
 

@@ -60,9 +60,9 @@ def _measure(root: Path, target: str) -> None:
 
 def _wheels(root: Path, target: str) -> list[tuple[str, Path]]:
     """The wheels of the images and steps that are in the store, each once."""
-    from mpbuild.app.targets import store_path
+    from mpbuild.app.workspace.targets import store_path
     from mpbuild.base.digest import Digest
-    from mpbuild.effects.store import Store
+    from mpbuild.effects.store.store import Store
 
     store = Store(store_path(None, root))
     wheels = set()
@@ -81,7 +81,7 @@ def _mapped(path: Path) -> memoryview:
 
 
 def _members(wheels: list[tuple[str, memoryview]]) -> list[tuple[memoryview, int, bool]]:
-    from mpbuild.formats.wheel import read_wheel
+    from mpbuild.formats.python.wheel import read_wheel
 
     entries = (entry for name, data in wheels for entry in read_wheel(data, name).entries)
     return [(entry.raw, entry.size, entry.stored) for entry in entries]
@@ -89,13 +89,13 @@ def _members(wheels: list[tuple[str, memoryview]]) -> list[tuple[memoryview, int
 
 def _derive(wheels: list[tuple[str, memoryview]]) -> None:
     from mpbuild.base.digest import Digest
-    from mpbuild.derive import layers
-    from mpbuild.derive.plan import WHEELS, LayerPlan
+    from mpbuild.derive.layers import derive_layer
+    from mpbuild.derive.layers.layer_plan import WHEELS, LayerPlan
 
     for name, data in wheels:
         Digest.of(data)
         plan = LayerPlan(rule=WHEELS, title=name, inputs={}, parameters={"python": "3.11"})
-        layers.derive(plan, {name: data})
+        derive_layer.derive(plan, {name: data})
 
 
 def _limit(
@@ -103,7 +103,7 @@ def _limit(
 ) -> None:
     from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor
 
-    from mpbuild.formats.stream import PIECE, Source, expand
+    from mpbuild.formats.archive.stream import PIECE, ByteSource, expand
 
     for _, data in wheels:
         hashlib.sha256(data)
@@ -115,7 +115,7 @@ def _limit(
         elif size < PIECE:
             plain.update(inflater.decompress(raw, size + 1))
         else:
-            for piece in expand(inflater, Source([raw])):
+            for piece in expand(inflater, ByteSource([raw])):
                 plain.update(piece)
         compressed.update(raw)
 

@@ -107,14 +107,14 @@ def _measure(root: Path, target: str, sources: Path) -> None:
     import os
     import time
 
-    from mpbuild.app.targets import store_path
-    from mpbuild.app.workspace import OpenWorkspace
+    from mpbuild.app.workspace.targets import store_path
+    from mpbuild.app.workspace.workspace import OpenWorkspace
     from mpbuild.base.accelerator import Accelerator
     from mpbuild.base.label import Label
     from mpbuild.derive.pex import pex
-    from mpbuild.effects.store import Store
-    from mpbuild.formats import pylock
-    from mpbuild.formats.pex import without_hash
+    from mpbuild.effects.store.store import Store
+    from mpbuild.formats.python import pylock
+    from mpbuild.formats.python.pex import without_hash
 
     store = Store(store_path(os.environ["MPBUILD_STORE"], root))
     model = OpenWorkspace(root).target(Label(target)).model

@@ -27,7 +27,7 @@ from locks import lock_figures
 from pexes import pex_figures
 from startup import startup_figures
 
-from mpbuild.app.targets import store_path
+from mpbuild.app.workspace.targets import store_path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = "//examples/digits"

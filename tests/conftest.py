@@ -176,11 +176,11 @@ class FolderIndex:
     """A simple repository (PEP 503) in a folder: wheels made here, and what is put there."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        from mpbuild.effects.indexes import Index
+        from mpbuild.effects.python.indexes import PythonIndex
 
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.index = Index(name, folder.as_uri())
+        self.index = PythonIndex(name, folder.as_uri())
         self._attributes: dict[str, str] = {}
 
     def add(

@@ -6,6 +6,7 @@ import re
 import pytest
 
 MOST_LINES = 350
+MOST_MODULES = 12
 
 
 def python_files(checkout, *folders):
@@ -51,6 +52,30 @@ def test_no_module_outgrows_one_head(checkout):
         m: len(m.read_text().splitlines()) for m in python_files(checkout, "builder", "rules")
     }
     assert {module: length for module, length in lengths.items() if length > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("room", ["app", "effects"])
+def test_no_folder_of_a_room_outgrows_one_glance(room, checkout):
+    crowded = {
+        folder: len(modules)
+        for folder in [
+            checkout / "builder/mpbuild" / room,
+            *(checkout / "builder/mpbuild" / room).rglob("*/"),
+        ]
+        if len(modules := [m for m in folder.glob("*.py") if m.name != "__init__.py"])
+        > MOST_MODULES
+    }
+    assert crowded == {}
+
+
+def test_no_two_public_classes_share_a_name(checkout):
+    homes = {}
+    for module in python_files(checkout, "builder", "rules/mpbuild_rules"):
+        if "templates" not in module.parts:
+            for node in ast.walk(ast.parse(module.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    homes.setdefault(node.name, []).append(module.relative_to(checkout).as_posix())
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
 def test_no_file_names_a_package_registry(checkout, checkout_files):

@@ -2,8 +2,9 @@
 
 from importlib.resources import files
 
-from mpbuild.derive import bytecode_layer, places
-from mpbuild.derive.recipe import BYTECODE_FILE
+from mpbuild.derive import image_paths
+from mpbuild.derive.image_layers import BYTECODE_FILE
+from mpbuild.derive.layers import bytecode_layer
 from mpbuild.engine.action import Action
 from mpbuild.engine.graph import Ref, Task
 from mpbuild_rules.environment import ENVIRONMENT
@@ -26,7 +27,7 @@ def rule(name: str, python: str, root: tuple[Ref, ...], /) -> Task:
         command=(
             # No site: it would run what .pth files of wheels say.
             *("python", "-S", "-P", "-W", "ignore", "-c", SCRIPT),
-            f"/{places.VENV}/bin/python",
+            f"/{image_paths.VENV}/bin/python",
             f"{{out}}/{BYTECODE_FILE}",
             *(f"/{folder}" for folder in bytecode_layer.folders(python)),
         ),

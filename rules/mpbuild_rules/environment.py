@@ -1,7 +1,7 @@
 """The environment variables of everything that runs in a sandbox."""
 
 from mpbuild.base import epoch
-from mpbuild.derive import places
+from mpbuild.derive import image_paths
 
 # The clock, the locale, the hash seed, and what makes numeric libraries choose other code paths
 # on other processors.
@@ -11,7 +11,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_CORETYPE": "Haswell",
     "OPENBLAS_NUM_THREADS": "1",
-    "PATH": f"/{places.VENV}/bin:/usr/bin:/bin",
+    "PATH": f"/{image_paths.VENV}/bin:/usr/bin:/bin",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",
     "SOURCE_DATE_EPOCH": str(epoch.SECONDS),

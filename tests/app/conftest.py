@@ -14,25 +14,29 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from mpbuild.app import attachments, toolchain
-from mpbuild.app.build import build
-from mpbuild.app.derivation import Derivation, layer_task
-from mpbuild.app.layout import write_layout
-from mpbuild.app.locks import Environment, environments
-from mpbuild.app.options import Options
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.build import toolchain
+from mpbuild.app.build.build import build
+from mpbuild.app.build.options import BuildOptions
+from mpbuild.app.lock.lock_files import LockEnvironment, environments
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
 from mpbuild.cli.root import run
-from mpbuild.derive import pex, recipe
-from mpbuild.effects.layout import Layout
-from mpbuild.effects.signers import KeySigner, make_pair
-from mpbuild.effects.store import Store
+from mpbuild.derive import image_layers, pex
+from mpbuild.effects.files.oci_layout import Layout
+from mpbuild.effects.signers.key_signer import KeySigner, make_pair
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Result
-from mpbuild.formats import bundle, deblock, dsse, oci, pylock, record, referrer, statement
-from mpbuild.verify.keys import read_public_key
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.evidence import bundle, dsse, record, statement
+from mpbuild.formats.oci import oci, referrer
+from mpbuild.formats.python import pylock
+from mpbuild.package import referrers
+from mpbuild.package.derived_layers import LayerDeriver, layer_task
+from mpbuild.package.write_layout import write_layout
+from mpbuild.verify.public_keys import read_public_key
 from mpbuild_rules.pex import rule as pex_rule
 
 WORKSPACE = """\
@@ -113,7 +117,7 @@ class Stock(NamedTuple):
         for environment in environments(OpenWorkspace(root).target(LABEL)):
             self.write_locks(environment, store, "numpy", "tinynumbers")
 
-    def write_locks(self, environment: Environment, store: Store, *names: str) -> None:
+    def write_locks(self, environment: LockEnvironment, store: Store, *names: str) -> None:
         """Locks of packages that are made here and put into ``store``, all in version 2.0."""
         content = {"./usr/bin/python3.11": b"#!/bin/false\n"}
         python = self.make_deb("python3.11-minimal", "3.11.2-6", content)
@@ -124,7 +128,7 @@ class Stock(NamedTuple):
             files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
             filename = f"{name}-2.0-py3-none-any.whl"
             kept = store.put([self.make_wheel(filename, files)])
-            wheel = pylock.Wheel(filename=filename, sha256=kept.digest, size=kept.size)
+            wheel = pylock.LockedWheel(filename=filename, sha256=kept.digest, size=kept.size)
             packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
         environment.folder.mkdir(parents=True, exist_ok=True)
         environment.python_file.write_text(
@@ -183,9 +187,9 @@ class Toolchain:
         """Put everything into ``store``."""
         stock.write_locks(self.environment, store, "pex")
         locks = toolchain.read().locks
-        derivation = Derivation(store)
+        derivation = LayerDeriver(store)
         layers = []
-        for plan in recipe.environment_layers(locks, "3.11"):
+        for plan in image_layers.environment_layers(locks, "3.11"):
             action = layer_task("", plan, lambda _, leaf: leaf).action
             result = derivation.run(action)
             store.remember(action, result)
@@ -419,7 +423,7 @@ class Attack:
         descriptor = oci.Descriptor(
             media_type=oci.INDEX, digest=subject, size=self.layout.blob(subject).stat().st_size
         )
-        beside = attachments.InLayout(self.layout)
+        beside = referrers.LayoutReferrers(self.layout)
         return beside.attach(descriptor, data, statement.PROVENANCE)
 
     def sign(self, key: Key | None = None, made: Any = None) -> bytes:
@@ -503,7 +507,7 @@ def made(tmp_path_factory, small_toolchain, stock) -> Tiny:
         patch.setattr(toolchain, "environment", lambda: small_toolchain.environment)
         small_toolchain.prepare(store, stock)
         root = stock.workspace(folder / "workspace", store)
-        result = build(OpenWorkspace(root), LABEL, store, Options(offline=True), Nobody())
+        result = build(OpenWorkspace(root), LABEL, store, BuildOptions(offline=True), Nobody())
         digest = Digest(result["package"]["digest"])
         write_layout(store, digest, folder / "layout")
         kept = record.decode(Path(result["record"]).read_bytes())
@@ -557,7 +561,7 @@ def rebuild(tiny, tmp_path, monkeypatch, cli, stock, make_tar):
         stock.lock(root, tiny.store)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
-            options = Options(offline=True)
+            options = BuildOptions(offline=True)
             result = build(OpenWorkspace(root), LABEL, tiny.store, options, Nobody())
         write_layout(tiny.store, Digest(result["package"]["digest"]), tmp_path / "changed layout")
         return Attack(tiny, tmp_path / "changed layout", cli, make_tar)

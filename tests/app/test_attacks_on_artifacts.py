@@ -9,19 +9,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mpbuild.app import build, leaves, rederive, unpacked_inputs
-from mpbuild.app.artifacts import read_artifacts
-from mpbuild.app.assembly import assemble
-from mpbuild.app.reference import in_layout
-from mpbuild.app.unpacked_inputs import read_inputs
-from mpbuild.app.verify import read_images
+from mpbuild.app.build import build
+from mpbuild.app.verify import rederive
+from mpbuild.app.verify.verify import read_images
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.cli.root import run
-from mpbuild.derive import inputs
-from mpbuild.effects import bubblewrap
-from mpbuild.effects.store import Store
-from mpbuild.formats import pylock
+from mpbuild.derive import inputs_artifact
+from mpbuild.effects.sandbox import bubblewrap
+from mpbuild.effects.store.store import Store
+from mpbuild.formats.python import pylock
+from mpbuild.package import image_contents, package_inputs
+from mpbuild.package.artifact_contents import read_artifacts
+from mpbuild.package.assemble import assemble
+from mpbuild.package.package import in_layout
+from mpbuild.package.package_inputs import read_inputs
 
 TITLE = "org.opencontainers.image.title"
 METADATA = "org.cncf.model.file.metadata+json"
@@ -350,14 +352,19 @@ def test_a_pex_is_not_exported_a_path_of_which(unsigned, cli, tmp_path, what):
 
 def set_inputs(attack, change):
     """Attach the inputs artifact anew, with other files by title; None takes one away."""
-    (entry,) = [e for e in attack.listing["manifests"] if e["artifactType"] == inputs.ARTIFACT]
+    (entry,) = [
+        e for e in attack.listing["manifests"] if e["artifactType"] == inputs_artifact.ARTIFACT
+    ]
     manifest = attack.document(entry["digest"])
     files = {layer["annotations"][TITLE]: layer for layer in manifest["layers"]}
     for title, data in change.items():
         if data is None:
             del files[title]
         else:
-            known = files.get(title) or {"mediaType": inputs.FILE, "annotations": {TITLE: title}}
+            known = files.get(title) or {
+                "mediaType": inputs_artifact.FILE,
+                "annotations": {TITLE: title},
+            }
             files[title] = known | attack.put(data)
     manifest["layers"] = list(files.values())
     size = attack.layout.blob(attack.digest).stat().st_size
@@ -376,19 +383,19 @@ def reading(*files, folder="m"):
 
 
 INPUTS = {
-    "folder leads out": lambda _: {inputs.STEPS: steps(a=reading(folder="../x"))},
-    "folder is absolute": lambda _: {inputs.STEPS: steps(a=reading(folder="/etc"))},
-    "file leads out": lambda _: {inputs.STEPS: steps(a=reading(("../x", b"")))},
+    "folder leads out": lambda _: {inputs_artifact.STEPS: steps(a=reading(folder="../x"))},
+    "folder is absolute": lambda _: {inputs_artifact.STEPS: steps(a=reading(folder="/etc"))},
+    "file leads out": lambda _: {inputs_artifact.STEPS: steps(a=reading(("../x", b"")))},
     "file has other bytes": lambda pack: {
-        inputs.STEPS: steps(a=reading(("m/x", b"one"))),
+        inputs_artifact.STEPS: steps(a=reading(("m/x", b"one"))),
         "steps/a.tar.gz": pack({"m/x": b"two"}),
     },
     "layer inflates without end": lambda pack: {
-        inputs.STEPS: steps(a=reading(("m/x", bytes(8 << 20)))),
+        inputs_artifact.STEPS: steps(a=reading(("m/x", bytes(8 << 20)))),
         "steps/a.tar.gz": pack({"m/x": bytes(8 << 20)}),
     },
     "layer is none": lambda _: {
-        inputs.STEPS: steps(a=reading(("m/x", b""))),
+        inputs_artifact.STEPS: steps(a=reading(("m/x", b""))),
         "steps/a.tar.gz": gzip.compress(b"no tar"),
     },
     "toolchain is missing": lambda _: {"locks/pylock.toolchain.toml": None},
@@ -398,7 +405,7 @@ INPUTS = {
 
 @pytest.mark.parametrize("what", INPUTS)
 def test_nothing_is_run_from_an_inputs_artifact_whose(unsigned, reproduce, what, monkeypatch):
-    monkeypatch.setattr(unpacked_inputs, "_MOST_INFLATED", 1 << 20)
+    monkeypatch.setattr(package_inputs, "_MOST_INFLATED", 1 << 20)
     monkeypatch.setattr(bubblewrap, "_candidates", lambda: iter(()))
     set_inputs(unsigned, INPUTS[what](unsigned.pack))
     answer = reproduce(unsigned, "--rebuild")
@@ -447,7 +454,7 @@ def test_sizes_of_thousands_of_digits_are_no_traceback(unsigned, cli):
 
 
 def test_a_layer_that_lies_about_its_size_gives_no_other_leave_to_inflate(unsigned, monkeypatch):
-    monkeypatch.setattr(leaves, "_MOST_INFLATED", 1 << 20)
+    monkeypatch.setattr(image_contents, "_MOST_INFLATED", 1 << 20)
     place, _ = unsigned.layer("code")
     files = {**unsigned.files("code"), "opt/model/src/zeros": bytes(8 << 20)}
     unsigned.set_layer(place, unsigned.pack(files))
@@ -617,7 +624,7 @@ def test_steps_that_read_the_same_or_nothing_are_kept(rebuild, tiny, cli, tmp_pa
     kept = read_inputs(located.attachments, located.open(), store)
     numbers = {name: len(read.files) for name, read in kept.steps.items()}
     assert numbers == {"one": 1, "same": 1, "alone": 0}
-    set_inputs(made, {inputs.STEPS: steps()})
+    set_inputs(made, {inputs_artifact.STEPS: steps()})
     answer = cli("reproduce", made.folder, "--offline", "--rebuild", store=tmp_path / "empty")
     assert answer.code == 2
     assert "doesn't say what the step" in answer.told("content-missing")

@@ -6,17 +6,17 @@ from pathlib import Path
 import isal.isal_zlib
 import pytest
 
-from mpbuild.app.audit import audit
-from mpbuild.app.locks import environments
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock.audit_locks import audit
+from mpbuild.app.lock.lock_files import environments
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
 from mpbuild.base.label import Label
-from mpbuild.derive.recipe import Locks
-from mpbuild.effects.store import Store
-from mpbuild.formats.deblock import DebianLock
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.effects.store.store import Store
+from mpbuild.formats.debian.deblock import DebianLock
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 
 INDEX = '[indexes]\ndefault = { folder = "wheels" }\n'
 NATIVE = Path(isal.isal_zlib.__file__).read_bytes()
@@ -54,8 +54,10 @@ class Audited:
         for data in self.wheels.values():
             self.store.put([data])
 
-    def locks(self, target) -> dict[str, Locks]:
-        return {e.name: Locks(self._python(e), self._debian(e)) for e in environments(target)}
+    def locks(self, target) -> dict[str, EnvironmentLocks]:
+        return {
+            e.name: EnvironmentLocks(self._python(e), self._debian(e)) for e in environments(target)
+        }
 
     def _python(self, environment) -> PythonLock:
         asked = {text.partition("=")[0] for text in environment.python.requirements}
@@ -63,7 +65,7 @@ class Audited:
             PythonPackage(
                 name=name,
                 version="1.0",
-                wheel=Wheel(
+                wheel=LockedWheel(
                     filename=f"{name}-1.0-py3-none-any.whl", sha256=Digest.of(data), size=len(data)
                 ),
             )

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import mpbuild
-from mpbuild.app import checked
+from mpbuild.app.lock import lock_check_cache
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.cli.root import run
-from mpbuild.effects import state
+from mpbuild.effects.files import user_state
 
 LABEL = Label("//examples/digits")
 MODEL = "examples/digits/model.toml"
@@ -39,10 +39,10 @@ class Kept:
         for name in FILES:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkout / name, root / name)
-        self.slot = checked.Slot(root, LABEL)
+        self.slot = lock_check_cache.LockCheckKey(root, LABEL)
 
     def check(self):
-        return checked.check(self.root, LABEL)
+        return lock_check_cache.check(self.root, LABEL)
 
     @property
     def findings(self):
@@ -54,12 +54,12 @@ class Kept:
 
     @property
     def hit(self):
-        return checked.remembered(self.slot)
+        return lock_check_cache.remembered(self.slot)
 
     @property
     def memory(self):
         """The file that the memory is in."""
-        return state.folder() / "checks" / f"{self.slot.subject.hex}.json"
+        return user_state.folder() / "checks" / f"{self.slot.subject.hex}.json"
 
     def remember(self, data):
         self.memory.unlink()
@@ -102,8 +102,8 @@ def test_what_is_remembered_is_answered_without_parsing_anything(kept):
     *told, end = done.stdout.decode().splitlines()
     code, *modules = end.split()
     assert (told, code) == (["the locks of 1 targets answer to their specs"], "0")
-    assert {"tomllib", "msgspec", "packaging", "mpbuild.app.locks"}.isdisjoint(modules)
-    assert "mpbuild.app.checked" in modules
+    assert {"tomllib", "msgspec", "packaging", "mpbuild.app.lock.lock_files"}.isdisjoint(modules)
+    assert "mpbuild.app.lock.lock_check_cache" in modules
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -188,8 +188,10 @@ def test_a_file_that_changes_while_it_is_checked_is_not_remembered(fresh, monkey
 
 def test_another_label_or_a_workspace_elsewhere_is_not_meant(kept, tmp_path):
     shutil.copytree(kept.root, tmp_path / "copy")
-    assert not checked.remembered(checked.Slot(tmp_path / "copy", LABEL))
-    assert not checked.remembered(checked.Slot(kept.root, Label("//examples/other")))
+    assert not lock_check_cache.remembered(lock_check_cache.LockCheckKey(tmp_path / "copy", LABEL))
+    assert not lock_check_cache.remembered(
+        lock_check_cache.LockCheckKey(kept.root, Label("//examples/other"))
+    )
 
 
 def test_another_mpbuild_checks_for_itself(kept, monkeypatch):
@@ -292,7 +294,7 @@ def see(event, arguments):
     if isinstance(path, str | os.PathLike):
         opened.add(os.fspath(path))
 sys.addaudithook(see)
-from mpbuild.app.checked import check
+from mpbuild.app.lock.lock_check_cache import check
 from mpbuild.base.label import Label
 root = Path(sys.argv[1])
 assert check(root, Label(sys.argv[2])) == []

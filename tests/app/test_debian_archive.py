@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 import pysequoia
 import pytest
 
-from mpbuild.app.addresses import deb_requests
-from mpbuild.app.debian_archive import DebianArchives
-from mpbuild.app.locks import environments
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.fetch.file_requests import deb_requests
+from mpbuild.app.lock.debian_archives import DebianArchives
+from mpbuild.app.lock.lock_files import environments
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.errors import InputError, WorldError
 from mpbuild.base.label import Label
-from mpbuild.derive.recipe import Locks
-from mpbuild.effects.download import Depot, download
-from mpbuild.effects.web import Web
-from mpbuild.formats import pylock
-from mpbuild.formats.deblock import filename
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.download import FileSink, download
+from mpbuild.formats.debian.deblock import filename
+from mpbuild.formats.python import pylock
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 DATE = "Sat, 11 Jul 2026 10:16:37 UTC"
@@ -93,9 +93,11 @@ class World:
         )
         cpu, _ = self.environments()
         missing = {package.sha256 for package in lock.packages}
-        requests = tuple(deb_requests(Locks(python, lock), missing, cpu.base if known else None))
+        requests = tuple(
+            deb_requests(EnvironmentLocks(python, lock), missing, cpu.base if known else None)
+        )
         found = {}
-        depot = Depot(self.folder / "partial", lambda _: False, lambda path, d: found.update(
+        depot = FileSink(self.folder / "partial", lambda _: False, lambda path, d: found.update(
             {d: path.read_bytes()}))  # fmt: skip
         download(requests, into=depot, web=Web({}))
         return {request.name: found[request.digest] for request in requests}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.app.derivation import Derivation, layer_task
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import layers
-from mpbuild.derive.plan import FILES, STORED, LayerPlan, Leaf
-from mpbuild.effects.store import Store
+from mpbuild.derive.layers import derive_layer
+from mpbuild.derive.layers.layer_plan import FILES, STORED, LayerPlan, Leaf
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.graph import Ref
+from mpbuild.package.derived_layers import LayerDeriver, layer_task
 
 LARGE = bytes(range(256)) * (12 << 10)
 
@@ -32,7 +32,7 @@ def remembered(store, files, rule=FILES):
         executable=tuple(path for path in files if path.endswith("tool")),
     )
     action = layer_task("layer", plan, {}).action
-    result = Derivation(store).run(action)
+    result = LayerDeriver(store).run(action)
     store.remember(action, result)
     return action, result.outputs["layer"]
 
@@ -80,18 +80,18 @@ def test_titles_are_no_part_of_an_action():
 def test_what_was_derived_is_streamed_again_with_the_same_digest(store, rule):
     _, layer = remembered(store, {"a": b"content", "b/tool": LARGE}, rule)
     assert not store.has(layer.digest)
-    data = b"".join(Derivation(store).blob(layer.digest))
+    data = b"".join(LayerDeriver(store).blob(layer.digest))
     assert (Digest.of(data), len(data)) == (layer.digest, layer.size)
 
 
 def test_a_blob_that_is_there_is_given_as_it_is(store):
     digest = store.put_bytes(LARGE)
-    assert b"".join(Derivation(store).blob(digest)) == LARGE
+    assert b"".join(LayerDeriver(store).blob(digest)) == LARGE
 
 
 def test_a_blob_that_nobody_has_or_can_derive_is_told(store):
     with pytest.raises(InputError, match=r"neither the blob .* nor the way to derive it") as caught:
-        list(Derivation(store).blob(Digest.of(b"none")))
+        list(LayerDeriver(store).blob(Digest.of(b"none")))
     assert caught.value.findings[0].hint == "build the target again"
 
 
@@ -101,7 +101,7 @@ def test_deriving_from_a_damaged_input_is_refused(store, content):
     plan = LayerPlan(rule=FILES, title="", inputs={"a": store.put_bytes(content)})
     damage(store, Digest.of(content))
     with pytest.raises(InputError, match="the store holds other bytes under") as caught:
-        Derivation(store).run(layer_task("layer", plan, {}).action)
+        LayerDeriver(store).run(layer_task("layer", plan, {}).action)
     assert caught.value.findings[0].code == "content-mismatch"
     assert caught.value.findings[0].where == "a"
 
@@ -110,9 +110,9 @@ def test_a_blob_or_tree_of_a_damaged_input_is_never_complete(store):
     action, layer = remembered(store, {"a": b"content"})
     damage(store, action.inputs["a"])
     with pytest.raises(InputError, match="was expected"):
-        list(Derivation(store).blob(layer.digest))
+        list(LayerDeriver(store).blob(layer.digest))
     with pytest.raises(InputError, match="was expected"):
-        Derivation(store).tree(layer.diff_id)
+        LayerDeriver(store).tree(layer.diff_id)
     assert not store.tree(layer.diff_id).exists()
     assert [p for p in (store.path / "scratch").iterdir() if p.suffix != ".lock"] == []
 
@@ -121,7 +121,7 @@ def test_a_damaged_blob_is_not_complete_either(store):
     digest = store.put_bytes(LARGE)
     damage(store, digest)
     with pytest.raises(InputError, match="was expected") as caught:
-        list(Derivation(store).blob(digest))
+        list(LayerDeriver(store).blob(digest))
     assert caught.value.findings[0].code == "content-mismatch"
 
 
@@ -133,12 +133,12 @@ def test_a_derivation_that_leads_to_something_else_is_refused(store):
     (derived / other.digest.hex).unlink()
     (derived / layer.digest.hex).rename(derived / other.digest.hex)
     with pytest.raises(InputError, match="was expected"):
-        list(Derivation(store).blob(other.digest))
+        list(LayerDeriver(store).blob(other.digest))
 
 
 def test_a_tree_is_unpacked_once(store):
     _, layer = remembered(store, {"a": b"content", "b/tool": b"#!"})
-    derivation = Derivation(store)
+    derivation = LayerDeriver(store)
     derivation.tree(layer.diff_id)
     tree = store.tree(layer.diff_id)
     assert (tree / "a").read_bytes() == b"content"
@@ -155,7 +155,7 @@ def test_whoever_wants_a_tree_at_the_same_time_gets_the_same(store):
     def want():
         start.wait()
         try:
-            Derivation(store).tree(layer.diff_id)
+            LayerDeriver(store).tree(layer.diff_id)
             assert len(list(store.tree(layer.diff_id).iterdir())) == 200
         except BaseException as error:  # noqa: BLE001 - told to the test
             failures.append(error)
@@ -174,8 +174,8 @@ def test_a_layer_may_have_more_files_than_a_process_may_open(store):
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 60, hard))
     try:
         _, layer = remembered(store, files)
-        Derivation(store).tree(layer.diff_id)
-        assert len(b"".join(Derivation(store).blob(layer.digest))) == layer.size
+        LayerDeriver(store).tree(layer.diff_id)
+        assert len(b"".join(LayerDeriver(store).blob(layer.digest))) == layer.size
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -183,7 +183,7 @@ def test_a_layer_may_have_more_files_than_a_process_may_open(store):
 def test_nothing_stays_open(store):
     before = descriptors()
     _, layer = remembered(store, {"a": LARGE, "b": LARGE + b"b"}, STORED)
-    derivation = Derivation(store)
+    derivation = LayerDeriver(store)
     derivation.tree(layer.diff_id)
     abandoned = derivation.blob(layer.digest)
     next(abandoned)
@@ -202,5 +202,7 @@ def test_an_action_of_a_newer_mpbuild_is_told_as_that(store):
         path.unlink()
         path.write_text(document.replace('"version":1', '"version":2'))
     with pytest.raises(InputError, match="this mpbuild can't derive files-layer version 2"):
-        Derivation(store).tree(layer.diff_id)
-    assert layers.blob(LayerPlan(rule=FILES, title="", inputs=dict(action.inputs)), {"a": b""})
+        LayerDeriver(store).tree(layer.diff_id)
+    assert derive_layer.blob(
+        LayerPlan(rule=FILES, title="", inputs=dict(action.inputs)), {"a": b""}
+    )

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from mpbuild.app import init
-from mpbuild.app.targets import labels
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.workspace import init
+from mpbuild.app.workspace.targets import labels
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.errors import InputError, WorldError
 from mpbuild.cli.root import run
 from mpbuild_runtime import contract, request

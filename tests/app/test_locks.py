@@ -2,12 +2,13 @@
 
 import pytest
 
-from mpbuild.app.locks import check, environments, read_locks
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock.lock_files import check, environments, read_locks
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
-from mpbuild.formats import deblock, pylock
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
 
 TABLES = 'dependencies = ["shared"]\n[environments.train]\ndependencies = ["trainer"]\n'
 CPU = '[accelerators.cpu]\ndependencies = ["fast"]\n'
@@ -21,7 +22,7 @@ PACKAGES = {
 
 def package(name: str, version: str) -> pylock.PythonPackage:
     filename = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
-    wheel = pylock.Wheel(filename=filename, sha256=Digest.of(filename.encode()), size=1)
+    wheel = pylock.LockedWheel(filename=filename, sha256=Digest.of(filename.encode()), size=1)
     return pylock.PythonPackage(name=name, version=version, wheel=wheel)
 
 

@@ -7,14 +7,14 @@ import shutil
 import pytest
 
 import mpbuild
-from mpbuild.app import memo
-from mpbuild.app.build import build
-from mpbuild.app.options import Options
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.build import memo
+from mpbuild.app.build.build import build
+from mpbuild.app.build.options import BuildOptions
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
 
 FILES = {
     "mpbuild.toml": "workspace",
@@ -42,7 +42,7 @@ class Kept:
         self.blob = self.store.put_bytes(b"index")
         self.layer = Digest.of(b"layer")
         (self.store.path / "derived" / self.layer.hex).write_bytes(b"the way to derive it")
-        self.slot = memo.Slot(self.store.path, self.root, Label("//m"), Options())
+        self.slot = memo.MemoKey(self.store.path, self.root, Label("//m"), BuildOptions())
         self.scan = memo.scan(self.root, "m", PATTERNS, ALSO)
         self.keep(self.scan)
 
@@ -168,13 +168,13 @@ def test_a_scan_is_dated_before_its_first_look(kept):
 
 
 @pytest.mark.parametrize(
-    "options", [Options(sandbox="none"), Options(accelerators=(Accelerator.CPU,))]
+    "options", [BuildOptions(sandbox="none"), BuildOptions(accelerators=(Accelerator.CPU,))]
 )
 def test_another_way_to_build_is_a_miss(sure, options):
     assert memo.find(sure.slot._replace(options=options)) is None
 
 
-@pytest.mark.parametrize("options", [Options(jobs=3), Options(offline=True)])
+@pytest.mark.parametrize("options", [BuildOptions(jobs=3), BuildOptions(offline=True)])
 def test_what_decides_no_byte_is_still_a_hit(sure, options):
     assert memo.find(sure.slot._replace(options=options)) is not None
 
@@ -244,7 +244,7 @@ def test_a_memo_that_cannot_be_written_fails_no_build(kept):
 
 def test_a_real_build_leaves_a_memo_that_answers_with_its_package(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    options = Options(offline=True)
+    options = BuildOptions(offline=True)
     shutil.copytree(tiny.workspace, tmp_path / "workspace")
     root = tmp_path / "workspace"
     label = Label("//models/tiny")
@@ -253,7 +253,7 @@ def test_a_real_build_leaves_a_memo_that_answers_with_its_package(tiny, tmp_path
         started = finished = fetching = received = staticmethod(lambda *_, **__: None)
 
     result = build(OpenWorkspace(root), label, tiny.store, options, Nobody())
-    slot = memo.Slot(tiny.store.path, root, label, options)
+    slot = memo.MemoKey(tiny.store.path, root, label, options)
     found = memo.find(slot)
     assert found["package"] == result["package"] == found["package"] | {"digest": tiny.digest}
     for name in ("mpbuild.toml", "models/tiny/model.toml", "models/tiny/src/tiny/model.py"):

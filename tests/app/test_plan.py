@@ -5,17 +5,17 @@ import shutil
 import msgspec
 import pytest
 
-from mpbuild.app import blueprint, toolchain
-from mpbuild.app.blueprint import declared_patterns, read_sources, runtime_files
-from mpbuild.app.locks import read_locks
-from mpbuild.app.plan import plan
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.build import blueprint, toolchain
+from mpbuild.app.build.blueprint import declared_patterns, read_sources, runtime_files
+from mpbuild.app.build.build_graph import plan_build
+from mpbuild.app.lock.lock_files import read_locks
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
-from mpbuild.derive.plan import Leaf
-from mpbuild.effects.store import Store
+from mpbuild.derive.layers.layer_plan import Leaf
+from mpbuild.effects.store.store import Store
 
 LABEL = Label("//models/tiny")
 
@@ -43,7 +43,7 @@ def made(root, store, change=lambda target: None):
 
 
 def planned(root, store):
-    return plan(made(root, store), [Accelerator.CPU])
+    return plan_build(made(root, store), [Accelerator.CPU])
 
 
 def test_every_leaf_is_in_the_store_under_its_name(workspace, store):

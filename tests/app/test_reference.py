@@ -8,11 +8,11 @@ import tarfile
 
 import pytest
 
-from mpbuild.app.reference import in_layout, in_store
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
+from mpbuild.package.package import in_layout, in_store
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ import shutil
 import msgspec
 import pytest
 
-from mpbuild.app import attachments
-from mpbuild.app.build import build
-from mpbuild.app.options import Options
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.build.build import build
+from mpbuild.app.build.options import BuildOptions
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
-from mpbuild.derive import inputs
-from mpbuild.formats import oci, referrer
+from mpbuild.derive import inputs_artifact
+from mpbuild.formats.oci import oci, referrer
+from mpbuild.package import referrers
 
 LABEL = Label("//models/tiny")
 
@@ -30,7 +30,9 @@ def reproduce(cli, tmp_path):
 
 
 def inputs_manifest(attack):
-    (entry,) = [e for e in attack.listing["manifests"] if e["artifactType"] == inputs.ARTIFACT]
+    (entry,) = [
+        e for e in attack.listing["manifests"] if e["artifactType"] == inputs_artifact.ARTIFACT
+    ]
     return entry, attack.document(entry["digest"])
 
 
@@ -182,17 +184,17 @@ def test_the_listing_of_a_layout_names_the_inputs_artifact_by_its_type(unsigned)
 def test_of_two_builds_of_one_package_the_last_ones_inputs_count(tiny, tmp_path, monkeypatch):
     """What a layout holds must not depend on what the store has seen before."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of this build"))
-    (digest,) = [d for d, _ in attachments.InStore(tiny.store).inputs(tiny.digest)]
+    (digest,) = [d for d, _ in referrers.StoreReferrers(tiny.store).inputs(tiny.digest)]
     manifest = referrer.read(tiny.store.read(digest))
     earlier = referrer.encode(msgspec.structs.replace(manifest, layers=manifest.layers[1:]))
     tiny.store.refer(tiny.digest, tiny.store.put_bytes(earlier))
     shutil.rmtree(tiny.store.path / "last")
     (tiny.store.path / "last").mkdir()
     result = build(
-        OpenWorkspace(tiny.workspace), LABEL, tiny.store, Options(offline=True), Nobody()
+        OpenWorkspace(tiny.workspace), LABEL, tiny.store, BuildOptions(offline=True), Nobody()
     )
     assert result["package"]["digest"] == tiny.digest
-    assert [d for d, _ in attachments.InStore(tiny.store).inputs(tiny.digest)] == [digest]
+    assert [d for d, _ in referrers.StoreReferrers(tiny.store).inputs(tiny.digest)] == [digest]
 
 
 class Nobody:

@@ -9,11 +9,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from mpbuild.app import attachments
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
-from mpbuild.effects import state
-from mpbuild.formats import bundle, oci, record, referrer, statement
+from mpbuild.effects.files import user_state
+from mpbuild.formats.evidence import bundle, record, statement
+from mpbuild.formats.oci import oci, referrer
+from mpbuild.package import referrers
 
 PASSPHRASE = "MPBUILD_KEY_PASSPHRASE"
 
@@ -67,7 +68,7 @@ def test_the_provenance_is_attached_to_the_index_and_to_each_child(unsigned, sig
         "tiny:pex-cpu",
         "tiny:model",
     ]
-    beside = attachments.InLayout(unsigned.layout)
+    beside = referrers.LayoutReferrers(unsigned.layout)
     for subject in made["subject"]:
         ((_, data),) = beside.bundles(Digest(subject["digest"]))
         assert Digest.of(data) == made["bundle"]
@@ -75,7 +76,7 @@ def test_the_provenance_is_attached_to_the_index_and_to_each_child(unsigned, sig
 
 def test_the_statement_names_every_input_leaf_and_the_invocation(unsigned, sign):
     sign()
-    ((_, data),) = attachments.InLayout(unsigned.layout).bundles(unsigned.digest)
+    ((_, data),) = referrers.LayoutReferrers(unsigned.layout).bundles(unsigned.digest)
     made = statement.read(bundle.read(data).envelope.payload)
     definition = made.predicate["buildDefinition"]
     named = {d["digest"].get("sha256") for d in definition["resolvedDependencies"]}
@@ -89,7 +90,7 @@ def test_signing_again_adds_and_never_replaces(unsigned, sign, cli):
     second = sign().json["statements"][0]["bundle"]
     third = sign(key=unsigned.tiny.other.private).json["statements"][0]["bundle"]
     found = [
-        Digest.of(d) for _, d in attachments.InLayout(unsigned.layout).bundles(unsigned.digest)
+        Digest.of(d) for _, d in referrers.LayoutReferrers(unsigned.layout).bundles(unsigned.digest)
     ]
     assert set(found) == {first, second, third}
     for key in (unsigned.tiny.key, unsigned.tiny.other):
@@ -128,7 +129,7 @@ def test_the_builder_is_who_the_signer_says(unsigned, sign):
 def test_a_bundle_is_one_that_cosign_reads(unsigned, sign):
     """One signature, no key id, the hint the digest of the public key."""
     sign()
-    ((_, data),) = attachments.InLayout(unsigned.layout).bundles(unsigned.digest)
+    ((_, data),) = referrers.LayoutReferrers(unsigned.layout).bundles(unsigned.digest)
     document = json.loads(data)
     assert document["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
     (signature,) = document["dsseEnvelope"]["signatures"]
@@ -154,7 +155,7 @@ def test_without_an_own_record_nothing_is_signed(unsigned, sign, monkeypatch, tm
     """Row 89."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "nobody's"))
     assert unproven(sign())
-    assert list(attachments.InLayout(unsigned.layout).bundles(unsigned.digest)) == []
+    assert list(referrers.LayoutReferrers(unsigned.layout).bundles(unsigned.digest)) == []
 
 
 def test_a_record_in_a_shared_store_proves_nothing(unsigned, sign, monkeypatch, tmp_path):
@@ -176,14 +177,14 @@ def test_the_record_of_another_package_does_not_do(unsigned, sign, monkeypatch, 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
     other = canonical.decode(record.encode(unsigned.tiny.record))
     other["package"] = f"sha256:{'0' * 64}"
-    state.keep_record(canonical.encode(other), unsigned.digest)
+    user_state.keep_record(canonical.encode(other), unsigned.digest)
     assert unproven(sign())
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff"])
 def test_a_damaged_record_does_not_do(unsigned, sign, monkeypatch, tmp_path, data):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
-    state.keep_record(data, unsigned.digest)
+    user_state.keep_record(data, unsigned.digest)
     assert unproven(sign())
 
 

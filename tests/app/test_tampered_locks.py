@@ -13,11 +13,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from mpbuild.app.locks import environments
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock.lock_files import environments
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
-from mpbuild.formats import deblock, pylock
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
 
 LABEL = Label("//models/tiny")
 FOLDER = "lockfiles/models/tiny"

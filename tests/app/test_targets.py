@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.app.targets import find_root, labels, store_path
+from mpbuild.app.workspace.targets import find_root, labels, store_path
 from mpbuild.base.errors import InputError
 
 

@@ -6,11 +6,12 @@ import zipfile
 
 import pytest
 
-from mpbuild.app import toolchain
+from mpbuild.app.build import toolchain
 from mpbuild.base.errors import WorldError
-from mpbuild.derive import recipe
-from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import drift
+from mpbuild.derive import image_layers
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
+from mpbuild.locks import drift
 
 FILES = {"debian.toolchain.toml", "pylock.toolchain.toml"}
 
@@ -51,9 +52,12 @@ def test_it_shares_the_base_layer_of_the_example(read, checkout):
     """Where this fails, one of the locks is older: ``make lock-toolchain`` renews these."""
     folder = checkout / "lockfiles/examples/digits"
     name = "debian.cpu.toml"
-    example = recipe.Locks(read.locks.python, deblock.read((folder / name).read_text(), file=name))
+    example = image_layers.EnvironmentLocks(
+        read.locks.python, deblock.read((folder / name).read_text(), file=name)
+    )
     own, others = (
-        recipe.environment_layers(locks, toolchain.PYTHON)[0] for locks in (read.locks, example)
+        image_layers.environment_layers(locks, toolchain.PYTHON)[0]
+        for locks in (read.locks, example)
     )
     assert own == others
     assert own.title.startswith("base: ")

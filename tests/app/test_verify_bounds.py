@@ -3,14 +3,14 @@
 import json
 import time
 
-from mpbuild.app import leaves
 from mpbuild.base import canonical
+from mpbuild.package import image_contents
 
 SPEC = "opt/model/spec.json"
 
 
 def test_layers_that_inflate_without_end_are_refused(unsigned, monkeypatch):
-    monkeypatch.setattr(leaves, "_MOST_INFLATED", 1 << 20)
+    monkeypatch.setattr(image_contents, "_MOST_INFLATED", 1 << 20)
     place, _ = unsigned.layer("code")
     files = {**unsigned.files("code"), "opt/model/src/zeros": bytes(8 << 20)}
     unsigned.set_layer(place, unsigned.pack(files))
@@ -18,7 +18,7 @@ def test_layers_that_inflate_without_end_are_refused(unsigned, monkeypatch):
 
 
 def test_entries_without_end_are_refused(unsigned, monkeypatch):
-    monkeypatch.setattr(leaves, "_MOST_ENTRIES", 100)
+    monkeypatch.setattr(image_contents, "_MOST_ENTRIES", 100)
     place, _ = unsigned.layer("code")
     files = {**unsigned.files("code"), **{f"opt/model/src/{n}": b"" for n in range(101)}}
     unsigned.set_layer(place, unsigned.pack(files))

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mpbuild.base import canonical
-from mpbuild.formats import bundle, dsse
+from mpbuild.formats.evidence import bundle, dsse
 
 LINK = {"_type": "link", "name": "build", "materials": {}, "products": {}, "command": []}
 LAYOUT = {"_type": "layout", "steps": [], "inspect": [], "keys": {}, "expires": "2030-01-01"}

@@ -9,7 +9,7 @@ import pytest
 from mpbuild.base import canonical
 from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Output, Result
 
 LOCK = "opt/model/locks/pylock.cpu.toml"

@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from mpbuild.base import canonical
-from mpbuild.formats import pylock
+from mpbuild.formats.python import pylock
 
 SPEC = "opt/model/spec.json"
 LOCK = "opt/model/locks/pylock.cpu.toml"

@@ -7,10 +7,10 @@ import shutil
 import msgspec
 import pytest
 
-from mpbuild.app import leaves
-from mpbuild.app.reference import Package, in_layout
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
+from mpbuild.package import image_contents
+from mpbuild.package.package import Package, in_layout
 
 SPEC = "opt/model/spec.json"
 CODE = "opt/model/src/tiny/model.py"
@@ -294,13 +294,15 @@ def test_images_that_hold_different_leaves_disagree(signed):
     located = in_layout(str(signed.folder), signed.tiny.store)
     package = Package(located.place, located.digest)
     (image,) = package.images()
-    contents = leaves.read_contents(image, located.place, signed.tiny.store)
-    assert list(leaves.disagreements([contents, contents])) == []
+    contents = image_contents.read_contents(image, located.place, signed.tiny.store)
+    assert list(image_contents.disagreements([contents, contents])) == []
     for path in (SPEC, CODE, "opt/model/locks/pylock.cpu.toml"):
         found = msgspec.structs.replace(contents.files[path], digest=Digest.of(b"other"))
         other = msgspec.structs.replace(contents, files={**contents.files, path: found})
-        (finding,) = leaves.disagreements([contents, other])
+        (finding,) = image_contents.disagreements([contents, other])
         assert (finding.code, finding.where) == ("derivation-mismatch", f"/{path}")
     fewer = {path: found for path, found in contents.files.items() if path != CODE}
-    (finding,) = leaves.disagreements([contents, msgspec.structs.replace(contents, files=fewer)])
+    (finding,) = image_contents.disagreements(
+        [contents, msgspec.structs.replace(contents, files=fewer)]
+    )
     assert finding.where == f"/{CODE}"

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from mpbuild.formats import bundle, oci
-from mpbuild.verify.key_mode import MOST_BUNDLES
+from mpbuild.formats.evidence import bundle
+from mpbuild.formats.oci import oci
+from mpbuild.verify.choose import MOST_BUNDLES
 
 
 def test_a_second_provenance_of_the_same_build_changes_nothing(unsigned):

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.app import weights
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock import pin_weights
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
 from mpbuild.base.label import Label
-from mpbuild.effects.registry import RegistryWeb
-from mpbuild.effects.store import Store
+from mpbuild.effects.registry.client import RegistryWeb
+from mpbuild.effects.store.store import Store
 
 DATA = bytes(range(256)) * 4096
 OTHER = DATA[::-1]
@@ -36,12 +36,12 @@ NAME = "vision/digits"
 SCRIPT = """
 import sys
 from pathlib import Path
-from mpbuild.app import weights
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock import pin_weights as weights
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.errors import MpbuildError
 from mpbuild.base.label import Label
-from mpbuild.effects.registry import RegistryWeb
-from mpbuild.effects.store import Store
+from mpbuild.effects.registry.client import RegistryWeb
+from mpbuild.effects.store.store import Store
 target = OpenWorkspace(Path(sys.argv[1])).target(Label("//models/tiny"))
 web = RegistryWeb({}, backoff=0.001)
 store = lambda: Store(Path(sys.argv[2]))
@@ -177,8 +177,8 @@ def write(root):
 def pin(root, tmp_path):
     """``pin()``: what became pinned."""
 
-    def pinned(*, upgrade: bool = False) -> list[weights.Pinned]:
-        return weights.pin(
+    def pinned(*, upgrade: bool = False) -> list[pin_weights.PinnedWeight]:
+        return pin_weights.pin(
             OpenWorkspace(root).target(LABEL),
             upgrade=upgrade,
             store=lambda: Store(tmp_path / "store"),
@@ -195,7 +195,7 @@ def check(root):
 
     def findings() -> list[tuple[str, str, str]]:
         target = OpenWorkspace(root).target(LABEL)
-        found = weights.check(target, RegistryWeb({}, backoff=0.001))
+        found = pin_weights.check(target, RegistryWeb({}, backoff=0.001))
         assert all(finding.where.startswith(f"{SPEC}:{LINE}") for finding in found)
         return [(finding.severity, finding.code, finding.message) for finding in found]
 

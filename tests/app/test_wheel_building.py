@@ -19,22 +19,23 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.app import source_builds
-from mpbuild.app.indexes import sources
-from mpbuild.app.locks import Environment
-from mpbuild.app.wheel_building import Workshop
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock import build_sdist
+from mpbuild.app.lock.build_wheels import WheelBuilder
+from mpbuild.app.lock.index_sources import sources
+from mpbuild.app.lock.lock_files import LockEnvironment
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, InputError, WorldError
-from mpbuild.effects.projects import Projects
-from mpbuild.effects.store import Store
-from mpbuild.effects.uv import Uv
-from mpbuild.effects.views import lay_out
-from mpbuild.effects.web import Web
-from mpbuild.formats import deblock
-from mpbuild.formats.wheel import read_wheel
-from mpbuild.resolve import debian, python
-from mpbuild.resolve.inputs import inputs
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.python.index_views import lay_out
+from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.uv import Uv
+from mpbuild.effects.store.store import Store
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python.wheel import read_wheel
+from mpbuild.locks import debian_lock
+from mpbuild.locks.python_inputs import inputs
+from mpbuild.resolve import python_lock
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 
@@ -49,7 +50,7 @@ built = { folder = "third_party/wheels", packages = ["thing", "other", "part-*"]
 suite = "bookworm"
 packages = ["python3.11-minimal", "libpython3.11-stdlib"]
 """
-APART_S = source_builds._APART_S
+APART_S = build_sdist._APART_S
 BACKENDS = ("flit_core", "packaging", "setuptools", "wheel")
 SETUP = "from setuptools import setup\nsetup(name='thing', version='1.0', py_modules=['thing'])\n"
 FLIT = """\
@@ -114,18 +115,18 @@ class Place:
     def environment(self, *requirements, **bounds):
         settings = OpenWorkspace(self.root).settings
         base = settings.bases["debian-bookworm"]
-        return Environment(
+        return LockEnvironment(
             name="cpu",
             accelerator=None,
             base=base,
             python=inputs(requirements, python="3.11", suite="bookworm", **bounds),
-            debian=debian.inputs(base.suite, base.packages),
+            debian=debian_lock.inputs(base.suite, base.packages),
             root=self.root,
             folder=self.root / "lockfiles",
         )
 
     def workshop(self):
-        return Workshop(
+        return WheelBuilder(
             OpenWorkspace(self.root),
             lambda environment: self.lock,
             store=self.store,
@@ -185,12 +186,12 @@ def place(tmp_path, make_index, backends, built_in, checkout, monkeypatch):
     (root / "mpbuild.toml").write_text(WORKSPACE)
     monkeypatch.setenv("UV_DEFAULT_INDEX", index.index.url)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(source_builds, "_APART_S", 0)
+    monkeypatch.setattr(build_sdist, "_APART_S", 0)
     made = Place(root, index, Store(built_in), lock)
     for wheel in backends:
         index.put(wheel.name, wheel.read_bytes())
     try:
-        source_builds.open_sandbox(made.store).probe()
+        build_sdist.open_sandbox(made.store).probe()
     except WorldError as error:
         pytest.skip(str(error))
     return made
@@ -205,7 +206,7 @@ def contents(path):
 
 
 def test_setup_py_alone_becomes_a_wheel_whose_bytes_are_the_same_again(place, monkeypatch):
-    monkeypatch.setattr(source_builds, "_APART_S", APART_S)
+    monkeypatch.setattr(build_sdist, "_APART_S", APART_S)
     source = place.add({"setup.py": SETUP, "thing.py": "x = 1\n"})
     (built,) = place.build()
     assert (built.name, built.version, built.source) == ("thing", "1.0", source)
@@ -336,7 +337,7 @@ def test_what_packages_themselves_ask_for_is_built_once_the_resolver_misses_it(p
         with tempfile.TemporaryDirectory() as folder:
             seen = sources(OpenWorkspace(place.root), environment.serves)
             view = lay_out(seen, Path(folder), Projects(Web({})))
-            return python.lock(
+            return python_lock.lock(
                 environment.python,
                 environment="cpu",
                 view=view,
@@ -442,9 +443,9 @@ def test_without_a_sandbox_nothing_is_built(place, monkeypatch):
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
 
     def none():
-        raise WorldError("none", code="sandbox-unavailable", hint=f"x, {source_builds.WITHOUT}")
+        raise WorldError("none", code="sandbox-unavailable", hint=f"x, {build_sdist.WITHOUT}")
 
-    monkeypatch.setattr("mpbuild.effects.bubblewrap.find_bwrap", none)
+    monkeypatch.setattr("mpbuild.effects.sandbox.bubblewrap.find_bwrap", none)
     finding = place.refused(WorldError)
     assert finding.code == "sandbox-unavailable"
     assert "--sandbox none" not in finding.hint
@@ -526,8 +527,8 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 import test_wheel_building as tests
-from mpbuild.effects.store import Store
-from mpbuild.formats import deblock
+from mpbuild.effects.store.store import Store
+from mpbuild.formats.debian import deblock
 lock = deblock.read(Path({lock!r}).read_text(), file="x")
 place = tests.Place(Path({root!r}), None, Store(Path({store!r})), lock)
 place.build()

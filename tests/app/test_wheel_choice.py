@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from mpbuild.app.locks import Environment
-from mpbuild.app.wheel_building import Bench, specifiers
-from mpbuild.effects.views import Sources
-from mpbuild.resolve import debian
-from mpbuild.resolve.inputs import inputs
+from mpbuild.app.lock.build_wheels import BuildSite, specifiers
+from mpbuild.app.lock.lock_files import LockEnvironment
+from mpbuild.effects.python.index_views import IndexSources
+from mpbuild.locks import debian_lock
+from mpbuild.locks.python_inputs import inputs
 from mpbuild.spec.workspace import Base
 
 
 def environment(*requirements, python="3.11", suite="bookworm", **bounds):
     base = Base(suite=suite, packages=("python3",))
-    return Environment(
+    return LockEnvironment(
         name="cpu",
         accelerator=None,
         base=base,
         python=inputs(requirements, python=python, suite=suite, **bounds),
-        debian=debian.inputs(base.suite, base.packages),
+        debian=debian_lock.inputs(base.suite, base.packages),
         root=Path(),
         folder=Path(),
     )
@@ -59,10 +59,10 @@ def test_all_that_bounds_a_package_counts(found, expected):
 )
 def test_a_folder_serves_with_wheels_that_fit(tmp_path, filename, wanted, serves):
     (tmp_path / filename).touch()
-    bench = Bench(environment("thing"), Sources(), tmp_path)
+    bench = BuildSite(environment("thing"), IndexSources(), tmp_path)
     assert bench.has("thing", SpecifierSet(wanted)) is serves
 
 
 def test_a_folder_that_is_not_there_yet_serves_with_nothing(tmp_path):
-    bench = Bench(environment("thing"), Sources(), tmp_path / "absent")
+    bench = BuildSite(environment("thing"), IndexSources(), tmp_path / "absent")
     assert not bench.has("thing", SpecifierSet())

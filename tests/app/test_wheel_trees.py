@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mpbuild.app.wheel_trees import file_collisions, new_collisions, without_accepted
+from mpbuild.app.build.wheel_collisions import file_collisions, new_collisions, without_accepted
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive.recipe import Locks
-from mpbuild.effects.layout import Layout
-from mpbuild.formats import deblock, pylock
-from mpbuild.spec.environment import Accepted
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.effects.files.oci_layout import Layout
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
+from mpbuild.spec.environment import AcceptedFinding
 from mpbuild.spec.vocabulary import Flaw
 
 LOCK = "lockfiles/models/tiny/pylock.cpu.toml"
@@ -88,12 +89,12 @@ def test_a_collision_is_found_again_and_so_is_one_that_is_accepted_no_more(tiny,
     lock = _locks(tiny, make_wheel, ONE, OTHER)
     for _ in range(2):
         assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
-    entry = Accepted(code=Flaw.FILE_COLLISION, packages=("numpy", "tinynumbers"), reason="x")
+    entry = AcceptedFinding(code=Flaw.FILE_COLLISION, packages=("numpy", "tinynumbers"), reason="x")
     assert new_collisions(lock, (entry,), tiny.store, file="lock") == []
     assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
 
 
-def _locks(tiny, make_wheel, *files) -> Locks:
+def _locks(tiny, make_wheel, *files) -> EnvironmentLocks:
     text = (tiny.workspace / LOCK).read_text()
     lock = pylock.read(text, file=LOCK)
     packages = [
@@ -101,7 +102,7 @@ def _locks(tiny, make_wheel, *files) -> Locks:
         for package, one in zip(lock.packages, files, strict=True)
     ]
     debian = tiny.workspace / LOCK.replace("pylock", "debian")
-    return Locks(
+    return EnvironmentLocks(
         msgspec.structs.replace(lock, packages=tuple(packages)),
         deblock.read(debian.read_text(), file=LOCK),
     )
@@ -140,8 +141,8 @@ def test_a_verifier_finds_a_collision_that_the_packages_own_spec_does_not_accept
 def test_needs_of_an_accepted_wheel_alone_are_passed_over(tiny):
     lock = pylock.read((tiny.workspace / LOCK).read_text(), file=LOCK)
     debian = LOCK.replace("pylock", "debian")
-    locks = Locks(lock, deblock.read((tiny.workspace / debian).read_text(), file=debian))
-    entry = Accepted(code=Flaw.ELF_UNMET, packages=("numpy",), reason="Never loaded.")
+    locks = EnvironmentLocks(lock, deblock.read((tiny.workspace / debian).read_text(), file=debian))
+    entry = AcceptedFinding(code=Flaw.ELF_UNMET, packages=("numpy",), reason="Never loaded.")
     numpy = Finding("elf-unmet", "needs libz.so.1", f"{SITE}/numpy/__init__.py")
     others = [
         Finding("elf-unmet", "needs libz.so.1", f"{SITE}/tinynumbers/__init__.py"),

@@ -6,11 +6,11 @@ import pytest
 from mpbuild.attest.provenance import LOCAL_BUILDER, predicate, provenance
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
-from mpbuild.formats import statement
-from mpbuild.formats.provenance import BUILD_TYPE, read_provenance
-from mpbuild.formats.record import ActionRecord, Input, Record, Source
-from mpbuild.formats.statement import Subject
-from mpbuild.verify.provenance import judge
+from mpbuild.formats.evidence import statement
+from mpbuild.formats.evidence.provenance import BUILD_TYPE, read_provenance
+from mpbuild.formats.evidence.record import ActionRecord, Record, RecordedInput, RepositoryState
+from mpbuild.formats.evidence.statement import Subject
+from mpbuild.verify.completeness import judge
 
 
 def digest(text):
@@ -45,14 +45,14 @@ def record():
         pex={"cpu": digest("pex")},
         model=digest("model artifact"),
         partial=False,
-        source=Source("c" * 40, dirty=True),
+        source=RepositoryState("c" * 40, dirty=True),
         hermetic=True,
         leaves={"lock:pylock.cpu.toml": digest("lock"), "source:src/a:b.py": digest("source")},
         inputs=(
-            Input("debian", "a_1_all.deb", digest("deb")),
-            Input("weights", "large", digest("fetched")),
-            Input("wheel", "numpy-2.0-py3-none-any.whl", digest("wheel")),
-            Input("wheel", "numpy-2.0-py3-none-any.whl", digest("of cuda")),
+            RecordedInput("debian", "a_1_all.deb", digest("deb")),
+            RecordedInput("weights", "large", digest("fetched")),
+            RecordedInput("wheel", "numpy-2.0-py3-none-any.whl", digest("wheel")),
+            RecordedInput("wheel", "numpy-2.0-py3-none-any.whl", digest("of cuda")),
         ),
         actions=(
             action("layer:x", "wheel-layer", inputs={"w": digest("wheel")}),
@@ -111,7 +111,7 @@ def test_a_result_from_a_cache_or_from_outside_of_a_sandbox_is_named_as_such(rec
 def test_a_dirty_tree_is_told_and_no_repository_is_no_source(record):
     source = resolved(predicate(record, "x"))[(None, "workspace")]
     assert source["annotations"] == {"dirty": True}
-    bare = msgspec.structs.replace(record, source=Source(None, dirty=False))
+    bare = msgspec.structs.replace(record, source=RepositoryState(None, dirty=False))
     assert (None, "workspace") not in resolved(predicate(bare, "x"))
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mpbuild.base.errors import AnswerError, Finding, InputError, MpbuildError, WorldError
-from mpbuild.formats.unsafe import UnsafeError
+from mpbuild.formats.archive.unsafe import UnsafeError
 
 
 @pytest.mark.parametrize(

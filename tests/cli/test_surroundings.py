@@ -131,7 +131,7 @@ STORES = {
 @pytest.mark.parametrize(("options", "variables", "path"), STORES.values(), ids=STORES)
 def test_the_store_is_where_it_was_named(tmp_path, environment, options, variables, path):
     """Looked up, not made: some of these are nobody's to make."""
-    from mpbuild.app.targets import store_path
+    from mpbuild.app.workspace.targets import store_path
 
     folder = tmp_path / "DIR"
     with pytest.MonkeyPatch.context() as patch:

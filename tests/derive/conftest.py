@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.derive import layers
-from mpbuild.derive.alternatives import encode
 from mpbuild.derive.elf_needs import read_needs
-from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, LayerPlan
-from mpbuild.formats.tar import END, Entry, header, padding
+from mpbuild.derive.layers import derive_layer
+from mpbuild.derive.layers.alternatives import encode
+from mpbuild.derive.layers.layer_plan import DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.formats.archive.tar import END, TarEntry, header, padding
 from mpbuild.spec.model import Model
 from mpbuild.spec.read import read_model, read_workspace
 
@@ -211,7 +211,7 @@ def bytecode_tar(files):
     for path in sorted({*files, *folders}, key=str.encode):
         data = files.get(path, b"")
         kind, mode = ("directory", 0o755) if path in folders else ("file", 0o644)
-        out += header(Entry(path, kind, mode, len(data))) + data + padding(len(data))
+        out += header(TarEntry(path, kind, mode, len(data))) + data + padding(len(data))
     return out + END
 
 
@@ -223,11 +223,11 @@ class Made:
         self.plan = LayerPlan(
             rule=rule, title="", inputs=digests, executable=executable, parameters=parameters
         )
-        derived = layers.derive(self.plan, inputs)
+        derived = derive_layer.derive(self.plan, inputs)
         self.layer = derived.layer
         self.needs = read_needs(derived.needs)
         self.needs_bytes = derived.needs
-        self.blob = b"".join(layers.blob(self.plan, inputs))
+        self.blob = b"".join(derive_layer.blob(self.plan, inputs))
         self.tar = python_gzip.decompress(self.blob)
         assert self.layer.digest == Digest.of(self.blob)
         assert self.layer.size == len(self.blob)

@@ -5,7 +5,7 @@ import pytest
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.derive import accelerators
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.spec.read import model_from_document
 
 CPU, CUDA, ROCM = Accelerator
@@ -46,7 +46,7 @@ def model():
 def lock(version: str | None = None) -> PythonLock:
     name = "nvidia-cuda-runtime"
     filename = f"nvidia_cuda_runtime-{version}-py3-none-any.whl"
-    wheel = Wheel(filename=filename, sha256=Digest.of(b""), size=1)
+    wheel = LockedWheel(filename=filename, sha256=Digest.of(b""), size=1)
     package = PythonPackage(name=name, version=version or "", wheel=wheel)
     return PythonLock(
         environment="cuda",

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import alternatives, recipe
-from mpbuild.derive.plan import DEBS
-from mpbuild.derive.recipe import Locks
-from mpbuild.formats import deblock
-from mpbuild.formats.deblock import DebianLock, DebianPackage, Link
-from mpbuild.formats.pylock import PythonLock
+from mpbuild.derive import image_layers
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.layers import alternatives
+from mpbuild.derive.layers.layer_plan import DEBS
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.debian.deblock import DebianLock, DebianPackage, Link
+from mpbuild.formats.python.pylock import PythonLock
 
 INSTALLS = re.compile(r"update-alternatives[^\n;&|]*\s--install\b")
 DEMO = "demo_1.0-1_amd64.deb"
@@ -216,11 +217,11 @@ def lock(*links, bases=("aa",), others=("bb",)):
         environment="cpu", python="3.11", resolution=Digest.of(b""), resolver="uv", packages=()
     )
     # As a verifier has it: out of the lock's text alone.
-    return Locks(python, deblock.read(deblock.write(debian), file="x"))
+    return EnvironmentLocks(python, deblock.read(deblock.write(debian), file="x"))
 
 
 def parameters(locks):
-    layers = recipe.environment_layers(locks, "3.11")
+    layers = image_layers.environment_layers(locks, "3.11")
     return [plan.parameters for plan in layers if plan.rule == DEBS]
 
 

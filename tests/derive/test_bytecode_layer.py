@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive.plan import BYTECODE
-from mpbuild.formats import tar
-from mpbuild.formats.tar import Entry
+from mpbuild.derive.layers.layer_plan import BYTECODE
+from mpbuild.formats.archive import tar
+from mpbuild.formats.archive.tar import TarEntry
 
 SITE = "opt/venv/lib/python3.11/site-packages"
 LIBRARY = "usr/lib/python3.11"
@@ -35,8 +35,8 @@ def written(*members):
 def members(path, data):
     """A file and its folders, as a tar of it has them."""
     ends = [i for i, c in enumerate(path) if c == "/"]
-    folders = [(Entry(path[:end], "directory", 0o755), b"") for end in ends]
-    return [*folders, (Entry(path, "file", 0o644, len(data)), data)]
+    folders = [(TarEntry(path[:end], "directory", 0o755), b"") for end in ends]
+    return [*folders, (TarEntry(path, "file", 0o644, len(data)), data)]
 
 
 def refused(make, data, python="3.11"):
@@ -99,7 +99,7 @@ def test_a_file_where_no_bytecode_belongs_is_refused(make, path):
 @pytest.mark.parametrize("entry", [("symlink", 0o777), ("hardlink", 0o644)])
 def test_a_link_is_refused(make, entry):
     kind, mode = entry
-    link = Entry(FILE, kind, mode, target=FILE.replace("/a.", "/b."))
+    link = TarEntry(FILE, kind, mode, target=FILE.replace("/a.", "/b."))
     assert "no place of bytecode" in refused(make, written(*members(FILE, PYC)[:-1], (link, b"")))
 
 
@@ -120,10 +120,10 @@ def test_what_is_no_unchecked_bytecode_of_this_python_is_refused(make, pyc):
 
 
 GOOD = members(FILE, PYC)
-OTHER = (Entry(FILE.replace("/a.", "/b."), "file", 0o644, len(PYC)), PYC)
-EXECUTABLE = (Entry(FILE, "file", 0o755, len(PYC)), PYC)
-EMPTY = (Entry(f"{SITE}/empty", "directory", 0o755), b"")
-CLOSED = (Entry("opt", "directory", 0o700), b"")
+OTHER = (TarEntry(FILE.replace("/a.", "/b."), "file", 0o644, len(PYC)), PYC)
+EXECUTABLE = (TarEntry(FILE, "file", 0o755, len(PYC)), PYC)
+EMPTY = (TarEntry(f"{SITE}/empty", "directory", 0o755), b"")
+CLOSED = (TarEntry("opt", "directory", 0o700), b"")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_longer_end_is_refused(make, surplus):
 def test_a_pax_header_where_none_is_needed_is_refused(make):
     record = f"{len(FILE) + 9} path={FILE}\n".encode()
     assert len(record) == len(FILE) + 9
-    extended = bytearray(tar.header(Entry("x", "file", 0o644, len(record))))
+    extended = bytearray(tar.header(TarEntry("x", "file", 0o644, len(record))))
     extended[156:157] = b"x"
     extended[148:156] = b"%06o\0 " % (sum(extended[:148]) + sum(extended[156:]) + 8 * ord(" "))
     parents = written(*GOOD[:-1]).removesuffix(tar.END)

@@ -9,11 +9,11 @@ import pytest
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.derive.dossier import dossier_files
-from mpbuild.derive.recipe import Locks
-from mpbuild.formats import documents
-from mpbuild.formats.deblock import DebianLock, DebianPackage
-from mpbuild.formats.modelpack import File
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.formats.debian.deblock import DebianLock, DebianPackage
+from mpbuild.formats.dossier import documents
+from mpbuild.formats.oci.modelpack import ModelArtifactFile
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.spec.read import read_model, read_workspace
 
 MODEL = """\
@@ -121,14 +121,14 @@ packages = ["python3.11-minimal"]
 """
 
 FILES = tuple(
-    File.of(path, path.encode())
+    ModelArtifactFile.of(path, path.encode())
     for path in ("weights/classifier", "weights/backbone", "weights/calibration", "files/labels")
 )
 
 
 def wheel(name, version="1.0", tag="py3-none-any"):
     filename = f"{name.replace('-', '_')}-{version}-{tag}.whl"
-    found = Wheel(filename=filename, sha256=Digest.of(filename.encode()), size=1000)
+    found = LockedWheel(filename=filename, sha256=Digest.of(filename.encode()), size=1000)
     return PythonPackage(name=name, version=version, wheel=found)
 
 
@@ -147,7 +147,7 @@ def debian(name, *, base):
 def locked(environment, *packages, system=()):
     debs = [debian("python3.11-minimal", base=True), *(debian(n, base=False) for n in system)]
     none = Digest.of(b"")
-    return Locks(
+    return EnvironmentLocks(
         PythonLock(
             environment=environment,
             python="3.11",

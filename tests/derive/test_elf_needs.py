@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.derive.elf_needs import ElfFile, Needs, encode, read_needs, unmet
+from mpbuild.derive.elf_needs import ElfFile, ElfNeeds, encode, read_needs, unmet
 from mpbuild.derive.elf_scan import ElfScan
-from mpbuild.derive.layer import Loose, Node, Plain
-from mpbuild.formats import tar
+from mpbuild.derive.layers.layer import CompressibleContent, LayerNode, StoredContent
+from mpbuild.formats.archive import tar
 
 SITE = "opt/venv/lib/python3.11/site-packages"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -17,7 +17,7 @@ EXTENSION = f"{SITE}/demo/native.so"
 
 
 def image(files, links=None):
-    return [Needs({path: ElfFile(**elf) for path, elf in files.items()}, links or {})]
+    return [ElfNeeds({path: ElfFile(**elf) for path, elf in files.items()}, links or {})]
 
 
 def messages(layers):
@@ -204,7 +204,7 @@ def test_a_wheels_shared_objects_are_read(make):
     )
     wheel = make.wheel({"demo/native.so": native, "demo/__init__.py": b"", "demo/no.so": b"\x7fEL"})
     needs = make.wheel_layer({"demo-1.0-py3-none-any.whl": wheel}).needs
-    assert needs == Needs(
+    assert needs == ElfNeeds(
         {
             EXTENSION: ElfFile(
                 needed=("libstdc++.so.6",),
@@ -261,7 +261,12 @@ def test_a_malformed_elf_file_is_refused_by_its_path(make):
 def scanned(data, sizes):
     """What a scan finds when ``data`` comes in pieces of ``sizes``, the rest at once."""
     scan = ElfScan()
-    scan.begin(Node(tar.Entry(path="a.so", kind="file", mode=0o644, size=len(data)), Loose(data)))
+    scan.begin(
+        LayerNode(
+            tar.TarEntry(path="a.so", kind="file", mode=0o644, size=len(data)),
+            CompressibleContent(data),
+        )
+    )
     at = 0
     for size in sizes:
         scan.write(data[at : at + size])
@@ -309,7 +314,11 @@ def test_a_file_too_large_to_hold_is_read_as_a_small_one(make, needed, needs, de
 def test_a_large_file_that_is_cut_off_is_refused_as_a_small_one_is():
     scan = ElfScan()
     data = b"\x7fELF\x02\x01\x01" + bytes(11) + b"\x3e\x00" + b"\xff" * (17 << 20)
-    scan.begin(Node(tar.Entry(path="a.so", kind="file", mode=0o644, size=len(data)), Plain(data)))
+    scan.begin(
+        LayerNode(
+            tar.TarEntry(path="a.so", kind="file", mode=0o644, size=len(data)), StoredContent(data)
+        )
+    )
     scan.write(data)
     with pytest.raises(InputError, match="malformed ELF file"):
         scan.needs()

@@ -6,8 +6,8 @@ import pytest
 
 from mpbuild.derive.elf_needs import ElfFile
 from mpbuild.derive.elf_scan import ElfScan
-from mpbuild.derive.layer import Loose, Node
-from mpbuild.formats import tar
+from mpbuild.derive.layers.layer import CompressibleContent, LayerNode
+from mpbuild.formats.archive import tar
 
 MIB = 1 << 20
 PIECE = MIB // 4
@@ -15,8 +15,8 @@ EXPECTED = ElfFile(needed=("libz.so.1",), versions_needed={"libz.so.1": ("Z_1",)
 
 
 def begin(scan, size, content):
-    entry = tar.Entry(path="a.so", kind="file", mode=0o644, size=size)
-    scan.begin(Node(entry, Loose(content)))
+    entry = tar.TarEntry(path="a.so", kind="file", mode=0o644, size=size)
+    scan.begin(LayerNode(entry, CompressibleContent(content)))
 
 
 def found(data, content):

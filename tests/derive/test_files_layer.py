@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import layers
-from mpbuild.derive.plan import FILES, LayerPlan
+from mpbuild.derive.layers import derive_layer
+from mpbuild.derive.layers.layer_plan import FILES, LayerPlan
 
 NAMES = st.sampled_from(["a", "b/c", "b/d", "e/f/g", "ü"])
 
@@ -61,7 +61,7 @@ GOOD = LayerPlan(rule=FILES, title="", inputs={"a": Digest.of(b"")})
 )
 def test_what_this_version_cannot_derive_is_refused(change):
     plan = msgspec.structs.replace(GOOD, **change)
-    for function in (layers.derive, layers.blob):
+    for function in (derive_layer.derive, derive_layer.blob):
         with pytest.raises(InputError, match="this mpbuild can't derive") as caught:
             function(plan, {"a": b""})
         assert caught.value.findings[0].code == "not-supported-yet"
@@ -70,7 +70,7 @@ def test_what_this_version_cannot_derive_is_refused(change):
 @pytest.mark.parametrize("rule", ["wheel-layer", "deb-layer"])
 def test_a_plan_without_parameters_gives_no_foreign_error(rule):
     """Plans are read back from stores that others write to."""
-    assert layers.derive(LayerPlan(rule=rule, title="", inputs={}), {}).layer
+    assert derive_layer.derive(LayerPlan(rule=rule, title="", inputs={}), {}).layer
 
 
 def test_a_file_that_only_begins_like_an_elf_file_is_one_like_any_other(make):

@@ -12,11 +12,11 @@ import pytest
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.derive import image, places
-from mpbuild.derive.layer import Layer
-from mpbuild.derive.package import package
-from mpbuild.derive.plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
-from mpbuild.formats.pylock import PythonLock
+from mpbuild.derive import image, image_paths
+from mpbuild.derive.layers.layer import Layer
+from mpbuild.derive.layers.layer_plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
+from mpbuild.derive.package_index import package
+from mpbuild.formats.python.pylock import PythonLock
 
 DEMO, PLAIN = "demo-1.0-py3-none-any.whl", "plain-2.0-py3-none-any.whl"
 BYTECODE_TAR = "bytecode.tar"
@@ -171,7 +171,13 @@ def test_configuration_manifest_and_index_have_the_bytes_they_always_had(model, 
 
 
 def test_places_in_an_image_never_move():
-    assert (places.VENV, places.SOURCES, places.WEIGHTS, places.SPEC, places.ENTRY_POINT) == (
+    assert (
+        image_paths.VENV,
+        image_paths.SOURCES,
+        image_paths.WEIGHTS,
+        image_paths.SPEC,
+        image_paths.ENTRY_POINT,
+    ) == (
         "opt/venv",
         "opt/model/src",
         "opt/model/weights",

@@ -7,10 +7,10 @@ from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.derive import image
-from mpbuild.derive.layer import Layer
-from mpbuild.derive.plan import FILES, LayerPlan
-from mpbuild.formats import oci
-from mpbuild.formats.pylock import PythonLock
+from mpbuild.derive.layers.layer import Layer
+from mpbuild.derive.layers.layer_plan import FILES, LayerPlan
+from mpbuild.formats.oci import oci
+from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.environment import AcceleratorEnvironment
 
 CPU, CUDA, ROCM = Accelerator

@@ -5,14 +5,14 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import inputs
-from mpbuild.derive.inputs import InputFile, StepFile, StepFiles
-from mpbuild.formats import oci, referrer
+from mpbuild.derive import inputs_artifact
+from mpbuild.derive.inputs_artifact import InputFile, StepFile, StepFiles
+from mpbuild.formats.oci import oci, referrer
 
 SUBJECT = oci.descriptor(oci.INDEX, b"index", annotations={"a": "b"})
 
 
-def file(path, data=b"x", media_type=inputs.FILE):
+def file(path, data=b"x", media_type=inputs_artifact.FILE):
     return InputFile(path, Digest.of(data), len(data), media_type)
 
 
@@ -29,14 +29,16 @@ STEPS = {
 
 
 def test_files_are_listed_by_path_whatever_their_order():
-    made = inputs.inputs(SUBJECT, FILES)
-    assert made == inputs.inputs(SUBJECT, FILES[::-1])
-    assert [one.path for one in inputs.read_files(made)] == sorted(one.path for one in FILES)
-    assert set(inputs.read_files(made)) == set(FILES)
+    made = inputs_artifact.inputs(SUBJECT, FILES)
+    assert made == inputs_artifact.inputs(SUBJECT, FILES[::-1])
+    assert [one.path for one in inputs_artifact.read_files(made)] == sorted(
+        one.path for one in FILES
+    )
+    assert set(inputs_artifact.read_files(made)) == set(FILES)
 
 
 def test_it_speaks_of_the_package_and_of_nothing_else_of_it():
-    made = inputs.inputs(SUBJECT, FILES)
+    made = inputs_artifact.inputs(SUBJECT, FILES)
     assert made.artifact_type == "application/vnd.mpbuild.inputs.v1"
     assert made.subject == oci.Descriptor(
         media_type=oci.INDEX, digest=SUBJECT.digest, size=SUBJECT.size
@@ -45,21 +47,23 @@ def test_it_speaks_of_the_package_and_of_nothing_else_of_it():
 
 
 def test_bytes_that_two_files_share_stand_once():
-    made = inputs.inputs(SUBJECT, [file("debian/a.deb"), file("wheels/a.whl")])
-    assert [one.path for one in inputs.read_files(made)] == ["debian/a.deb"]
+    made = inputs_artifact.inputs(SUBJECT, [file("debian/a.deb"), file("wheels/a.whl")])
+    assert [one.path for one in inputs_artifact.read_files(made)] == ["debian/a.deb"]
 
 
 def test_another_artifact_is_none():
-    made = msgspec.structs.replace(inputs.inputs(SUBJECT, FILES), artifact_type="application/x")
+    made = msgspec.structs.replace(
+        inputs_artifact.inputs(SUBJECT, FILES), artifact_type="application/x"
+    )
     with pytest.raises(InputError, match="application/x") as caught:
-        inputs.read_files(made)
+        inputs_artifact.read_files(made)
     assert caught.value.findings[0].code == "content-mismatch"
 
 
 def test_what_steps_read_is_written_and_read_back():
-    data = inputs.write_steps(STEPS)
-    assert inputs.read_steps(data) == STEPS
-    assert data == inputs.write_steps(dict(reversed(STEPS.items())))
+    data = inputs_artifact.write_steps(STEPS)
+    assert inputs_artifact.read_steps(data) == STEPS
+    assert data == inputs_artifact.write_steps(dict(reversed(STEPS.items())))
 
 
 @pytest.mark.parametrize(
@@ -68,10 +72,10 @@ def test_what_steps_read_is_written_and_read_back():
 )
 def test_a_document_of_steps_that_is_none_is_refused(data):
     with pytest.raises(InputError):
-        inputs.read_steps(data)
+        inputs_artifact.read_steps(data)
 
 
 def test_the_layer_of_what_a_step_reads_holds_its_files_at_their_paths():
-    plan = inputs.step_plan("train", STEPS["train"])
+    plan = inputs_artifact.step_plan("train", STEPS["train"])
     assert plan.inputs == {"models/m/train.py": Digest.of(b"t")}
     assert plan.executable == ("models/m/train.py",)

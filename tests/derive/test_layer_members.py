@@ -13,9 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
-from mpbuild.derive import layer
-from mpbuild.derive.layer import MEMBER, Loose, Node, Plain, Reused
-from mpbuild.formats import fixed, tar
+from mpbuild.derive.layers import layer
+from mpbuild.derive.layers.layer import (
+    MEMBER,
+    CompressibleContent,
+    DeflateContent,
+    LayerNode,
+    StoredContent,
+)
+from mpbuild.formats.archive import fixed_deflate, tar
 
 HEADER = bytes.fromhex("1f8b08000000000000ff")
 
@@ -37,18 +43,18 @@ def deflated(data):
 
 def node(path, kind, data):
     content = {
-        "loose": lambda: Loose(data),
-        "plain": lambda: Plain(data),
-        "reused": lambda: Reused(deflated(data), len(data), zlib.crc32(data)),
+        "loose": lambda: CompressibleContent(data),
+        "plain": lambda: StoredContent(data),
+        "reused": lambda: DeflateContent(deflated(data), len(data), zlib.crc32(data)),
     }[kind]()
-    return Node(tar.Entry(path=path, kind="file", mode=0o644, size=len(data)), content)
+    return LayerNode(tar.TarEntry(path=path, kind="file", mode=0o644, size=len(data)), content)
 
 
 def member(data):
     """A loose member: in fixed codes, or by the pinned compressor."""
     trailer = zlib.crc32(data).to_bytes(4, "little") + len(data).to_bytes(4, "little")
     if len(data) <= 2048 and max(data) < 128:
-        return HEADER + fixed.encode(data) + trailer
+        return HEADER + fixed_deflate.encode(data) + trailer
     return HEADER + deflate.deflate_compress(data, 6) + trailer
 
 
@@ -70,7 +76,7 @@ def documented(nodes):
     row, loose = [], b""
     for each in nodes:
         loose += tar.header(each.entry)
-        if isinstance(each.content, Loose):
+        if isinstance(each.content, CompressibleContent):
             loose += each.content.data
         elif each.content is not None:
             row.append(loose)
@@ -82,7 +88,7 @@ def documented(nodes):
     for part in row:
         if isinstance(part, bytes):
             blob += b"".join(member(part[i : i + MEMBER]) for i in range(0, len(part), MEMBER))
-        elif isinstance(part, Plain):
+        elif isinstance(part, StoredContent):
             blob += stored_member(bytes(part.data))
         else:
             blob += HEADER + part.raw + part.crc.to_bytes(4, "little")
@@ -176,7 +182,7 @@ def test_a_visitor_sees_each_node_and_then_its_content():
             path, before = seen.pop()
             seen.append((path, before + bytes(data)))
 
-    link = Node(tar.Entry(path="l", kind="symlink", mode=0o777, target="a"))
+    link = LayerNode(tar.TarEntry(path="l", kind="symlink", mode=0o777, target="a"))
     nodes = [node("a", "reused", b"x" * 9000), link, node("z", "plain", b"")]
     layer.establish(nodes, Everything())
     assert seen == [("a", b"x" * 9000), ("l", b""), ("z", b"")]

@@ -11,11 +11,11 @@ from mpbuild.base import canonical
 from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.derive import image
-from mpbuild.derive.layer import Layer
+from mpbuild.derive.layers.layer import Layer
+from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.derive.model_artifact import carried, model_artifact
-from mpbuild.derive.plan import Leaf
-from mpbuild.formats import modelpack, oci
-from mpbuild.formats.modelpack import File
+from mpbuild.formats.oci import modelpack, oci
+from mpbuild.formats.oci.modelpack import ModelArtifactFile
 from mpbuild.spec.environment import CudaEnvironment
 from mpbuild.spec.model import CoreFile, Weight
 
@@ -25,8 +25,8 @@ SCHEMA = Path(__file__).parent.parent / "formats/modelpack/config-schema.json"
 
 @pytest.fixture(scope="module")
 def files(model):
-    made = [File.of(path, path.encode()) for path in carried(model)]
-    return [*made, File.of("dossier/model.json", b"{}")]
+    made = [ModelArtifactFile.of(path, path.encode()) for path in carried(model)]
+    return [*made, ModelArtifactFile.of("dossier/model.json", b"{}")]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,9 @@ def test_no_engine_takes_it_for_an_image(made):
 
 def test_the_code_is_the_layer_of_the_images(made):
     contents = modelpack.read(made.manifest, modelpack.read_config(made.config_bytes))
-    assert contents.code == modelpack.Code("opt/model/src", CODE.digest, CODE.size, CODE.diff_id)
+    assert contents.code == modelpack.CodeArchive(
+        "opt/model/src", CODE.digest, CODE.size, CODE.diff_id
+    )
 
 
 def test_what_was_read_makes_the_same_artifact(model, files, made):

@@ -7,9 +7,9 @@ import pytest
 
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive.package import package
-from mpbuild.formats import oci
-from mpbuild.formats.annotations import ACCELERATOR, KIND, PARTIAL
+from mpbuild.derive.package_index import package
+from mpbuild.formats.oci import oci
+from mpbuild.formats.oci.annotations import ACCELERATOR, KIND, PARTIAL
 
 
 def child(kind, accelerator=None):

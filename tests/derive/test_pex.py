@@ -14,9 +14,9 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import pex
-from mpbuild.formats import oci
-from mpbuild.formats import pex as form
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.formats.oci import oci
+from mpbuild.formats.python import pex as form
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 
 CPU, CUDA, _ = Accelerator
 MAIN = b"#!/usr/bin/env python3.11\n\nboot(\n    pex_hash='%s',\n)\n" % (b"0" * 40)
@@ -36,7 +36,7 @@ EMPTY = "dev.mpbuild.empty"
 
 def wheel(name, version, filename):
     data = filename.encode()
-    file = Wheel(filename=filename, sha256=Digest.of(data), size=len(data))
+    file = LockedWheel(filename=filename, sha256=Digest.of(data), size=len(data))
     return PythonPackage(name=name, version=version, wheel=file)
 
 
@@ -83,7 +83,7 @@ def test_empty_files_are_no_blobs_because_registries_refuse_these(made):
     assert FILES["digits/__init__.py"] == b""
     assert made.manifest.annotations["dev.mpbuild.empty"] == '["digits/__init__.py"]'
     assert all(layer.size for layer in made.manifest.layers)
-    assert pex.read_files(made.manifest)["digits/__init__.py"] == pex.File.of(b"")
+    assert pex.read_files(made.manifest)["digits/__init__.py"] == pex.PexFile.of(b"")
 
 
 def test_every_file_of_the_folder_that_has_bytes_is_a_blob(made):
@@ -260,7 +260,7 @@ def test_a_folder_maps_to_its_manifest_and_back(model, made):
 def test_another_bit_or_byte_in_a_folder_is_another_manifest(model, made):
     files = pex.read_files(made.manifest)
     loose = files | {"spec.json": msgspec.structs.replace(files["spec.json"], executable=True)}
-    other = files | {"spec.json": pex.File.of(b"{ }")}
+    other = files | {"spec.json": pex.PexFile.of(b"{ }")}
     assert made.manifest not in (pex.manifest(model, CPU, f) for f in (loose, other))
 
 
@@ -275,7 +275,7 @@ def test_whatever_is_accepted_is_read_again(model, files):
     except InputError:
         return
     found = pex.read_files(oci.read_artifact(made.manifest_bytes))
-    assert {path: found[path] for path in files} == {p: pex.File.of(d) for p, d in files.items()}
+    assert {path: found[path] for path in files} == {p: pex.PexFile.of(d) for p, d in files.items()}
 
 
 def changed(document, change):

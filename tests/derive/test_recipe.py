@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import recipe
-from mpbuild.derive.plan import DEBS, FILES, STORED, WHEELS, Leaf
-from mpbuild.derive.recipe import Locks, SourceFile
-from mpbuild.formats.deblock import DebianLock, DebianPackage
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.derive import image_layers
+from mpbuild.derive.image_layers import EnvironmentLocks, SourceFile
+from mpbuild.derive.layers.layer_plan import DEBS, FILES, STORED, WHEELS, Leaf
+from mpbuild.formats.debian.deblock import DebianLock, DebianPackage
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 
-LARGE = recipe.OWN_LAYER_SIZE
+LARGE = image_layers.OWN_LAYER_SIZE
 NONE = Digest.of(b"")
 
 
@@ -24,7 +24,7 @@ def package(name, size=1000, version="1.0"):
     return PythonPackage(
         name=name,
         version=version,
-        wheel=Wheel(
+        wheel=LockedWheel(
             filename=f"{name}-{version}-py3-none-any.whl",
             sha256=Digest.of(f"{name} {version}".encode()),
             size=size,
@@ -45,7 +45,7 @@ def debian(name, *, base):
 
 
 def locks(packages, debs=(("python3.11-minimal", True),), environment="cpu"):
-    return Locks(
+    return EnvironmentLocks(
         PythonLock(
             environment=environment,
             python="3.11",
@@ -64,7 +64,7 @@ def locks(packages, debs=(("python3.11-minimal", True),), environment="cpu"):
 
 
 def environment(packages, **more):
-    return recipe.environment_layers(locks(packages, **more), "3.11")
+    return image_layers.environment_layers(locks(packages, **more), "3.11")
 
 
 def wheels_of(layers):
@@ -89,7 +89,7 @@ def test_a_new_package_disturbs_few_layers(packages, size):
     if size < LARGE:
         assert len(disturbed) <= 1
         assert len(after - before) == 1
-    elif len(large) < recipe.OWN_LAYERS:
+    elif len(large) < image_layers.OWN_LAYERS:
         assert not disturbed
         assert after - before == {(package(name, size).wheel.filename,)}
     else:
@@ -117,7 +117,7 @@ def test_every_wheel_is_in_exactly_one_layer_and_large_ones_have_their_own(packa
     assert sorted(named) == sorted(p.wheel.filename for p in packages)
     alone = {row[0] for row in rows if len(row) == 1}
     large = {p.wheel.filename for p in packages if p.wheel.size >= LARGE}
-    assert len(large - alone) <= max(0, len(large) - recipe.OWN_LAYERS)
+    assert len(large - alone) <= max(0, len(large) - image_layers.OWN_LAYERS)
 
 
 @settings(max_examples=20)
@@ -133,7 +133,7 @@ def test_200_packages_make_fewer_than_60_layers(model, size):
     packages = [package(f"p{i:03}", size + i) for i in range(200)]
     debs = [("python3.11-minimal", True), ("libgomp1", False)]
     given_locks = {"cpu": locks(packages, debs), "train": locks([])}
-    layers = recipe.image_layers(
+    layers = image_layers.image_layers(
         model, Accelerator.CPU, given_locks, (), ["mpbuild_runtime/run.py"]
     )
     assert len(layers) < 60
@@ -152,7 +152,7 @@ def image(model):
     debs = [("libgomp1", False), ("libstdc++6", True), ("python3.11-minimal", True)]
     both = {"cpu": locks(packages, debs), "train": locks(packages, debs, "train")}
     runtime = ["mpbuild_runtime/run.py", "mpbuild_runtime/__init__.py"]
-    return recipe.image_layers(model, Accelerator.CPU, both, SOURCES, runtime)
+    return image_layers.image_layers(model, Accelerator.CPU, both, SOURCES, runtime)
 
 
 def test_layers_stand_from_what_changes_rarely_to_what_changes_often(image):
@@ -207,7 +207,7 @@ def test_sources_stand_below_their_place_without_the_folder_before_the_wildcard(
 def test_two_sources_for_one_place_are_refused(model):
     sources = [SourceFile("src/model.py", "src/*.py"), SourceFile("lib/model.py", "lib/*.py")]
     with pytest.raises(InputError, match=r"both stand at /opt/model/src/model\.py") as caught:
-        recipe.image_layers(
+        image_layers.image_layers(
             model, Accelerator.CPU, {"cpu": locks([]), "train": locks([])}, sources, ()
         )
     assert caught.value.findings[0].code == "spec-invalid"
@@ -215,7 +215,7 @@ def test_two_sources_for_one_place_are_refused(model):
 
 def test_a_source_that_two_patterns_match_is_one_file(model):
     sources = [SourceFile("src/model.py", "src/*.py"), SourceFile("src/model.py", "src/m*.py")]
-    layers = recipe.image_layers(
+    layers = image_layers.image_layers(
         model, Accelerator.CPU, {"cpu": locks([]), "train": locks([])}, sources, ()
     )
     assert list(layers[-4].inputs) == ["opt/model/src/model.py"]

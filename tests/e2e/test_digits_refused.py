@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mpbuild.app.locks import environments
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.lock.lock_files import environments
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.label import Label
-from mpbuild.formats import deblock
+from mpbuild.formats.debian import deblock
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 STEP = "step:train"

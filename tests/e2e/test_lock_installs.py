@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import uv
 
-from mpbuild.effects import interpreters
+from mpbuild.effects.python import interpreters
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 

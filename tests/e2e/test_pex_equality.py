@@ -20,12 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpbuild.app import toolchain
+from mpbuild.app.build import toolchain
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.derive import pex
-from mpbuild.formats import pex as form
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.formats.python import pex as form
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.spec.read import read_model, read_workspace
 from mpbuild_rules.pex import rule
 
@@ -187,7 +187,7 @@ def locked(wheels):
     for filename, data in wheels.items():
         project, version, *_ = filename.split("-")
         name = project.lower().replace("_", "-").replace(".", "-")
-        file = Wheel(filename=filename, sha256=Digest.of(data), size=len(data))
+        file = LockedWheel(filename=filename, sha256=Digest.of(data), size=len(data))
         packages.append(PythonPackage(name=name, version=version, wheel=file))
     return PythonLock(
         environment="cuda",
@@ -215,7 +215,7 @@ def contents(folder):
 def listing(folder):
     """A folder as ``derive.pex`` takes it."""
     return {
-        path: pex.File.of(data, executable=os.access(folder / path, os.X_OK))
+        path: pex.PexFile.of(data, executable=os.access(folder / path, os.X_OK))
         for path, data in contents(folder).items()
     }
 

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def elsewhere(tmp_path):
             "import sys, time\n"
             "from pathlib import Path\n"
             "from mpbuild.base.digest import Digest\n"
-            "from mpbuild.effects.store import Store\n"
+            "from mpbuild.effects.store.store import Store\n"
             f"path = Path({str(tmp_path / 'store')!r})\n"
         )
         command = [*before, sys.executable, "-c", head + textwrap.dedent(script), *words]

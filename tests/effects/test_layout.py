@@ -10,8 +10,8 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.layout import Layout
-from mpbuild.formats import oci
+from mpbuild.effects.files.oci_layout import Layout
+from mpbuild.formats.oci import oci
 
 PACKAGE = b'{"made":"up"}'
 
@@ -95,7 +95,7 @@ WRITE = """
 import sys, time
 from pathlib import Path
 from mpbuild.base.digest import Digest
-from mpbuild.effects.layout import Layout
+from mpbuild.effects.files.oci_layout import Layout
 
 layout = Layout(Path(sys.argv[1]))
 layout.begin()

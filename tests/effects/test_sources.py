@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects import sources
+from mpbuild.effects.workspace import sources
 
 PART = st.sampled_from(["a", "b", "ab", "a.py", "b.py", ".a", ".a.py", "__pycache__", "ü", "[a]"])
 PATHS = st.lists(st.lists(PART, min_size=1, max_size=3).map("/".join), max_size=8)

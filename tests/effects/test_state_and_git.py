@@ -8,7 +8,8 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects import git, state
+from mpbuild.effects.files import user_state
+from mpbuild.effects.workspace import git
 
 PACKAGE = Digest.of(b"package")
 
@@ -24,36 +25,36 @@ def home(tmp_path, monkeypatch):
 def test_records_lie_where_nobody_else_can_write_whatever_the_umask(home, mask):
     before = os.umask(mask)
     try:
-        path = state.keep_record(b"record", PACKAGE)
+        path = user_state.keep_record(b"record", PACKAGE)
     finally:
         os.umask(before)
     assert path == home / f".local/state/mpbuild/records/{Digest.of(b'record').hex}.json"
-    assert path.read_bytes() == state.record_of(PACKAGE) == b"record"
-    assert state.folder().stat().st_mode & 0o777 == 0o700
+    assert path.read_bytes() == user_state.record_of(PACKAGE) == b"record"
+    assert user_state.folder().stat().st_mode & 0o777 == 0o700
 
 
 def test_a_state_folder_that_others_can_enter_is_closed(home):
     (home / ".local/state/mpbuild").mkdir(parents=True, mode=0o777)
-    assert state.folder().stat().st_mode & 0o777 == 0o700
+    assert user_state.folder().stat().st_mode & 0o777 == 0o700
 
 
 def test_the_last_record_of_a_package_counts(home):
-    first = state.keep_record(b"one", PACKAGE)
-    state.keep_record(b"two", PACKAGE)
-    assert state.record_of(PACKAGE) == b"two"
+    first = user_state.keep_record(b"one", PACKAGE)
+    user_state.keep_record(b"two", PACKAGE)
+    assert user_state.record_of(PACKAGE) == b"two"
     assert first.read_bytes() == b"one"
-    assert state.record_of(Digest.of(b"other")) is None
+    assert user_state.record_of(Digest.of(b"other")) is None
 
 
 def test_the_folder_can_be_named(home, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
-    assert state.folder() == tmp_path / "elsewhere/mpbuild"
+    assert user_state.folder() == tmp_path / "elsewhere/mpbuild"
 
 
 @pytest.mark.parametrize("named", ["", "relative/path"])
 def test_a_relative_folder_is_ignored_as_the_specification_wants_it(home, monkeypatch, named):
     monkeypatch.setenv("XDG_STATE_HOME", named)
-    assert state.folder() == home / ".local/state/mpbuild"
+    assert user_state.folder() == home / ".local/state/mpbuild"
 
 
 def test_a_user_without_a_home_is_told(monkeypatch):
@@ -61,13 +62,13 @@ def test_a_user_without_a_home_is_told(monkeypatch):
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 987_654_321)
     with pytest.raises(InputError, match="this user has none"):
-        state.folder()
+        user_state.folder()
 
 
 def test_a_folder_that_cannot_be_made_is_told(home):
     (home / ".local").write_text("")
     with pytest.raises(WorldError):
-        state.keep_record(b"record", PACKAGE)
+        user_state.keep_record(b"record", PACKAGE)
 
 
 # ---- git

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Output, Result
 
 ACTION = Action(rule="step", version=1, executor="sandbox", outputs=("out",))

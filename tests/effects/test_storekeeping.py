@@ -9,10 +9,10 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.store import Store
-from mpbuild.effects.storekeeping import Removed, Stats, collect, stats, verify
+from mpbuild.effects.store.maintenance import RemovalReport, StoreStats, collect, stats, verify
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Output, Result
-from mpbuild.formats import oci, referrer
+from mpbuild.formats.oci import oci, referrer
 
 FAR = 10**10
 """A time later than any that a test makes."""
@@ -45,9 +45,9 @@ def names(store, kind):
 
 
 def test_an_empty_store_holds_nothing(store):
-    assert stats(store) == Stats(blobs=0, bytes=0, derived=0, trees=0, tree_bytes=0)
+    assert stats(store) == StoreStats(blobs=0, bytes=0, derived=0, trees=0, tree_bytes=0)
     assert verify(store) == []
-    assert collect(store, 0) == Removed()
+    assert collect(store, 0) == RemovalReport()
 
 
 def test_stats_count_blobs_layers_and_trees(store):
@@ -55,7 +55,7 @@ def test_stats_count_blobs_layers_and_trees(store):
     remember(store, "b", b"two")
     unpacked(store, "t")
     store.put_bytes(bytes(1000))
-    assert stats(store) == Stats(blobs=3, bytes=1002, derived=2, trees=1, tree_bytes=100)
+    assert stats(store) == StoreStats(blobs=3, bytes=1002, derived=2, trees=1, tree_bytes=100)
 
 
 def test_verify_removes_damaged_blobs_and_nothing_else(store):
@@ -84,7 +84,7 @@ def test_gc_removes_what_the_killed_left_and_else_nothing_without_a_limit(store)
     with store.lock(Digest.of(b"")):
         pass
     tree = unpacked(store, "t")
-    assert collect(store, None) == Removed({"scratch": 3}, 15)
+    assert collect(store, None) == RemovalReport({"scratch": 3}, 15)
     assert names(store, "scratch") == set()
     assert store.find(action.key)
     assert tree.is_dir()
@@ -93,7 +93,7 @@ def test_gc_removes_what_the_killed_left_and_else_nothing_without_a_limit(store)
 def test_gc_with_room_enough_removes_nothing(store):
     remember(store, "a")
     unpacked(store, "t")
-    assert collect(store, 1 << 30) == Removed()
+    assert collect(store, 1 << 30) == RemovalReport()
 
 
 def test_gc_to_nothing_removes_everything_that_can_be_had_again(store):
@@ -142,7 +142,7 @@ def test_gc_removes_the_longest_unused_first_and_stops_at_the_limit(store):
     digests = [store.put_bytes(b"%d" % i * 100) for i in range(5)]
     for order, i in enumerate((3, 0, 4, 1, 2)):
         used(store.blob(digests[i]), order)
-    assert collect(store, 350) == Removed({"blobs": 2}, 200)
+    assert collect(store, 350) == RemovalReport({"blobs": 2}, 200)
     assert [store.has(digest) for digest in digests] == [False, True, True, False, True]
 
 
@@ -188,7 +188,7 @@ def test_after_a_refusal_this_process_is_still_seen(store, elsewhere):
     other.wait()
     third = elsewhere("""
         from mpbuild.base.errors import WorldError
-        from mpbuild.effects.storekeeping import collect
+        from mpbuild.effects.store.maintenance import collect
         try:
             collect(Store(path), 0)
         except WorldError as error:
@@ -211,7 +211,7 @@ def test_a_tree_leaves_its_place_before_it_is_taken_apart(tmp_path, elsewhere):
     """Whoever is killed while removing must not leave half a tree where whole ones are."""
     remover = elsewhere("""
         import os, shutil
-        from mpbuild.effects.storekeeping import collect
+        from mpbuild.effects.store.maintenance import collect
         store = Store(path)
         (store.tree(Digest.of(b"")) / "inner").mkdir(parents=True)
         (store.tree(Digest.of(b"")) / "inner" / "file").write_bytes(b"x")

@@ -9,25 +9,25 @@ import pytest
 
 from mpbuild.base import epoch
 from mpbuild.base.errors import InputError
-from mpbuild.effects.trees import Unpacker
-from mpbuild.formats.tar import Entry
+from mpbuild.effects.store.unpacker import Unpacker
+from mpbuild.formats.archive.tar import TarEntry
 
 
 class Node(msgspec.Struct, frozen=True):
-    entry: Entry
+    entry: TarEntry
     content: bytes = b""
 
 
 def folder(path, mode=0o755):
-    return Node(Entry(path, "directory", mode))
+    return Node(TarEntry(path, "directory", mode))
 
 
 def file(path, content=b"", mode=0o644):
-    return Node(Entry(path, "file", mode, len(content)), content)
+    return Node(TarEntry(path, "file", mode, len(content)), content)
 
 
 def link(path, target, kind="symlink"):
-    return Node(Entry(path, kind, 0o777, target=target))
+    return Node(TarEntry(path, kind, 0o777, target=target))
 
 
 def unpack(root, nodes):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import gzip
+from mpbuild.formats.archive import gzip
 
 
 @dataclass

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import bundle
-from mpbuild.formats.bundle import Bundle
-from mpbuild.formats.dsse import Envelope, Signature
+from mpbuild.formats.evidence import bundle
+from mpbuild.formats.evidence.bundle import Bundle
+from mpbuild.formats.evidence.dsse import Envelope, Signature
 
 GOOD = Bundle(Envelope(b"payload", "application/vnd.in-toto+json", (Signature(b"sig"),)), "hint")
 JSON = st.recursive(

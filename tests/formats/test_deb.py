@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import gzip
-from mpbuild.formats.deb import DebEntry, read_deb
+from mpbuild.formats.archive import gzip
+from mpbuild.formats.debian.deb import DebEntry, read_deb
 
 END = bytes(1024)
 
@@ -181,7 +181,7 @@ def test_xz_is_one_stream_with_nothing_behind_it(make):
 
 
 def test_a_package_that_inflates_beyond_measure_is_refused(make, monkeypatch):
-    monkeypatch.setattr("mpbuild.formats.deb._LARGEST", 1 << 20)
+    monkeypatch.setattr("mpbuild.formats.debian.deb._LARGEST", 1 << 20)
     bomb = make.tar_member(b"a", bytes(2 << 20)) + END
     with pytest.raises(InputError, match=r"data\.tar\.xz: inflates to more than 1048576") as e:
         read_deb(make.deb(bomb))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import debindex
-from mpbuild.formats.debindex import Packages, Relation, version_key
+from mpbuild.formats.debian import packages_index
+from mpbuild.formats.debian.packages_index import PackagesIndex, Relation, version_key
 
 # In this order, from the cases that deb-version(7) explains and that tools get wrong.
 ASCENDING = [
@@ -81,7 +81,7 @@ def test_what_is_no_version_is_refused(text: str) -> None:
 
 def test_paragraphs_are_parted_by_blank_lines_and_fields_have_one_case() -> None:
     text = "\nPackage: a\nX-Long: one\n two\n .\n\tthree\n\n \t\nPACKAGE: b\n"
-    assert list(debindex.paragraphs(text)) == [
+    assert list(packages_index.paragraphs(text)) == [
         {"package": "a", "x-long": "one\ntwo\n.\nthree"},
         {"package": "b"},
     ]
@@ -90,12 +90,12 @@ def test_paragraphs_are_parted_by_blank_lines_and_fields_have_one_case() -> None
 @pytest.mark.parametrize("text", ["no colon", "A: 1\na: 2", " folded first", ": nameless", "é: x"])
 def test_what_is_no_paragraph_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
-        list(debindex.paragraphs(text))
+        list(packages_index.paragraphs(text))
     assert caught.value.findings[0].code == "content-mismatch"
 
 
 def test_relations_hold_alternatives_bounds_qualifiers_and_architectures() -> None:
-    assert debindex.relations("a, b (>= 1:2) | c:any ,\n d:amd64 (= 1) [amd64 i386],") == (
+    assert packages_index.relations("a, b (>= 1:2) | c:any ,\n d:amd64 (= 1) [amd64 i386],") == (
         (Relation("a"),),
         (Relation("b", "", ">=", "1:2"), Relation("c", "any")),
         (Relation("d", "amd64", "=", "1", ("amd64", "i386")),),
@@ -105,7 +105,7 @@ def test_relations_hold_alternatives_bounds_qualifiers_and_architectures() -> No
 @pytest.mark.parametrize("text", ["a b", "a (1)", "a (> 1)", "a (>= )", "a |", "A", "a <!nocheck>"])
 def test_what_is_no_relation_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is no relation"):
-        debindex.relations(text)
+        packages_index.relations(text)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_relation_applies_to_the_architectures_it_lists(
 
 
 def test_an_index_gives_packages_by_name_in_their_highest_version() -> None:
-    twice = Packages(INDEX).get("twice")
+    twice = PackagesIndex(INDEX).get("twice")
     assert twice is not None
     assert (twice.version, twice.size, twice.sha256) == ("1.0+deb12u1", 11, Digest.of(b"new"))
     assert [str(relation) for relation in twice.conflicts] == ["once (<< 1)", "never"]
@@ -140,7 +140,7 @@ def test_an_index_gives_packages_by_name_in_their_highest_version() -> None:
 
 def test_security_updates_are_told_from_the_suites_own_packages() -> None:
     updates = INDEX.replace("1.3.4", "1.3.4+deb12u1").replace("Package: twice", "Package: more")
-    packages = Packages(INDEX, updates)
+    packages = PackagesIndex(INDEX, updates)
     assert [(p.version, p.security) for p in packages.versions("mawk")] == [
         ("1.3.4+deb12u1", True),
         ("1.3.4", False),
@@ -150,12 +150,12 @@ def test_security_updates_are_told_from_the_suites_own_packages() -> None:
 
 
 def test_of_equal_versions_the_suites_own_is_the_newest() -> None:
-    packages = Packages(INDEX, INDEX)
+    packages = PackagesIndex(INDEX, INDEX)
     assert [p.security for p in packages.versions("mawk")] == [False, True]
 
 
 def test_a_kept_version_goes_before_a_newer_one() -> None:
-    packages = Packages(INDEX)
+    packages = PackagesIndex(INDEX)
     new, old = packages.versions("twice")
     kept = packages.keeping({"twice": old})
     assert (kept.get("twice"), kept.newest("twice")) == (old, new)
@@ -166,7 +166,7 @@ def test_a_kept_version_goes_before_a_newer_one() -> None:
 
 
 def test_pre_depends_count_as_depends() -> None:
-    mawk = Packages(INDEX).get("mawk")
+    mawk = PackagesIndex(INDEX).get("mawk")
     assert mawk is not None
     assert mawk.depends == ((Relation("libm"),), (Relation("libc6", "", ">=", "2.34"),))
 
@@ -182,11 +182,11 @@ def test_pre_depends_count_as_depends() -> None:
     ],
 )
 def test_a_bound_is_met_only_by_a_versioned_provides(relation: Relation, provided: bool) -> None:
-    assert [p.name for p in Packages(INDEX).providers(relation)] == ["mawk"] * provided
+    assert [p.name for p in PackagesIndex(INDEX).providers(relation)] == ["mawk"] * provided
 
 
 def test_a_package_that_is_not_there_is_none() -> None:
-    assert Packages(INDEX).get("gawk") is None
+    assert PackagesIndex(INDEX).get("gawk") is None
 
 
 @pytest.mark.parametrize(
@@ -196,24 +196,30 @@ def test_a_package_that_is_not_there_is_none() -> None:
 )  # fmt: skip
 def test_a_broken_package_is_refused_when_it_is_asked_for(old: str, new: str) -> None:
     with pytest.raises(InputError) as caught:
-        Packages(INDEX.replace(old, new, 1)).get("mawk")
+        PackagesIndex(INDEX.replace(old, new, 1)).get("mawk")
     assert caught.value.findings[0].code == "content-mismatch"
 
 
 def test_a_release_lists_files_by_digest_and_size() -> None:
     digest = Digest.of(b"x")
-    release = next(debindex.paragraphs(f"Suite: a\nSHA256:\n {digest.hex} 12 main/Packages.xz\n"))
-    assert debindex.release_files(release) == {"main/Packages.xz": (digest, 12)}
+    release = next(
+        packages_index.paragraphs(f"Suite: a\nSHA256:\n {digest.hex} 12 main/Packages.xz\n")
+    )
+    assert packages_index.release_files(release) == {"main/Packages.xz": (digest, 12)}
 
 
 def test_a_release_with_a_broken_line_is_refused() -> None:
     with pytest.raises(InputError, match="is no line of checksums"):
-        debindex.release_files({"sha256": "\nabc 12 main/Packages"})
+        packages_index.release_files({"sha256": "\nabc 12 main/Packages"})
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("aZ1:~ \t\n-+().,|[]é"), max_size=60))
 def test_no_text_makes_the_readers_crash(text: str) -> None:
-    for read in (version_key, debindex.relations, lambda t: list(debindex.paragraphs(t))):
+    for read in (
+        version_key,
+        packages_index.relations,
+        lambda t: list(packages_index.paragraphs(t)),
+    ):
         with contextlib.suppress(InputError):
             read(text)

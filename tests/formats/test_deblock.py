@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import deblock
-from mpbuild.formats.deblock import DebianLock, DebianPackage, Link
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.debian.deblock import DebianLock, DebianPackage, Link
 
 LIBC = DebianPackage(
     name="libc6",

@@ -3,7 +3,7 @@
 import jsonschema
 import pytest
 
-from mpbuild.formats import documents
+from mpbuild.formats.dossier import documents
 
 
 def objects(schema):

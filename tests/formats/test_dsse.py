@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats.dsse import pae, strict_base64
+from mpbuild.formats.evidence.dsse import pae, strict_base64
 
 
 def test_the_encoding_is_that_of_the_specification():

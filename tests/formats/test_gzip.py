@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.formats import gzip
-from mpbuild.formats.stream import PIECE
+from mpbuild.formats.archive import gzip
+from mpbuild.formats.archive.stream import PIECE
 
 HEADER = bytes.fromhex("1f8b08000000000000ff")
 NOISE = random.Random(1).randbytes(3 << 20)

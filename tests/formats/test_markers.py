@@ -4,7 +4,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-from mpbuild.formats.markers import applies, environment
+from mpbuild.formats.python.markers import applies, environment
 
 
 def test_every_variable_has_a_value_that_is_none_of_this_machine():

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import modelpack, oci
-from mpbuild.formats.modelpack import Code, Contents, File, Role
+from mpbuild.formats.oci import modelpack, oci
+from mpbuild.formats.oci.modelpack import CodeArchive, ModelArtifactFile, ModelContents, Role
 
 FILEPATH, METADATA = "org.cncf.model.filepath", "org.cncf.model.file.metadata+json"
-CODE = Code("opt/model/src", Digest.of(b"gzip"), 4, Digest.of(b"tar"))
+CODE = CodeArchive("opt/model/src", Digest.of(b"gzip"), 4, Digest.of(b"tar"))
 FILES = tuple(
-    File.of(path, path.encode())
+    ModelArtifactFile.of(path, path.encode())
     for path in (
         "dossier/model.json",
         "files/labels",
@@ -35,9 +35,9 @@ def configured(*diff_ids, **about):
         "description": "It reads digits.",
         "licenses": ("Apache-2.0",),
     }
-    return modelpack.Config(
-        descriptor=modelpack.General(**general | about),
-        config=modelpack.Technical("onnx"),
+    return modelpack.ModelConfig(
+        descriptor=modelpack.ModelDescriptor(**general | about),
+        config=modelpack.ModelFormat("onnx"),
         modelfs=modelpack.ModelFs(diff_ids=diff_ids),
     )
 
@@ -46,7 +46,7 @@ def artifact(contents):
     """Manifest and configuration of some contents."""
     made = modelpack.layers(contents)
     config = configured(*(diff_id for _, diff_id in made))
-    manifest = oci.Artifact(
+    manifest = oci.ArtifactManifest(
         artifact_type=modelpack.ARTIFACT,
         config=oci.descriptor(modelpack.CONFIG, modelpack.encode_config(config)),
         layers=tuple(layer for layer, _ in made),
@@ -68,7 +68,7 @@ def validate(schema):
 
 
 def test_a_configuration_is_valid_by_the_model_specs_schema(validate):
-    _, config = artifact(Contents(FILES, CODE))
+    _, config = artifact(ModelContents(FILES, CODE))
     validate(canonical.decode(modelpack.encode_config(config)))
 
 
@@ -107,7 +107,7 @@ def test_a_configuration_holds_no_clock_and_is_canonical():
 
 def test_a_manifest_is_what_the_model_spec_says():
     """``docs/spec.md``, "OCI Image Manifest Specification For Model Artifacts"."""
-    manifest, _ = artifact(Contents(FILES, CODE))
+    manifest, _ = artifact(ModelContents(FILES, CODE))
     document = canonical.decode(oci.encode(manifest))
     assert document["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
     assert document["artifactType"] == "application/vnd.cncf.model.manifest.v1+json"
@@ -128,7 +128,7 @@ def test_a_manifest_is_what_the_model_spec_says():
 
 
 def test_a_raw_layer_is_the_file_and_its_content_too():
-    made = modelpack.layers(Contents(FILES, CODE))
+    made = modelpack.layers(ModelContents(FILES, CODE))
     by_path = {layer.annotations[FILEPATH]: (layer, diff_id) for layer, diff_id in made}
     for file in FILES:
         layer, diff_id = by_path[file.path]
@@ -139,10 +139,10 @@ def test_a_raw_layer_is_the_file_and_its_content_too():
 
 def test_attributes_are_constants():
     """``docs/annotations.md``, "File Metadata Annotation Value"."""
-    file = File.of("weights/a", b"four")
+    file = ModelArtifactFile.of("weights/a", b"four")
     told = {
         layer.annotations[FILEPATH]: json.loads(layer.annotations[METADATA])
-        for layer, _ in modelpack.layers(Contents((file,), CODE))
+        for layer, _ in modelpack.layers(ModelContents((file,), CODE))
     }
     owner = {"uid": 0, "gid": 0, "mtime": "1980-01-01T00:00:00Z"}
     regular = {"name": "a", "mode": 0o644, "size": 4, "typeflag": 0}
@@ -151,7 +151,7 @@ def test_attributes_are_constants():
 
 
 def test_every_layer_has_a_title_that_oras_restores_it_by():
-    made = modelpack.layers(Contents(FILES, CODE))
+    made = modelpack.layers(ModelContents(FILES, CODE))
     titles = [layer.annotations["org.opencontainers.image.title"] for layer, _ in made]
     assert sorted(titles) == sorted([*(file.path for file in FILES), "code.tar.gz"])
 
@@ -167,7 +167,7 @@ def test_every_layer_has_a_title_that_oras_restores_it_by():
     ],
 )
 def test_a_path_says_what_a_file_is(path, role):
-    assert File.of(path, b"").role is role
+    assert ModelArtifactFile.of(path, b"").role is role
 
 
 NAMES = st.sampled_from(["weights/a", "weights/ü", "files/a", "files/A b", "spec.json", "locks/x"])
@@ -176,7 +176,9 @@ NAMES = st.sampled_from(["weights/a", "weights/ü", "files/a", "files/A b", "spe
 @settings(max_examples=60, deadline=None)
 @given(names=st.lists(NAMES, unique=True), data=st.binary())
 def test_reading_is_the_inverse_of_making(names, data):
-    contents = Contents(tuple(File.of(name, data + name.encode()) for name in names), CODE)
+    contents = ModelContents(
+        tuple(ModelArtifactFile.of(name, data + name.encode()) for name in names), CODE
+    )
     manifest, config = artifact(contents)
     found = modelpack.read(
         oci.read_artifact(oci.encode(manifest)),
@@ -254,7 +256,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("wrong", "telling"), WRONG.values(), ids=WRONG)
 def test_a_layer_that_mpbuild_does_not_write_is_refused(wrong, telling):
-    manifest, config = artifact(Contents(FILES, CODE))
+    manifest, config = artifact(ModelContents(FILES, CODE))
     with pytest.raises(InputError) as caught:
         modelpack.read(wrong(manifest), config)
     assert caught.value.findings[0].code == "content-mismatch"
@@ -277,14 +279,16 @@ UNSAFE = {
 
 @pytest.mark.parametrize("path", UNSAFE.values(), ids=UNSAFE)
 def test_files_that_would_not_unpack_to_one_tree_are_refused(path):
-    manifest, config = artifact(Contents((*FILES, File.of(path, b"evil")), CODE))
+    manifest, config = artifact(ModelContents((*FILES, ModelArtifactFile.of(path, b"evil")), CODE))
     with pytest.raises(InputError) as caught:
         modelpack.read(manifest, config)
     assert caught.value.findings[0].code == "layer-unsafe"
 
 
 def test_a_folder_of_code_outside_is_refused():
-    manifest, config = artifact(Contents(FILES, msgspec.structs.replace(CODE, folder="../src")))
+    manifest, config = artifact(
+        ModelContents(FILES, msgspec.structs.replace(CODE, folder="../src"))
+    )
     with pytest.raises(InputError, match=r"holds the name '\.\.'"):
         modelpack.read(manifest, config)
 

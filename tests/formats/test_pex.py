@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import pex
-from mpbuild.formats.pex import BuildProperties, PexInfo
+from mpbuild.formats.python import pex
+from mpbuild.formats.python.pex import BuildProperties, PexInfo
 
 INFO = PexInfo(
     bootstrap_hash="b" * 40,

@@ -4,7 +4,7 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats.provenance import BUILD_TYPE, read_provenance
+from mpbuild.formats.evidence.provenance import BUILD_TYPE, read_provenance
 
 ONE, TWO = Digest.of(b"1"), Digest.of(b"2")
 

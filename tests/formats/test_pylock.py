@@ -11,13 +11,13 @@ from packaging.pylock import Pylock
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import pylock
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
+from mpbuild.formats.python import pylock
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 
 NUMPY = PythonPackage(
     name="numpy",
     version="2.4.6",
-    wheel=Wheel(
+    wheel=LockedWheel(
         filename="numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
         sha256=Digest.of(b"numpy"),
         size=16_918_164,
@@ -26,7 +26,9 @@ NUMPY = PythonPackage(
 PURE = PythonPackage(
     name="ml-dtypes",
     version="0.6.0",
-    wheel=Wheel(filename="ml_dtypes-0.6.0-py3-none-any.whl", sha256=Digest.of(b"ml"), size=412_043),
+    wheel=LockedWheel(
+        filename="ml_dtypes-0.6.0-py3-none-any.whl", sha256=Digest.of(b"ml"), size=412_043
+    ),
 )
 LOCK = PythonLock(
     environment="cpu",
@@ -89,7 +91,7 @@ def packages(draw: st.DrawFn) -> PythonPackage:
     return PythonPackage(
         name=name,
         version=version,
-        wheel=Wheel(
+        wheel=LockedWheel(
             filename=f"{name.replace('-', '_')}-{version}-{draw(wheel_tags)}.whl",
             sha256=Digest.of(draw(st.binary(max_size=4))),
             size=draw(st.integers(1, 1 << 40)),
@@ -165,7 +167,7 @@ def with_cuda() -> str:
     runtime = PythonPackage(
         name="nvidia-cuda-runtime",
         version="13.5.37",
-        wheel=Wheel(
+        wheel=LockedWheel(
             filename="nvidia_cuda_runtime-13.5.37-py3-none-manylinux2014_x86_64.whl",
             sha256=Digest.of(b"runtime"),
             size=2_504_024,

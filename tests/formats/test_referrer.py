@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import bundle, oci, referrer
+from mpbuild.formats.evidence import bundle
+from mpbuild.formats.oci import oci, referrer
 
 SUBJECT = oci.descriptor(oci.INDEX, b"{}", annotations={"a": "b"})
 GOOD = referrer.attach(SUBJECT, b"bundle", "https://example.org/type")
@@ -114,7 +115,7 @@ def test_what_is_listed_twice_is_read_once():
     entry = {"digest": SUBJECT.digest, "size": 1}
     data = json.dumps({"manifests": [entry, entry]}).encode()
     (found,) = referrer.read_listing(data)
-    assert found == referrer.Listed(digest=SUBJECT.digest, size=1)
+    assert found == referrer.ReferrerDescriptor(digest=SUBJECT.digest, size=1)
 
 
 def test_entries_of_others_stay_as_they_are():

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import sdist
-from mpbuild.formats.sdist import read_sdist
-from mpbuild.formats.unsafe import UnsafeError
+from mpbuild.formats.archive.unsafe import UnsafeError
+from mpbuild.formats.python import sdist
+from mpbuild.formats.python.sdist import read_sdist
 
 PKG_INFO = "Metadata-Version: 2.1\nName: Legacy.Thing\nVersion: 1.0\n"
 SYSTEM = '[build-system]\nrequires = ["flit_core<4"]\nbuild-backend = "flit_core.buildapi"\n'

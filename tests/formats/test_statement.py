@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import statement
-from mpbuild.formats.statement import MOST_DIGESTS, MOST_SUBJECTS, Statement, Subject
+from mpbuild.formats.evidence import statement
+from mpbuild.formats.evidence.statement import MOST_DIGESTS, MOST_SUBJECTS, Statement, Subject
 
 DIGEST = Digest.of(b"x")
 GOOD = Statement((Subject("x", DIGEST),), "https://example.org/type", {"a": 1})

@@ -10,45 +10,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import tar, untar
-from mpbuild.formats.tar import Entry
+from mpbuild.formats.archive import tar, untar
+from mpbuild.formats.archive.tar import TarEntry
 
 LONG = "d" * 60 + "/" + "e" * 60 + "/" + "f" * 60
 
 SAMPLES = [
-    Entry("a", "file", 0o644, 5),
-    Entry("bin/run", "file", 0o755, 0),
-    Entry("tmp", "directory", 0o1777),
-    Entry("lib/x", "symlink", 0o777, 0, "../bin/run"),
-    Entry("lib/y", "hardlink", 0o644, 0, "a"),
-    Entry(LONG, "file", 0o644, 1000),
-    Entry("d" * 99, "directory", 0o755),
-    Entry("d" * 100, "file", 0o644),
-    Entry("p" * 155 + "/" + "n" * 100, "file", 0o644),
-    Entry("p" * 50 + "/" + "n" * 99, "directory", 0o755),
+    TarEntry("a", "file", 0o644, 5),
+    TarEntry("bin/run", "file", 0o755, 0),
+    TarEntry("tmp", "directory", 0o1777),
+    TarEntry("lib/x", "symlink", 0o777, 0, "../bin/run"),
+    TarEntry("lib/y", "hardlink", 0o644, 0, "a"),
+    TarEntry(LONG, "file", 0o644, 1000),
+    TarEntry("d" * 99, "directory", 0o755),
+    TarEntry("d" * 100, "file", 0o644),
+    TarEntry("p" * 155 + "/" + "n" * 100, "file", 0o644),
+    TarEntry("p" * 50 + "/" + "n" * 99, "directory", 0o755),
 ]
 
 EXTENDED = [
-    Entry("p" * 156 + "/n", "file", 0o644),
-    Entry("n" * 101, "file", 0o644),
-    Entry("d" * 100, "directory", 0o755),
-    Entry("ärger/日本", "file", 0o644, 3),
-    Entry("s", "symlink", 0o777, 0, "t" * 101),
-    Entry("s", "symlink", 0o777, 0, "zürich"),
-    Entry(LONG, "symlink", 0o777, 0, "x/" * 80 + "y"),
-    Entry("h", "hardlink", 0o644, 0, "n" * 120),
-    Entry("big", "file", 0o644, 8 << 30),
+    TarEntry("p" * 156 + "/n", "file", 0o644),
+    TarEntry("n" * 101, "file", 0o644),
+    TarEntry("d" * 100, "directory", 0o755),
+    TarEntry("ärger/日本", "file", 0o644, 3),
+    TarEntry("s", "symlink", 0o777, 0, "t" * 101),
+    TarEntry("s", "symlink", 0o777, 0, "zürich"),
+    TarEntry(LONG, "symlink", 0o777, 0, "x/" * 80 + "y"),
+    TarEntry("h", "hardlink", 0o644, 0, "n" * 120),
+    TarEntry("big", "file", 0o644, 8 << 30),
 ]
 
 
-def archive(*entries: Entry) -> bytes:
+def archive(*entries: TarEntry) -> bytes:
     members = [tar.header(entry) + bytes(entry.size) + tar.padding(entry.size) for entry in entries]
     return b"".join(members) + tar.END
 
 
-def as_entry(member: tarfile.TarInfo) -> Entry:
+def as_entry(member: tarfile.TarInfo) -> TarEntry:
     kinds = {b"0": "file", b"1": "hardlink", b"2": "symlink", b"5": "directory"}
-    return Entry(member.name, kinds[member.type], member.mode, member.size, member.linkname)
+    return TarEntry(member.name, kinds[member.type], member.mode, member.size, member.linkname)
 
 
 def parsed(header: bytes) -> tarfile.TarInfo:
@@ -107,7 +107,7 @@ def test_pax_is_written_only_where_ustar_has_no_room():
 def test_an_extended_record_counts_its_own_digits():
     lengths = set()
     for extra in range(80, 130):
-        block = tar.header(Entry("ü" + "x" * extra, "file", 0o644))
+        block = tar.header(TarEntry("ü" + "x" * extra, "file", 0o644))
         record = block[512:1024].rstrip(b"\0")
         assert int(record.partition(b" ")[0]) == len(record)
         lengths.add(len(str(len(record))))
@@ -125,7 +125,7 @@ paths = st.lists(names, min_size=1, max_size=6).map("/".join)
 @settings(max_examples=80)
 @given(paths, st.sampled_from([0o644, 0o755]), st.integers(0, 2000))
 def test_what_is_written_reads_back_by_python_and_by_ours(path, mode, size):
-    entry = Entry(path, "file", mode, size)
+    entry = TarEntry(path, "file", mode, size)
     data = archive(entry)
     assert [as_entry(member) for member in tarfile.TarFile(fileobj=io.BytesIO(data))] == [entry]
     assert [(read, b"".join(content)) for read, content in untar.read([data])] == [
@@ -194,16 +194,16 @@ def test_an_unsafe_path_is_refused(path, telling):
     assert telling in refused(tar.safe_path, path)
 
 
-def file(path: str) -> Entry:
-    return Entry(path, "file", 0o644)
+def file(path: str) -> TarEntry:
+    return TarEntry(path, "file", 0o644)
 
 
-def link(path: str, target: str) -> Entry:
-    return Entry(path, "symlink", 0o777, 0, target)
+def link(path: str, target: str) -> TarEntry:
+    return TarEntry(path, "symlink", 0o777, 0, target)
 
 
-def hard(path: str, target: str) -> Entry:
-    return Entry(path, "hardlink", 0o644, 0, target)
+def hard(path: str, target: str) -> TarEntry:
+    return TarEntry(path, "hardlink", 0o644, 0, target)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def hard(path: str, target: str) -> Entry:
         pytest.param([hard("a", "a")], "no file before it", id="hard link to itself"),
         pytest.param([link("b", "c"), hard("a", "b")], "no file", id="hard link to a link"),
         pytest.param(
-            [Entry("d", "directory", 0o755), hard("a", "d")], "no file", id="to a directory"
+            [TarEntry("d", "directory", 0o755), hard("a", "d")], "no file", id="to a directory"
         ),
         pytest.param([link("a", "..")], "climbs above the root", id="link out"),
         pytest.param([link("a/b", "../../c")], "climbs above the root", id="link further out"),
@@ -249,7 +249,7 @@ def test_absolute_links_are_for_debian_packages_only():
 def test_an_ordinary_tree_is_let_pass():
     tar.check_tree(
         [
-            Entry("usr", "directory", 0o755),
+            TarEntry("usr", "directory", 0o755),
             file("usr/lib/a.so.1"),
             hard("usr/lib/b.so.1", "usr/lib/a.so.1"),
             hard("usr/lib/c.so.1", "usr/lib/b.so.1"),

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import tar, untar
-from mpbuild.formats.tar import Entry
+from mpbuild.formats.archive import tar, untar
+from mpbuild.formats.archive.tar import TarEntry
 
 END = bytes(1024)
 
 
-def read(data: bytes, step: int = 1 << 20) -> list[tuple[Entry, bytes]]:
+def read(data: bytes, step: int = 1 << 20) -> list[tuple[TarEntry, bytes]]:
     chunks = (memoryview(data)[start : start + step] for start in range(0, len(data), step))
     return [(entry, b"".join(content)) for entry, content in untar.read(chunks)]
 
@@ -61,7 +61,7 @@ def test_what_python_packs_reads_as_it_was(form):
 @settings(max_examples=30)
 @given(st.integers(1, 2000))
 def test_chunks_of_any_size_give_the_same(step):
-    entries = [Entry("a", "file", 0o644, 700), Entry("ü", "file", 0o755, 512)]
+    entries = [TarEntry("a", "file", 0o644, 700), TarEntry("ü", "file", 0o755, 512)]
     data = b"".join(
         tar.header(entry) + b"x" * entry.size + tar.padding(entry.size) for entry in entries
     )
@@ -83,9 +83,9 @@ def test_modes_are_those_of_the_package(make):
 def test_a_size_beyond_octal_is_understood(make):
     size = b"\x80" + (5).to_bytes(11, "big")
     data = make.tar_member(b"a", b"hello", size_field=size) + END
-    assert read(data) == [(Entry("a", "file", 0o644, 5), b"hello")]
+    assert read(data) == [(TarEntry("a", "file", 0o644, 5), b"hello")]
     extended = make.pax(("size", "5"), ("mtime", "1.5")) + make.tar_member(b"a", b"hello", size=0)
-    assert read(extended + END) == [(Entry("a", "file", 0o644, 5), b"hello")]
+    assert read(extended + END) == [(TarEntry("a", "file", 0o644, 5), b"hello")]
 
 
 HOSTILE = {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats.wheel import EntryPoint, Recorded, read_wheel
+from mpbuild.formats.python.wheel import EntryPoint, RecordRow, read_wheel
 
 FILENAME = "demo-1.0-py3-none-any.whl"
 INFO = "demo-1.0.dist-info"
@@ -23,7 +23,7 @@ def test_a_wheel_says_what_it_is(make):
     assert wheel.root_is_purelib
     assert [entry.name for entry in wheel.entries][:2] == ["demo/__init__.py", "demo/native.so"]
     assert wheel.record["demo/native.so"].size == "2048"
-    assert wheel.record[f"{INFO}/RECORD"] == Recorded("", "")
+    assert wheel.record[f"{INFO}/RECORD"] == RecordRow("", "")
     assert wheel.console_scripts == wheel.gui_scripts == ()
 
 

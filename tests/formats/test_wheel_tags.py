@@ -7,11 +7,11 @@ import pytest
 from packaging.tags import Tag
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import tags
+from mpbuild.formats.python import wheel_tags
 
 
 def of(filename: str) -> frozenset[Tag]:
-    return tags.WheelName.of(filename).tags
+    return wheel_tags.WheelName.of(filename).tags
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="compares with this machine's tags")
@@ -19,21 +19,21 @@ def test_platforms_stand_in_the_order_of_packaging() -> None:
     libc, version = platform.libc_ver()
     if libc != "glibc":
         pytest.skip("this machine has no glibc to compare with")
-    ranked = tags.supported("3.11", (2, int(version.split(".")[1])))
+    ranked = wheel_tags.supported("3.11", (2, int(version.split(".")[1])))
     ours = [p for p in dict.fromkeys(tag.platform for tag in ranked) if p != "any"]
     assert ours == list(packaging.tags.platform_tags())
 
 
 def test_a_newer_glibc_than_the_base_has_does_not_fit() -> None:
     wheel = of("a-1-cp311-cp311-manylinux_2_39_x86_64.whl")
-    assert tags.rank(wheel, tags.supported("3.11", (2, 36))) is None
-    assert tags.rank(wheel, tags.supported("3.11", (2, 41))) is not None
+    assert wheel_tags.rank(wheel, wheel_tags.supported("3.11", (2, 36))) is None
+    assert wheel_tags.rank(wheel, wheel_tags.supported("3.11", (2, 41))) is not None
 
 
 def test_the_interpreters_own_build_goes_before_the_stable_abi_and_pure_python() -> None:
-    ranked = tags.supported("3.13", (2, 41))
+    ranked = wheel_tags.supported("3.13", (2, 41))
     found = [
-        tags.rank(of(f"a-1-{tag}.whl"), ranked)
+        wheel_tags.rank(of(f"a-1-{tag}.whl"), ranked)
         for tag in ("cp313-cp313-manylinux2014_x86_64", "cp39-abi3-manylinux_2_28_x86_64",
                     "py3-none-manylinux1_x86_64", "py3-none-any")
     ]  # fmt: skip
@@ -52,10 +52,10 @@ def test_the_interpreters_own_build_goes_before_the_stable_abi_and_pure_python()
     ],
 )
 def test_the_lowest_of_a_wheels_platforms_is_its_floor(tag: str, glibc: object) -> None:
-    assert tags.floor(of(f"a-1-{tag}.whl"), "3.11") == glibc
+    assert wheel_tags.floor(of(f"a-1-{tag}.whl"), "3.11") == glibc
 
 
 @pytest.mark.parametrize("text", ["3", "2.7", "3.11.2", "three"])
 def test_a_python_is_a_minor_version(text: str) -> None:
     with pytest.raises(InputError, match="not a Python version"):
-        tags.supported(text, (2, 36))
+        wheel_tags.supported(text, (2, 36))

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import gzip
-from mpbuild.formats.zip import read_archive
+from mpbuild.formats.archive import gzip
+from mpbuild.formats.archive.zip import read_archive
 
 TEXT = b"some text that is longer than nothing, and some text again\n" * 4
 SIZE = len(TEXT)

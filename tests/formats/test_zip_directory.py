@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
-from mpbuild.formats.unsafe import UnsafeError
-from mpbuild.formats.zip import read_archive, read_entry
-from mpbuild.formats.zipdirectory import LONGEST_TAIL, ends, find_directory, read_headers
+from mpbuild.formats.archive.unsafe import UnsafeError
+from mpbuild.formats.archive.zip import read_archive, read_entry
+from mpbuild.formats.archive.zip_directory import LONGEST_TAIL, ends, find_directory, read_headers
 
 FILES = {f"demo/{i}.py": b"%d\n" % i * i for i in range(60)}
 

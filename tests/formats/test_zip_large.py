@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats.zip import read_archive
+from mpbuild.formats.archive.zip import read_archive
 
 GIB = 1 << 30
 CHUNK = bytes(1 << 24)

@@ -19,10 +19,11 @@ from typing import NamedTuple
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.derive import inputs
-from mpbuild.effects.layout import Layout
-from mpbuild.formats import bundle, oci, referrer
-from mpbuild.formats.annotations import ACCELERATOR, EXECUTABLE, KIND, LAYER, TITLE
+from mpbuild.derive import inputs_artifact
+from mpbuild.effects.files.oci_layout import Layout
+from mpbuild.formats.evidence import bundle
+from mpbuild.formats.oci import oci, referrer
+from mpbuild.formats.oci.annotations import ACCELERATOR, EXECUTABLE, KIND, LAYER, TITLE
 
 EPOCH = "1980-01-01T00:00:00Z"
 PATIENCE_S = 10
@@ -191,12 +192,12 @@ class Package:
         images = [self._image(accelerator) for accelerator in ("cpu", "cuda", "rocm")]
         pexes = [self._pex(accelerator) for accelerator in ("cpu", "cuda", "rocm")]
         children = (*images, *pexes, self._model())
-        index = oci.encode(oci.Index(manifests=children, annotations={KIND: "package"}))
+        index = oci.encode(oci.ImageIndex(manifests=children, annotations={KIND: "package"}))
         package = self._blob(oci.INDEX, index)
         self.layout.finish(oci.retagged(package, "1.0.0"))
         wheels = [b"wheel %d" % number for number in range(5)]
         self._refer(package, bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}package"])
-        self._refer(package, inputs.ARTIFACT, inputs.FILE, wheels)
+        self._refer(package, inputs_artifact.ARTIFACT, inputs_artifact.FILE, wheels)
         self._refer(images[0], bundle.MEDIA_TYPE, bundle.MEDIA_TYPE, [b"{}image"])
 
     def _blob(self, media_type, data, **more):
@@ -207,7 +208,7 @@ class Package:
         tars = [tar("hello", program(f"{accelerator}\n")), tar("opt/note", accelerator.encode())]
         config = oci.ImageConfig(
             created=EPOCH,
-            config=oci.Execution(
+            config=oci.ExecutionConfig(
                 user="65532:65532", env=(), entrypoint=("/hello",), working_dir="/", labels={}
             ),
             rootfs=oci.RootFs(tuple(Digest.of(data) for data in tars)),
@@ -254,7 +255,7 @@ class Package:
         return self._artifact(media_type, config, [weights, code], {KIND: "model"})
 
     def _artifact(self, media_type, config, layers, about):
-        manifest = oci.Artifact(
+        manifest = oci.ArtifactManifest(
             artifact_type=media_type, config=config, layers=tuple(layers), annotations=about
         )
         data = oci.encode(manifest)

@@ -13,13 +13,15 @@ from packaging.version import Version
 
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import WorldError
-from mpbuild.effects import interpreters
-from mpbuild.effects.indexes import find_index
-from mpbuild.effects.uv import Target, Uv
-from mpbuild.effects.views import View
-from mpbuild.effects.web import Web
-from mpbuild.formats import cuda, pylock
-from mpbuild.resolve import cross, floors, inputs, together
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.python import interpreters
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.indexes import find_index
+from mpbuild.effects.python.uv import Uv, WheelPlatform
+from mpbuild.formats import cuda
+from mpbuild.formats.python import pylock
+from mpbuild.locks import floors, python_inputs
+from mpbuild.resolve import cross_check, joint_lock
 from mpbuild.spec.environment import AcceleratorEnvironment, CudaEnvironment, RocmEnvironment
 
 pytestmark = [pytest.mark.interop, pytest.mark.network]
@@ -46,7 +48,7 @@ EACH = [(suite, model, name) for suite, model in CASES for name in MODELS[model]
 class Locked(NamedTuple):
     """What a model's accelerators were resolved from, and the locks."""
 
-    wanted: dict[str, inputs.Inputs]
+    wanted: dict[str, python_inputs.PythonInputs]
     locks: dict[str, pylock.PythonLock]
 
 
@@ -56,10 +58,10 @@ def uv() -> Uv:
 
 
 @pytest.fixture(scope="module")
-def view(uv) -> View:
-    found = View.of(find_index(os.environ))
+def view(uv) -> IndexView:
+    found = IndexView.of(find_index(os.environ))
     try:
-        uv.compile(["packaging"], Target("3.11", (2, 36)), found)
+        uv.compile(["packaging"], WheelPlatform("3.11", (2, 36)), found)
     except WorldError as error:
         pytest.skip(f"no package index is within reach: {error}")
     return found
@@ -73,7 +75,7 @@ def locked(uv, view):
         suite, model = case
         wanted = _wanted(suite, MODELS[model])
         views = dict.fromkeys(wanted, view)
-        found = together.lock(wanted, views=views, uv=uv, web=Web(os.environ), previous={})
+        found = joint_lock.lock(wanted, views=views, uv=uv, web=Web(os.environ), previous={})
         return Locked(wanted, found)
 
     with ThreadPoolExecutor(4) as pool:
@@ -86,7 +88,7 @@ def asked(uv, view, locked):
     """``asked(suite, model, name)``: what pip has to say of one lock."""
 
     def ask(case):
-        return cross.by_pip(question(uv, view, locked(*case[:2]), case[2]))
+        return cross_check.by_pip(question(uv, view, locked(*case[:2]), case[2]))
 
     with ThreadPoolExecutor(4) as pool:
         waiting = {case: pool.submit(ask, case) for case in EACH}
@@ -96,7 +98,7 @@ def asked(uv, view, locked):
 def _wanted(suite, requirements):
     union = [text for texts in requirements.values() for text in texts]
     return {
-        name: inputs.inputs(
+        name: python_inputs.inputs(
             texts,
             python=SUITES[suite],
             suite=suite,
@@ -106,8 +108,8 @@ def _wanted(suite, requirements):
     }
 
 
-def question(uv, view, locked, name) -> cross.Question:
-    return cross.Question(
+def question(uv, view, locked, name) -> cross_check.CrossCheck:
+    return cross_check.CrossCheck(
         lock=locked.locks[name],
         wanted=locked.wanted[name],
         view=view,
@@ -144,7 +146,7 @@ def test_only_locks_for_cuda_bring_what_is_nvidias(locked, suite, model):
 @pytest.mark.parametrize(("suite", "model"), CASES)
 def test_what_accelerators_share_is_one_wheel(locked, suite, model):
     locks = locked(suite, model).locks
-    assert together.skew({f"pylock.{name}.toml": lock for name, lock in locks.items()}) == []
+    assert joint_lock.skew({f"pylock.{name}.toml": lock for name, lock in locks.items()}) == []
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -173,4 +175,4 @@ def test_pip_tools_comes_to_what_was_locked(uv, view, locked, python_path, suite
     if interpreters.find(SUITES[suite], uv.binary, environ) is None:
         pytest.skip(f"this machine has no Python {SUITES[suite]}, which pip-tools runs on")
     asked = question(uv, view, locked(suite, "jax"), "cuda")
-    assert cross.by_pip_tools(msgspec.structs.replace(asked, environ=environ)) == []
+    assert cross_check.by_pip_tools(msgspec.structs.replace(asked, environ=environ)) == []

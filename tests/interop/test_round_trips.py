@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.formats import oci
+from mpbuild.formats.oci import oci
 
 pytestmark = pytest.mark.interop
 BY_HAND = [("made_up", "docker_registry"), ("made_up", "crane_registry")]

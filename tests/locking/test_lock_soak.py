@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import MpbuildError
-from mpbuild.effects.projects import Projects
-from mpbuild.effects.web import Web
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.python.projects import Projects
 
 pytestmark = pytest.mark.soak
 

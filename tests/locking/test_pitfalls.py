@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.formats import pylock
+from mpbuild.formats.python import pylock
 
 CPU = '[accelerators.cpu]\ndependencies = ["{0}"]'
 CUDA = '[accelerators.cuda]\ndependencies = ["{0}"]'

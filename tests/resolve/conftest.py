@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.effects.uv import Uv
-from mpbuild.effects.web import Web
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.python.uv import Uv
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from packaging.pylock import Pylock, PylockSelectError
 
-from mpbuild.formats import markers, pylock, tags
+from mpbuild.formats.python import markers, pylock, wheel_tags
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted(
@@ -26,7 +26,7 @@ def both(path):
 def selected(lock, python):
     """What an installer takes of it on the base that has this Python: files by package."""
     environment = markers.environment(python)
-    supported = list(tags.supported(python, BASES[python]))
+    supported = list(wheel_tags.supported(python, BASES[python]))
     return {
         str(package.name): file.name
         for package, file in lock.select(environment=environment, tags=supported)

@@ -8,13 +8,14 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects import interpreters
-from mpbuild.effects.indexes import Index, folder_index
-from mpbuild.effects.projects import Projects
-from mpbuild.effects.uv import Uv
-from mpbuild.effects.views import Owner, Sources, View, lay_out
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
-from mpbuild.resolve import cross, inputs, python
+from mpbuild.effects.python import interpreters
+from mpbuild.effects.python.index_views import IndexOwner, IndexSources, IndexView, lay_out
+from mpbuild.effects.python.indexes import PythonIndex, folder_index
+from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.uv import Uv
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
+from mpbuild.locks import python_inputs
+from mpbuild.resolve import cross_check, python_lock
 
 FILE = "lockfiles/model/pylock.cpu.toml"
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
@@ -33,8 +34,8 @@ class Model:
 
     def locked(self, *requirements: str, version: str = PYTHON, **bounds: object) -> PythonLock:
         suite = SUITES[version]
-        self.wanted = inputs.inputs(requirements, python=version, suite=suite, **bounds)
-        self.lock = python.lock(
+        self.wanted = python_inputs.inputs(requirements, python=version, suite=suite, **bounds)
+        self.lock = python_lock.lock(
             self.wanted, environment="cpu", view=self.view, uv=self.uv, web=self.web
         )
         return self.lock
@@ -46,7 +47,7 @@ class Model:
 
     @property
     def question(self):
-        return cross.Question(
+        return cross_check.CrossCheck(
             lock=self.lock,
             wanted=self.wanted,
             view=self.view,
@@ -56,20 +57,20 @@ class Model:
         )
 
     def check(self):
-        return cross.check(self.question)
+        return cross_check.check(self.question)
 
     def by_pip(self):
-        return cross.by_pip(self.question)
+        return cross_check.by_pip(self.question)
 
     def by_pip_tools(self):
         if interpreters.find(self.lock.python, self.uv.binary, self.uv.environ) is None:
             pytest.skip(f"this machine has no Python {self.lock.python}, which pip-tools runs on")
-        return cross.by_pip_tools(self.question)
+        return cross_check.by_pip_tools(self.question)
 
 
 @pytest.fixture
 def model(wheels, uv, web, tmp_path):
-    return Model(View.of(wheels.index), uv, web, tmp_path)
+    return Model(IndexView.of(wheels.index), uv, web, tmp_path)
 
 
 @pytest.fixture
@@ -84,7 +85,9 @@ def pair(model, wheels):
 def package(path) -> PythonPackage:
     """What a lock says of the wheel at ``path``."""
     name, version = path.name.split("-")[:2]
-    wheel = Wheel(filename=path.name, sha256=Digest.of(path.read_bytes()), size=path.stat().st_size)
+    wheel = LockedWheel(
+        filename=path.name, sha256=Digest.of(path.read_bytes()), size=path.stat().st_size
+    )
     return PythonPackage(name=name.replace("_", "-"), version=version, wheel=wheel)
 
 
@@ -222,7 +225,7 @@ def test_an_extra_brings_what_it_brings_for_uv(model, wheels):
     assert len(model.locked("alpha[gpu]").packages) == 2
     assert model.by_pip() == []
     assert model.by_pip_tools() == []
-    model.wanted = inputs.inputs(["alpha"], python=PYTHON, suite=SUITES[PYTHON])
+    model.wanted = python_inputs.inputs(["alpha"], python=PYTHON, suite=SUITES[PYTHON])
     (finding,) = model.by_pip()
     assert finding.message == "pip has no need of beta 1.0, which is in the lock"
 
@@ -230,7 +233,7 @@ def test_an_extra_brings_what_it_brings_for_uv(model, wheels):
 def test_an_extra_that_is_none_is_no_agreement(model, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     model.locked("alpha")
-    model.wanted = inputs.inputs(["alpha[gpu]"], python=PYTHON, suite=SUITES[PYTHON])
+    model.wanted = python_inputs.inputs(["alpha[gpu]"], python=PYTHON, suite=SUITES[PYTHON])
     (finding,) = model.by_pip()
     assert finding.code == "lock-disagreement"
     assert "alpha 1.0 does not provide the extra 'gpu'" in finding.message
@@ -285,7 +288,7 @@ def test_without_the_locks_python_pip_tools_has_not_agreed(model, wheels, tmp_pa
     model.locked("alpha", version=OTHER)
     model.environ = {"HOME": str(tmp_path), "PATH": str(tmp_path)}
     assert model.by_pip() == []
-    (finding,) = cross.by_pip_tools(model.question)
+    (finding,) = cross_check.by_pip_tools(model.question)
     assert (finding.code, finding.where, finding.severity) == ("lock-unchecked", FILE, "error")
     assert f"runs on the lock's Python {OTHER}" in finding.message
     assert f"python{OTHER} on PATH" in finding.hint
@@ -376,9 +379,9 @@ def test_what_an_index_owns_is_the_locks_wheel_wherever_else_it_is(
         index.add("torch-2.0-py3-none-any.whl", content=content)
     wheels.add("torch-3.0-py3-none-any.whl")
     wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: torch")
-    sources = Sources(
+    sources = IndexSources(
         default=wheels.index,
-        owners=(Owner(index=own.index, patterns=("torch",)),),
+        owners=(IndexOwner(index=own.index, patterns=("torch",)),),
     )
     view = lay_out(sources, tmp_path / "view", Projects(web))
     model = Model(view, uv, web, tmp_path)
@@ -398,8 +401,8 @@ def test_a_folder_of_wheels_is_an_index_for_pip_too(wheels, uv, web, tmp_path, m
     shutil.copy(wheel, built)
     wheels.add("native-1.0-py3-none-any.whl", content="another's")
     wheels.add("beta-1.0-py3-none-any.whl")
-    owner = Owner(index=folder_index("built", built), patterns=("native",))
-    sources = Sources(default=wheels.index, owners=(owner,))
+    owner = IndexOwner(index=folder_index("built", built), patterns=("native",))
+    sources = IndexSources(default=wheels.index, owners=(owner,))
     model = Model(lay_out(sources, tmp_path / "view", Projects(web)), uv, web, tmp_path)
     assert [found.index for found in model.locked("native").packages] == ["default", "built"]
     assert model.by_pip() == []
@@ -407,7 +410,7 @@ def test_a_folder_of_wheels_is_an_index_for_pip_too(wheels, uv, web, tmp_path, m
 
 
 def test_an_index_that_is_not_there_is_a_failed_fetch_and_no_disagreement(pair):
-    pair.view = View.of(Index(url="http://user:secret@127.0.0.1:9/simple"))
+    pair.view = IndexView.of(PythonIndex(url="http://user:secret@127.0.0.1:9/simple"))
     with pytest.raises(WorldError) as caught:
         pair.check()
     assert caught.value.findings[0].code == "fetch-failed"

@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpbuild.app.fetch.file_requests import pool_requests
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import deblock
-from mpbuild.formats.debindex import Packages
-from mpbuild.formats.deblock import DebianLock, Link
-from mpbuild.resolve import closure, debian
-from mpbuild.spec.workspace import Link as LinkTable
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.debian.deblock import DebianLock, Link
+from mpbuild.formats.debian.packages_index import PackagesIndex
+from mpbuild.locks import debian_closure, debian_lock
+from mpbuild.spec.workspace import LinkSettings as LinkTable
 
 
-def index(*packages: str, security: tuple[str, ...] = ()) -> Packages:
+def index(*packages: str, security: tuple[str, ...] = ()) -> PackagesIndex:
     """``name version; Field: value; …`` for each package."""
-    return Packages(text("pool/main", *packages), text("pool/updates/main", *security))
+    return PackagesIndex(text("pool/main", *packages), text("pool/updates/main", *security))
 
 
 def text(pool: str, *packages: str) -> str:
@@ -44,8 +45,8 @@ def text(pool: str, *packages: str) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def names(packages: Packages, base: list[str], system: list[str] | None = None) -> list[str]:
-    return [package.name for package in closure.resolve(packages, base, system or [])]
+def names(packages: PackagesIndex, base: list[str], system: list[str] | None = None) -> list[str]:
+    return [package.name for package in debian_closure.resolve(packages, base, system or [])]
 
 
 def test_depends_and_pre_depends_come_in_and_nothing_else() -> None:
@@ -66,7 +67,7 @@ def test_circles_end() -> None:
 
 def test_what_a_model_adds_is_told_from_the_base() -> None:
     packages = index("a 1; Depends: c", "b 1; Depends: c, d", "c 1", "d 1")
-    found = closure.resolve(packages, ["a"], ["b", "a"])
+    found = debian_closure.resolve(packages, ["a"], ["b", "a"])
     assert {package.name: package.base for package in found} == {
         "a": True, "b": False, "c": True, "d": False
     }  # fmt: skip
@@ -74,8 +75,8 @@ def test_what_a_model_adds_is_told_from_the_base() -> None:
 
 def test_a_models_packages_never_change_the_base() -> None:
     packages = index("a 1; Depends: x | y", "m 1; Depends: y", "x 1", "y 1")
-    alone = closure.resolve(packages, ["a"])
-    both = closure.resolve(packages, ["a"], ["m"])
+    alone = debian_closure.resolve(packages, ["a"])
+    both = debian_closure.resolve(packages, ["a"], ["m"])
     assert [package for package in both if package.base] == list(alone)
 
 
@@ -124,14 +125,14 @@ def test_what_only_scripts_need_stays_out_unless_it_is_named() -> None:
 def test_the_order_of_names_and_of_the_index_changes_nothing() -> None:
     rows = ["a 1; Depends: x | y, z", "b 1; Depends: y | x", "x 1; Provides: v",
             "y 1; Provides: v", "z 1; Depends: v"]  # fmt: skip
-    first = closure.resolve(index(*rows), ["a", "b"])
+    first = debian_closure.resolve(index(*rows), ["a", "b"])
     for seed in range(10):
         random.Random(seed).shuffle(rows)
-        assert closure.resolve(index(*rows), ["b", "a"]) == first
+        assert debian_closure.resolve(index(*rows), ["b", "a"]) == first
 
 
 def test_the_highest_version_of_a_package_counts() -> None:
-    (package,) = closure.resolve(index("a 1.0~rc1", "a 1.0", "a 1.0~rc2"), ["a"])
+    (package,) = debian_closure.resolve(index("a 1.0~rc1", "a 1.0", "a 1.0~rc2"), ["a"])
     assert package.version == "1.0"
 
 
@@ -174,7 +175,7 @@ def test_a_virtual_name_gets_its_providers() -> None:
 
 def test_a_package_outside_the_pool_is_refused() -> None:
     text = "Package: a\nVersion: 1\nArchitecture: amd64\nFilename: ../../a_1_amd64.deb\n"
-    packages = Packages(f"{text}Size: 1\nSHA256: {Digest.of(b'').hex}\n")
+    packages = PackagesIndex(f"{text}Size: 1\nSHA256: {Digest.of(b'').hex}\n")
     with pytest.raises(InputError) as caught:
         names(packages, ["a"])
     assert caught.value.findings[0].code == "content-mismatch"
@@ -182,11 +183,11 @@ def test_a_package_outside_the_pool_is_refused() -> None:
 
 def test_a_lock_reads_back_and_names_its_files() -> None:
     packages = index("aa 1:1.0-1; Depends: bb", "bb 2")
-    wanted = debian.inputs("bookworm", ["aa"])
+    wanted = debian_lock.inputs("bookworm", ["aa"])
     lock = locked(wanted, packages)
     assert deblock.read(deblock.write(lock), file="x") == lock
     assert lock.resolution == wanted.digest
-    request = debian.requests(lock, ["https://m.example", "file:///srv"])[0]
+    request = next(pool_requests(lock.packages, ["https://m.example", "file:///srv"]))
     assert request.name == "aa_1.0-1_amd64.deb"
     assert request.urls == (
         "https://m.example/pool/main/a/aa/aa_1.0-1_amd64.deb",
@@ -196,18 +197,18 @@ def test_a_lock_reads_back_and_names_its_files() -> None:
 
 def test_a_package_comes_from_the_mirrors_of_the_archive_that_has_it() -> None:
     packages = index("aa 1; Depends: bb", "bb 1", security=("bb 1+deb12u1",))
-    lock = locked(debian.inputs("bookworm", ["aa"]), packages)
+    lock = locked(debian_lock.inputs("bookworm", ["aa"]), packages)
     assert [(package.name, package.security) for package in lock.packages] == [
         ("aa", False), ("bb", True)
     ]  # fmt: skip
     assert deblock.read(deblock.write(lock), file="x") == lock
-    main, updates = debian.requests(lock, ["https://m.example"], ["https://s.example"])
+    main, updates = pool_requests(lock.packages, ["https://m.example"], ["https://s.example"])
     assert main.urls == ("https://m.example/pool/main/a/aa/aa_1_amd64.deb",)
     assert updates.urls == ("https://s.example/pool/updates/main/b/bb/bb_1+deb12u1_amd64.deb",)
 
 
 def test_a_released_file_that_changed_is_an_alarm_never_a_new_lock() -> None:
-    wanted = debian.inputs("bookworm", ["a"])
+    wanted = debian_lock.inputs("bookworm", ["a"])
     first = locked(wanted, index("a 1"))
     assert locked(wanted, index("a 1"), first) == first
     for fresh in ((), {"a"}):
@@ -219,14 +220,14 @@ def test_a_released_file_that_changed_is_an_alarm_never_a_new_lock() -> None:
 
 
 def test_other_bytes_in_the_archive_of_security_updates_are_an_alarm_too() -> None:
-    wanted = debian.inputs("bookworm", ["a"])
+    wanted = debian_lock.inputs("bookworm", ["a"])
     first = locked(wanted, index("a 1"))
     with pytest.raises(InputError, match="other bytes"):
         locked(wanted, index("a 1", security=("a 1; Section: x",)), first)
 
 
 def test_a_locked_version_stays_while_the_archive_has_it_unless_it_shall_not() -> None:
-    wanted = debian.inputs("bookworm", ["a", "b"])
+    wanted = debian_lock.inputs("bookworm", ["a", "b"])
     first = locked(wanted, index("a 1", "b 1"))
     later = index("a 1", "a 2", "b 1", security=("b 1+u1",))
     assert locked(wanted, later, first) == first
@@ -236,13 +237,13 @@ def test_a_locked_version_stays_while_the_archive_has_it_unless_it_shall_not() -
 
 
 def test_what_the_archive_has_dropped_moves_and_nothing_else() -> None:
-    wanted = debian.inputs("bookworm", ["a", "b"])
+    wanted = debian_lock.inputs("bookworm", ["a", "b"])
     first = locked(wanted, index("a 1", "b 1"))
     assert versions(locked(wanted, index("a 2", "b 1", "b 2"), first)) == {"a": "2", "b": "1"}
 
 
 def test_a_file_that_is_in_both_archives_stays_where_it_was_locked() -> None:
-    wanted = debian.inputs("bookworm", ["a"])
+    wanted = debian_lock.inputs("bookworm", ["a"])
     first = locked(wanted, index(security=("a 1",)))
     both = index("a 1", security=("a 1",))
     assert locked(wanted, both, first) == first
@@ -251,54 +252,54 @@ def test_a_file_that_is_in_both_archives_stays_where_it_was_locked() -> None:
 
 
 def test_a_locked_version_gives_way_to_what_needs_a_newer_one() -> None:
-    wanted = debian.inputs("bookworm", ["a"], ["m"])
+    wanted = debian_lock.inputs("bookworm", ["a"], ["m"])
     first = locked(wanted, index("a 1; Depends: b", "b 1", "m 1"))
     later = index("a 1; Depends: b", "b 1", "b 2", "m 2; Depends: b (>= 2)")
     assert versions(locked(wanted, later, first)) == {"a": "1", "b": "2", "m": "2"}
 
 
 def test_a_locked_version_gives_way_with_what_it_needs_exactly() -> None:
-    wanted = debian.inputs("bookworm", ["a"])
+    wanted = debian_lock.inputs("bookworm", ["a"])
     first = locked(wanted, index("a 1; Depends: b (= 1)", "b 1"))
     later = index("a 1; Depends: b (= 1)", "a 2; Depends: b (= 2)", "b 2")
     assert versions(locked(wanted, later, first)) == {"a": "2", "b": "2"}
 
 
 def test_a_locked_version_gives_way_where_it_excludes_what_comes_in() -> None:
-    first = locked(debian.inputs("bookworm", ["a"]), index("a 1"))
+    first = locked(debian_lock.inputs("bookworm", ["a"]), index("a 1"))
     later = index("a 1", "a 2", "c 1; Breaks: a (<< 2)")
-    wanted = debian.inputs("bookworm", ["a", "c"])
+    wanted = debian_lock.inputs("bookworm", ["a", "c"])
     assert versions(locked(wanted, later, first)) == {"a": "2", "c": "1"}
     with pytest.raises(InputError, match="c and a exclude each other"):
         locked(wanted, index("a 1", "c 1; Breaks: a"), first)
 
 
 def test_a_locked_provider_gives_way_where_only_a_newer_one_provides() -> None:
-    first = locked(debian.inputs("bookworm", ["p"]), index("p 1"))
+    first = locked(debian_lock.inputs("bookworm", ["p"]), index("p 1"))
     later = index("p 1", "p 2; Provides: v", "a 1; Depends: v")
-    wanted = debian.inputs("bookworm", ["p", "a"])
+    wanted = debian_lock.inputs("bookworm", ["p", "a"])
     assert versions(locked(wanted, later, first)) == {"a": "1", "p": "2"}
 
 
 def test_environments_of_one_base_share_it_whenever_they_were_locked() -> None:
-    cpu, train = debian.inputs("bookworm", ["a"]), debian.inputs("bookworm", ["a"], ["m"])
-    old = debian.lock({"cpu": cpu}, index=index("a 1"))
+    cpu, train = debian_lock.inputs("bookworm", ["a"]), debian_lock.inputs("bookworm", ["a"], ["m"])
+    old = debian_lock.lock({"cpu": cpu}, index=index("a 1"))
     later = index("a 1", "a 2", "m 1")
-    found = debian.lock({"cpu": cpu, "train": train}, index=later, previous=old)
+    found = debian_lock.lock({"cpu": cpu, "train": train}, index=later, previous=old)
     assert versions(found["cpu"]) == {"a": "1"}
     assert versions(found["train"]) == {"a": "1", "m": "1"}
     needs = index("a 1", "a 2", "m 1; Depends: a (>= 2)")
-    found = debian.lock({"cpu": cpu, "train": train}, index=needs, previous=old)
+    found = debian_lock.lock({"cpu": cpu, "train": train}, index=needs, previous=old)
     assert versions(found["cpu"]) == {"a": "2"}, "the base is the same in both"
     assert versions(found["train"]) == {"a": "2", "m": "1"}
 
 
 def test_of_several_locked_versions_the_highest_stays() -> None:
-    one = locked(debian.inputs("bookworm", ["a"]), index("a 9"))
-    other = locked(debian.inputs("bookworm", ["a"]), index("a 10"))
-    wanted = dict.fromkeys(("one", "other"), debian.inputs("bookworm", ["a"]))
+    one = locked(debian_lock.inputs("bookworm", ["a"]), index("a 9"))
+    other = locked(debian_lock.inputs("bookworm", ["a"]), index("a 10"))
+    wanted = dict.fromkeys(("one", "other"), debian_lock.inputs("bookworm", ["a"]))
     later = index("a 9", "a 10", "a 11")
-    found = debian.lock(wanted, index=later, previous={"one": one, "other": other})
+    found = debian_lock.lock(wanted, index=later, previous={"one": one, "other": other})
     assert [versions(lock) for lock in found.values()] == [{"a": "10"}, {"a": "10"}]
 
 
@@ -314,9 +315,9 @@ EDGES = st.dictionaries(
 @given(EDGES)
 def test_keeping_gives_a_sound_lock_or_the_error_that_locking_anew_gives(edges) -> None:
     rows = [f"{n} {v}; Depends: {other}{bound}" for (n, v), (other, bound) in edges.items()]
-    packages, wanted = index(*rows), debian.inputs("bookworm", ["a"])
+    packages, wanted = index(*rows), debian_lock.inputs("bookworm", ["a"])
     old = msgspec.structs.replace(
-        locked(debian.inputs("bookworm", []), packages),
+        locked(debian_lock.inputs("bookworm", []), packages),
         packages=tuple(package(packages, name) for name in packages.names),
     )
     anew = outcome(wanted, packages)
@@ -332,13 +333,15 @@ def test_keeping_gives_a_sound_lock_or_the_error_that_locking_anew_gives(edges) 
         assert relation.admits(by_name[relation.name].version)
 
 
-def package(packages: Packages, name: str) -> deblock.DebianPackage:
+def package(packages: PackagesIndex, name: str) -> deblock.DebianPackage:
     """The lowest version there is, as locked."""
     found = packages.versions(name)[-1]
-    return closure.locked(found, base=True)
+    return debian_closure.locked(found, base=True)
 
 
-def outcome(wanted: debian.Inputs, packages: Packages, old: DebianLock | None = None):
+def outcome(
+    wanted: debian_lock.DebianInputs, packages: PackagesIndex, old: DebianLock | None = None
+):
     try:
         return locked(wanted, packages, old)
     except InputError as error:
@@ -346,14 +349,14 @@ def outcome(wanted: debian.Inputs, packages: Packages, old: DebianLock | None = 
 
 
 def test_newer_versions_are_told_and_which_of_them_are_security_updates() -> None:
-    wanted = debian.inputs("bookworm", ["a", "b", "c", "d", "e"])
+    wanted = debian_lock.inputs("bookworm", ["a", "b", "c", "d", "e"])
     lock = locked(wanted, index("a 1", "b 1", "c 1", "d 1", "e 1"))
     later = index("a 1", "b 1", "b 2", "d 2", security=("c 1+u1", "b 1"))
-    assert debian.newer(lock, later) == (
-        debian.Newer("b", "1", "2", security=False, gone=False),
-        debian.Newer("c", "1", "1+u1", security=True, gone=True),
-        debian.Newer("d", "1", "2", security=False, gone=True),
-        debian.Newer("e", "1", "", security=False, gone=True),
+    assert debian_lock.newer(lock, later) == (
+        debian_lock.OutdatedPackage("b", "1", "2", security=False, gone=False),
+        debian_lock.OutdatedPackage("c", "1", "1+u1", security=True, gone=True),
+        debian_lock.OutdatedPackage("d", "1", "2", security=False, gone=True),
+        debian_lock.OutdatedPackage("e", "1", "", security=False, gone=True),
     )
 
 
@@ -364,12 +367,14 @@ LINKS = (
 
 
 def test_link_tables_of_base_and_model_go_into_the_lock_without_reasons() -> None:
-    wanted = debian.inputs("bookworm", ["a"], ["b"], base_links=LINKS[1:], system_links=LINKS[:1])
+    wanted = debian_lock.inputs(
+        "bookworm", ["a"], ["b"], base_links=LINKS[1:], system_links=LINKS[:1]
+    )
     lock = locked(wanted, index("a 1", "b 1"))
     assert lock.links == (Link("a"), Link("b", "/usr/bin/b", "/usr/bin/b1"))
     assert "nobody" not in deblock.write(lock)
     other = LinkTable(package="a", omitted="another reason")
-    again = debian.inputs("bookworm", ["a"], ["b"], base_links=[other], system_links=LINKS[:1])
+    again = debian_lock.inputs("bookworm", ["a"], ["b"], base_links=[other], system_links=LINKS[:1])
     assert again.digest == wanted.digest, "a reason is for people"
 
 
@@ -391,21 +396,21 @@ def test_link_tables_of_base_and_model_go_into_the_lock_without_reasons() -> Non
     ],
 )
 def test_a_link_table_is_of_the_packages_beside_it(base, system, said) -> None:
-    wanted = debian.inputs("bookworm", ["a"], ["b"], base_links=base, system_links=system)
+    wanted = debian_lock.inputs("bookworm", ["a"], ["b"], base_links=base, system_links=system)
     with pytest.raises(InputError) as caught:
         locked(wanted, index("a 1", "b 1"))
     assert [finding.message for finding in caught.value.findings] == [said]
 
 
 def locked(
-    wanted: debian.Inputs,
-    packages: Packages,
+    wanted: debian_lock.DebianInputs,
+    packages: PackagesIndex,
     previous: DebianLock | None = None,
     fresh: Collection[str] = (),
 ) -> DebianLock:
     """The lock of one environment."""
     before = {"cpu": previous} if previous else {}
-    return debian.lock({"cpu": wanted}, index=packages, previous=before, fresh=fresh)["cpu"]
+    return debian_lock.lock({"cpu": wanted}, index=packages, previous=before, fresh=fresh)["cpu"]
 
 
 def versions(lock: DebianLock) -> dict[str, str]:
@@ -413,14 +418,16 @@ def versions(lock: DebianLock) -> dict[str, str]:
 
 
 def test_inputs_have_one_form() -> None:
-    assert debian.inputs("bookworm", ["b", "a", "b"]) == debian.inputs("bookworm", ["a", "b"])
+    assert debian_lock.inputs("bookworm", ["b", "a", "b"]) == debian_lock.inputs(
+        "bookworm", ["a", "b"]
+    )
     digests = {
-        debian.inputs("bookworm", ["a"]).digest,
-        debian.inputs("trixie", ["a"]).digest,
-        debian.inputs("bookworm", [], ["a"]).digest,
-        debian.inputs("bookworm", ["a"], security=False).digest,
-        debian.inputs("bookworm", ["a"], snapshot="20261101T000000Z").digest,
-        debian.inputs("bookworm", ["a"], base_links=LINKS).digest,
-        debian.inputs("bookworm", ["a"], system_links=LINKS).digest,
+        debian_lock.inputs("bookworm", ["a"]).digest,
+        debian_lock.inputs("trixie", ["a"]).digest,
+        debian_lock.inputs("bookworm", [], ["a"]).digest,
+        debian_lock.inputs("bookworm", ["a"], security=False).digest,
+        debian_lock.inputs("bookworm", ["a"], snapshot="20261101T000000Z").digest,
+        debian_lock.inputs("bookworm", ["a"], base_links=LINKS).digest,
+        debian_lock.inputs("bookworm", ["a"], system_links=LINKS).digest,
     }
     assert len(digests) == 7

@@ -5,9 +5,9 @@ import pytest
 from mpbuild.base.digest import Digest
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import Finding
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
-from mpbuild.resolve import floors
-from mpbuild.resolve.inputs import inputs
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
+from mpbuild.locks import floors
+from mpbuild.locks.python_inputs import inputs
 from mpbuild.spec.environment import (
     AcceleratorEnvironment,
     CudaEnvironment,
@@ -31,7 +31,7 @@ def lock(environment: str, packages: dict[str, str], tag: str = "py3-none-any") 
             PythonPackage(
                 name=name,
                 version=version,
-                wheel=Wheel(
+                wheel=LockedWheel(
                     filename=f"{name.replace('-', '_')}-{version}-{tag}.whl",
                     sha256=Digest.of(b""),
                     size=1,

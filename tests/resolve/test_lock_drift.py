@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
-from mpbuild.formats import deblock, pylock
-from mpbuild.resolve import debian, drift
-from mpbuild.resolve.inputs import inputs
-from mpbuild.spec.workspace import Link
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
+from mpbuild.locks import debian_lock, drift
+from mpbuild.locks.python_inputs import inputs
+from mpbuild.spec.workspace import LinkSettings
 
 WANTED = inputs(["numpy>=2", "tiny; python_version<'3'"], python="3.11", suite="bookworm")
 LOCK = pylock.PythonLock(
@@ -21,7 +22,7 @@ LOCK = pylock.PythonLock(
         pylock.PythonPackage(
             name="numpy",
             version="2.4.6",
-            wheel=pylock.Wheel(
+            wheel=pylock.LockedWheel(
                 filename="numpy-2.4.6-py3-none-any.whl", sha256=Digest.of(b""), size=1
             ),
         ),
@@ -29,7 +30,7 @@ LOCK = pylock.PythonLock(
 )
 TEXT = pylock.write(LOCK)
 
-DEBIAN = debian.inputs("bookworm", ["libc6"])
+DEBIAN = debian_lock.inputs("bookworm", ["libc6"])
 DEBIAN_TEXT = deblock.write(
     deblock.DebianLock(
         environment="cpu",
@@ -59,7 +60,7 @@ MORE = pylock.write(
             pylock.PythonPackage(
                 name="tiny",
                 version="1.0",
-                wheel=pylock.Wheel(
+                wheel=pylock.LockedWheel(
                     filename="tiny-1.0-py3-none-any.whl", sha256=Digest.of(b"tiny"), size=2
                 ),
             ),
@@ -168,27 +169,31 @@ def test_another_python_is_drift() -> None:
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (debian.inputs("bookworm", ["libc6"], ["libgomp1"]), "libgomp1 is not in it"),
-        (debian.inputs("trixie", ["libc6"]), "it is for bookworm, and the base is trixie"),
-        (debian.inputs("bookworm", [], ["libc6"]), "the spec has changed since it was locked"),
+        (debian_lock.inputs("bookworm", ["libc6"], ["libgomp1"]), "libgomp1 is not in it"),
+        (debian_lock.inputs("trixie", ["libc6"]), "it is for bookworm, and the base is trixie"),
+        (debian_lock.inputs("bookworm", [], ["libc6"]), "the spec has changed since it was locked"),
         (
-            debian.inputs("bookworm", ["libc6"], security=False),
+            debian_lock.inputs("bookworm", ["libc6"], security=False),
             "the spec has changed since it was locked",
         ),
         (
-            debian.inputs("bookworm", ["libc6"], base_links=[Link(package="libc6", omitted="x")]),
+            debian_lock.inputs(
+                "bookworm", ["libc6"], base_links=[LinkSettings(package="libc6", omitted="x")]
+            ),
             "its link table is not the spec's",
         ),
     ],
 )
-def test_drift_of_a_debian_lock_says_what_changed(wanted: debian.Inputs, said: str) -> None:
+def test_drift_of_a_debian_lock_says_what_changed(
+    wanted: debian_lock.DebianInputs, said: str
+) -> None:
     (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, environment="cpu", file="x")
     assert finding.hint == "run `mpbuild lock`"
     assert (finding.code, finding.message) == ("lock-drift", said)
 
 
 def test_security_updates_in_the_lock_of_a_base_without_are_drift() -> None:
-    wanted = debian.inputs("bookworm", ["libc6"], security=False)
+    wanted = debian_lock.inputs("bookworm", ["libc6"], security=False)
     lock = deblock.read(DEBIAN_TEXT, file="x")
     packages = tuple(msgspec.structs.replace(p, security=True) for p in lock.packages)
     lock = msgspec.structs.replace(lock, packages=packages, resolution=wanted.digest)

@@ -9,18 +9,18 @@ import tomllib
 import pytest
 import uv
 
-from mpbuild.effects import interpreters
+from mpbuild.effects.python import interpreters
 
 UV = uv.find_uv_bin()
 # Locks the requirements in its arguments for the index in the first, "" being the user's.
 PROGRAM = """\
 import os, sys
-from mpbuild.effects.indexes import Index, find_index
-from mpbuild.effects.uv import Uv
-from mpbuild.effects.views import View
-from mpbuild.effects.web import Web
-from mpbuild.formats import pylock
-from mpbuild.resolve import inputs, python
+from mpbuild.effects.python.indexes import PythonIndex as Index, find_index
+from mpbuild.effects.python.uv import Uv
+from mpbuild.effects.python.index_views import IndexView as View
+from mpbuild.effects.http.client import Web
+from mpbuild.formats.python import pylock
+from mpbuild.locks import python_inputs as inputs; from mpbuild.resolve import python_lock as python
 
 url, *requirements = sys.argv[1:]
 wanted = inputs.inputs(requirements, python="3.11", suite="bookworm")

@@ -4,17 +4,17 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.download import Depot, download
-from mpbuild.effects.projects import Projects
-from mpbuild.effects.request import Request
-from mpbuild.effects.uv import Candidate, Resolved
-from mpbuild.effects.views import Owner, Sources, View, lay_out
-from mpbuild.formats import pylock, tags
-from mpbuild.resolve import inputs as resolution
-from mpbuild.resolve import python
+from mpbuild.effects.http.download import FileSink, download
+from mpbuild.effects.http.file_request import FileRequest
+from mpbuild.effects.python.index_views import IndexOwner, IndexSources, IndexView, lay_out
+from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.uv import ResolvedPackage, WheelCandidate
+from mpbuild.formats.python import pylock, wheel_tags
+from mpbuild.locks import python_inputs as resolution
+from mpbuild.resolve import python_lock
 
 
-def inputs(*requirements: str, **settings: object) -> resolution.Inputs:
+def inputs(*requirements: str, **settings: object) -> resolution.PythonInputs:
     return resolution.inputs(requirements, python="3.11", suite="bookworm", **settings)
 
 
@@ -23,10 +23,10 @@ def lock(wheels, uv, web):
     def lock(*requirements: str, **settings: object) -> pylock.PythonLock:
         constraints = settings.pop("constraints", ())
         previous = settings.pop("previous", None)
-        return python.lock(
+        return python_lock.lock(
             inputs(*requirements, constraints=constraints),
             environment="cpu",
-            view=settings.pop("view", None) or View.of(wheels.index),
+            view=settings.pop("view", None) or IndexView.of(wheels.index),
             uv=uv,
             web=web,
             known={package.name: package for package in previous.packages} if previous else {},
@@ -38,8 +38,10 @@ def lock(wheels, uv, web):
 
 @pytest.fixture
 def requests(wheels, uv, web):
-    def requests(lock: pylock.PythonLock) -> tuple[Request, ...]:
-        return python.requests(lock, find=lambda _: wheels.index, uv=uv, projects=Projects(web))
+    def requests(lock: pylock.PythonLock) -> tuple[FileRequest, ...]:
+        return python_lock.requests(
+            lock, find=lambda _: wheels.index, uv=uv, projects=Projects(web)
+        )
 
     return requests
 
@@ -65,7 +67,7 @@ def test_sizes_and_digests_are_those_of_the_files(lock, wheels):
     path = wheels.add("alpha-1.0-cp311-cp311-manylinux_2_28_x86_64.whl")
     wheels.add("alpha-1.0-py3-none-any.whl")
     (package,) = lock("alpha").packages
-    assert package.wheel == pylock.Wheel(
+    assert package.wheel == pylock.LockedWheel(
         filename=path.name, sha256=Digest.of(path.read_bytes()), size=path.stat().st_size
     )
 
@@ -141,7 +143,9 @@ def test_locked_wheels_are_fetched_by_what_the_lock_says(lock, requests, wheels,
     def keep(file, digest):
         kept[digest] = file.read_bytes()
 
-    download(requests(locked), into=Depot(tmp_path / "partial", kept.__contains__, keep), web=web)
+    download(
+        requests(locked), into=FileSink(tmp_path / "partial", kept.__contains__, keep), web=web
+    )
     assert kept == {locked.packages[0].wheel.sha256: path.read_bytes()}
 
 
@@ -162,16 +166,18 @@ def test_each_wheel_is_fetched_from_the_index_that_the_lock_names(
     wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: torch")
     wheels.add("torch-1.0-py3-none-any.whl", content="another build")
     owned = torch.add("torch-1.0-py3-none-any.whl")
-    sources = Sources(default=wheels.index, owners=(Owner(index=torch.index, patterns=("torch",)),))
+    sources = IndexSources(
+        default=wheels.index, owners=(IndexOwner(index=torch.index, patterns=("torch",)),)
+    )
     view = lay_out(sources, tmp_path / "view", Projects(web))
     locked = lock("alpha", view=view)
     assert [package.index for package in locked.packages] == ["default", "torch"]
     indexes = {"default": wheels.index, "torch": torch.index}
-    found = python.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
+    found = python_lock.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
     assert {r.name: r.urls[0] for r in found}["torch-1.0-py3-none-any.whl"] == owned.as_uri()
     torch.remove(owned)
     with pytest.raises(WorldError, match="no such file any more"):
-        python.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
+        python_lock.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
 
 
 def test_inputs_have_one_form() -> None:
@@ -226,14 +232,14 @@ def test_a_suite_that_nobody_knows_is_not_supported_yet() -> None:
     assert caught.value.findings[0].code == "not-supported-yet"
 
 
-def candidate(tag: str, build: str = "", *, hashed: bool = True) -> Candidate:
+def candidate(tag: str, build: str = "", *, hashed: bool = True) -> WheelCandidate:
     digest = Digest.of(b"") if hashed else None
-    return Candidate(f"a-1-{build}{tag}.whl", "https://index.example/a", digest, 1)
+    return WheelCandidate(f"a-1-{build}{tag}.whl", "https://index.example/a", digest, 1)
 
 
-def chosen(*candidates: Candidate) -> str:
-    ranks = tags.supported("3.11", (2, 36))
-    return python.choose(Resolved("a", "1", candidates), ranks).filename
+def chosen(*candidates: WheelCandidate) -> str:
+    ranks = wheel_tags.supported("3.11", (2, 36))
+    return python_lock.choose(ResolvedPackage("a", "1", candidates), ranks).filename
 
 
 @pytest.mark.parametrize(
@@ -248,7 +254,9 @@ def chosen(*candidates: Candidate) -> str:
         (candidate("cp311-cp311-manylinux_2_28_x86_64", hashed=False), candidate("py3-none-any")),
     ],
 )  # fmt: skip
-def test_the_best_wheel_is_chosen_in_any_order(worse: Candidate, better: Candidate) -> None:
+def test_the_best_wheel_is_chosen_in_any_order(
+    worse: WheelCandidate, better: WheelCandidate
+) -> None:
     assert chosen(worse, better) == chosen(better, worse) == better.filename
 
 

@@ -5,14 +5,14 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects.views import View
-from mpbuild.formats import pylock
-from mpbuild.resolve import inputs as resolution
-from mpbuild.resolve import together
-from mpbuild.resolve.skew import skew
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.formats.python import pylock
+from mpbuild.locks import python_inputs as resolution
+from mpbuild.locks.skew import skew
+from mpbuild.resolve import joint_lock
 
 
-def inputs(**requirements: list[str]) -> dict[str, resolution.Inputs]:
+def inputs(**requirements: list[str]) -> dict[str, resolution.PythonInputs]:
     union = [text for texts in requirements.values() for text in texts]
     return {
         name: resolution.inputs(
@@ -28,9 +28,9 @@ def inputs(**requirements: list[str]) -> dict[str, resolution.Inputs]:
 @pytest.fixture
 def lock(wheels, uv, web):
     def lock(previous=None, **requirements: list[str]) -> dict[str, pylock.PythonLock]:
-        return together.lock(
+        return joint_lock.lock(
             inputs(**requirements),
-            views=dict.fromkeys(requirements, View.of(wheels.index)),
+            views=dict.fromkeys(requirements, IndexView.of(wheels.index)),
             uv=uv,
             web=web,
             previous=previous or {},

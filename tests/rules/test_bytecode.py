@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.engine.graph import Ref
-from mpbuild.formats import tar
+from mpbuild.formats.archive import tar
 from mpbuild_rules import bytecode, bytecode_script
 
 TAG = sys.implementation.cache_tag
@@ -248,7 +248,7 @@ def test_the_tar_is_the_one_that_a_layer_is(tree):
     for path in sorted({*compiled, *folders}, key=str.encode):
         data = compiled.get(path, b"")
         kind, mode = ("directory", 0o755) if path in folders else ("file", 0o644)
-        expected += tar.header(tar.Entry(path, kind, mode, len(data))) + data
+        expected += tar.header(tar.TarEntry(path, kind, mode, len(data))) + data
         expected += tar.padding(len(data))
     assert len(compiled) == 5
     assert tree.run()[1] == expected + tar.END
@@ -266,8 +266,8 @@ NAMES = st.text(st.sampled_from("ab/ü."), min_size=1, max_size=300) | st.builds
 def test_headers_are_those_of_every_layer(name, size):
     script = bytecode_script.header
     size %= 8**11
-    assert script(name, b"0", 0o644, size) == tar.header(tar.Entry(name, "file", 0o644, size))
-    folder = tar.Entry(name, "directory", 0o755)
+    assert script(name, b"0", 0o644, size) == tar.header(tar.TarEntry(name, "file", 0o644, size))
+    folder = tar.TarEntry(name, "directory", 0o755)
     assert script(f"{name}/", b"5", 0o755, 0) == tar.header(folder)
 
 

@@ -7,7 +7,7 @@ import pytest
 from mpbuild.base.errors import Finding
 from mpbuild.spec.read import read_workspace
 from mpbuild.spec.vocabulary import Suite
-from mpbuild.spec.workspace import Index, Workspace
+from mpbuild.spec.workspace import IndexSettings, Workspace
 
 Read = Callable[[str], tuple[Finding, ...]]
 
@@ -24,7 +24,7 @@ def test_a_workspace_is_typed_data(workspace: Workspace) -> None:
 
 def test_the_least_workspace_has_a_name() -> None:
     workspace = read_workspace('schema_version = 1\nworkspace.name = "x"\n', file="mpbuild.toml")
-    assert workspace.indexes == {"default": Index(url=None)}
+    assert workspace.indexes == {"default": IndexSettings(url=None)}
     assert workspace.lock.directory == "lockfiles"
     assert (workspace.store.path, workspace.store.maximum) == (None, None)
     assert workspace.bases == {}

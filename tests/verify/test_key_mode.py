@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats import bundle, dsse, statement
-from mpbuild.formats.provenance import BUILD_TYPE
-from mpbuild.formats.statement import PROVENANCE, Statement, Subject
-from mpbuild.verify.key_mode import MOST_BUNDLES, accept, examine_all
-from mpbuild.verify.keys import read_public_key
-from mpbuild.verify.provenance import Part
+from mpbuild.formats.evidence import bundle, dsse, statement
+from mpbuild.formats.evidence.provenance import BUILD_TYPE
+from mpbuild.formats.evidence.statement import PROVENANCE, Statement, Subject
+from mpbuild.verify.choose import MOST_BUNDLES, accept, examine_all
+from mpbuild.verify.completeness import PackagePart
+from mpbuild.verify.public_keys import read_public_key
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 KEY = read_public_key(
@@ -24,9 +24,9 @@ KEY = read_public_key(
     where="",
 )
 INDEX = Digest.of(b"index")
-SPEC = Part("spec", "spec.json", Digest.of(b"spec"))
-LOCK = Part("lock", "pylock.cpu.toml", Digest.of(b"lock"))
-STRANGER = Part("source", "x.py", Digest.of(b"evil"))
+SPEC = PackagePart("spec", "spec.json", Digest.of(b"spec"))
+LOCK = PackagePart("lock", "pylock.cpu.toml", Digest.of(b"lock"))
+STRANGER = PackagePart("source", "x.py", Digest.of(b"evil"))
 
 
 def signed(*parts, subject=INDEX, kind=PROVENANCE, hermetic=True, builder="urn:x"):

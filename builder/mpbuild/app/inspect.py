@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from mpbuild.app.attachments import Attachments
-from mpbuild.app.reference import KINDS, Package
 from mpbuild.base.digest import Digest
-from mpbuild.formats import oci
-from mpbuild.formats.annotations import ACCELERATOR, LAYER, TITLE
+from mpbuild.formats.oci import oci
+from mpbuild.formats.oci.annotations import ACCELERATOR, LAYER, TITLE
+from mpbuild.package.package import KINDS, Package
+from mpbuild.package.referrers import Referrers
 
 
-class Child(msgspec.Struct, frozen=True):
+class ChildReport(msgspec.Struct, frozen=True):
     """A child of a package, and its blobs in order."""
 
     kind: str
@@ -29,7 +29,7 @@ class Child(msgspec.Struct, frozen=True):
         return found | {self.descriptor.digest: self.descriptor.size}
 
 
-def inspect(package: Package, attached: Attachments, other: Package | None) -> dict[str, Any]:
+def inspect(package: Package, attached: Referrers, other: Package | None) -> dict[str, Any]:
     """The children of a package; their blobs are compared with each other's and ``other``'s."""
     children = list(_children(package))
     held = Counter(digest for child in children for digest in child.blobs)
@@ -55,19 +55,19 @@ def inspect(package: Package, attached: Attachments, other: Package | None) -> d
     return found
 
 
-def _children(package: Package) -> Iterator[Child]:
+def _children(package: Package) -> Iterator[ChildReport]:
     for kind in KINDS:
         for descriptor in package.children(kind):
             config, *layers = oci.pointers(package.sized(descriptor, oci.MANIFEST))
             accelerator = (descriptor.annotations or {}).get(ACCELERATOR, "")
-            yield Child(kind, accelerator, descriptor, config, tuple(layers))
+            yield ChildReport(kind, accelerator, descriptor, config, tuple(layers))
 
 
-def _blobs(children: "Iterator[Child] | list[Child]") -> dict[Digest, int]:
+def _blobs(children: "Iterator[ChildReport] | list[ChildReport]") -> dict[Digest, int]:
     return {digest: size for child in children for digest, size in child.blobs.items()}
 
 
-def _told(child: Child, held: Counter[Digest], known: set[Digest] | None) -> dict[str, Any]:
+def _told(child: ChildReport, held: Counter[Digest], known: set[Digest] | None) -> dict[str, Any]:
     return {
         "digest": str(child.descriptor.digest),
         "kind": child.kind,
@@ -91,7 +91,7 @@ def _title(layer: oci.Descriptor) -> str:
     return annotations.get(LAYER) or annotations.get(TITLE, "")
 
 
-def _referrers(package: Package, attached: Attachments) -> Iterator[dict[str, Any]]:
+def _referrers(package: Package, attached: Referrers) -> Iterator[dict[str, Any]]:
     for subject in (package.digest, *(child.digest for child in package.index.manifests)):
         for found in attached.listed(subject):
             yield {

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from mpbuild.app.reference import Package
-from mpbuild.app.steps import open_sandbox
+from mpbuild.app.build.executors import open_sandbox
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.effects.sandbox import Cell
-from mpbuild.effects.store import Store
+from mpbuild.effects.sandbox.sandbox import SandboxSpec
+from mpbuild.effects.store.store import Store
+from mpbuild.package.package import Package
 
 
 def predict(
@@ -22,7 +22,7 @@ def predict(
     image = package.image(accelerator)
     execution = image.config.config
     completed = open_sandbox(store).run(
-        Cell(
+        SandboxSpec(
             layers=package.trees(image),
             command=execution.entrypoint,
             environment=dict(_variable(entry) for entry in execution.env),

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mpbuild.app.attachments import Attachments
-from mpbuild.app.reference import KINDS, Package
 from mpbuild.attest.provenance import LOCAL_BUILDER, provenance
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, Finding, InputError
-from mpbuild.effects import state
-from mpbuild.effects.signers import KeySigner
-from mpbuild.formats import bundle, dsse, record, statement
-from mpbuild.formats.annotations import ACCELERATOR, PARTIAL
-from mpbuild.verify.keys import read_public_key
+from mpbuild.effects.files import user_state
+from mpbuild.effects.signers.key_signer import KeySigner
+from mpbuild.formats.evidence import bundle, dsse, record, statement
+from mpbuild.formats.oci.annotations import ACCELERATOR, PARTIAL
+from mpbuild.package.package import KINDS, Package
+from mpbuild.package.referrers import Referrers
+from mpbuild.verify.public_keys import read_public_key
 
 PASSPHRASE = "MPBUILD_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 
@@ -30,7 +31,7 @@ def passphrase() -> bytes | None:
 
 
 def sign(
-    package: Package, attachments: Attachments, signer: KeySigner, builder_id: str | None
+    package: Package, attachments: Referrers, signer: KeySigner, builder_id: str | None
 ) -> dict[str, Any]:
     """Attach a provenance of ``package`` to its index and to each child.
 
@@ -54,7 +55,7 @@ def warnings(package: Package) -> Iterator[Finding]:
     partial = package.index.annotations.get(PARTIAL)
     if partial:
         yield Finding(
-            "package-partial",
+            Code.PACKAGE_PARTIAL,
             f"the package has only {partial} of the accelerators in its spec",
             str(package.digest),
             "whoever deploys it may want all of them: build without --accelerator",
@@ -64,7 +65,7 @@ def warnings(package: Package) -> Iterator[Finding]:
 
 def own_record(package: Digest) -> record.Record:
     """The record of this user's own build of ``package``."""
-    data = state.record_of(package)
+    data = user_state.record_of(package)
     if data is None:
         raise _unproven(f"this user has no record of building {package}")
     try:
@@ -80,7 +81,7 @@ def own_record(package: Digest) -> record.Record:
 def _unproven(message: str) -> AnswerError:
     return AnswerError(
         message,
-        code="record-unproven",
+        code=Code.RECORD_UNPROVEN,
         hint="build it here, or `mpbuild build --sign`: only own builds are vouched for",
     )
 

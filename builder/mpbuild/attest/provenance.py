@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mpbuild.base.digest import Digest
-from mpbuild.formats.provenance import BUILD_TYPE
-from mpbuild.formats.record import Record
-from mpbuild.formats.statement import PROVENANCE, Statement, Subject
+from mpbuild.formats.evidence.provenance import BUILD_TYPE
+from mpbuild.formats.evidence.record import Record
+from mpbuild.formats.evidence.statement import PROVENANCE, Statement, Subject
 
 LOCAL_BUILDER = "urn:mpbuild:builder:local"
 

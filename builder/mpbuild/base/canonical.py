@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import rfc8785
 
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 
@@ -39,7 +40,7 @@ def decode(data: bytes) -> Any:
             # Only an escape can bring half of a surrogate pair, which is no UTF-8.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {error}", code="content-mismatch") from error
+        raise InputError(f"not JSON: {error}", code=Code.CONTENT_MISMATCH) from error
     return value
 
 

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
@@ -24,7 +25,7 @@ def typed(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        raise InputError(str(error), code="content-mismatch") from error
+        raise InputError(str(error), code=Code.CONTENT_MISMATCH) from error
 
 
 def _to_text(value: Any) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Self
 
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 
 _FORM = re.compile(r"sha256:[0-9a-f]{64}")
@@ -26,7 +27,7 @@ class Digest(str):
         if not _FORM.fullmatch(text):
             raise InputError(
                 f"not a digest: {text[:80]!r}",
-                code="content-mismatch",
+                code=Code.CONTENT_MISMATCH,
                 hint="a digest is sha256: and 64 lower-case hexadecimal digits",
             )
         return super().__new__(cls, text)

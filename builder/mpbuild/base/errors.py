@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, Self
 
+from mpbuild.base.codes import Code
+
 Severity = Literal["error", "warning", "note"]
 
 
 class Finding(NamedTuple):
     """One thing worth telling: a reason code, a place, a message and what to do about it."""
 
-    code: str
+    code: Code
     message: str
     where: str = ""
     hint: str = ""
@@ -29,9 +31,11 @@ class MpbuildError(Exception):
     """
 
     exit_code: ClassVar[int] = 70
-    default_code: ClassVar[str] = "internal"
+    default_code: ClassVar[Code] = Code.INTERNAL
 
-    def __init__(self, message: str, *, where: str = "", hint: str = "", code: str = "") -> None:
+    def __init__(
+        self, message: str, *, where: str = "", hint: str = "", code: Code | None = None
+    ) -> None:
         self.findings: tuple[Finding, ...] = (
             Finding(code or self.default_code, message, where, hint),
         )
@@ -60,18 +64,18 @@ class AnswerError(MpbuildError):
     """Done, and the answer is no: a check, a step or a test failed (exit 1)."""
 
     exit_code = 1
-    default_code = "step-failed"
+    default_code = Code.STEP_FAILED
 
 
 class InputError(MpbuildError):
     """What was given is wrong: usage, spec, lock, an unsafe archive (exit 2)."""
 
     exit_code = 2
-    default_code = "spec-invalid"
+    default_code = Code.SPEC_INVALID
 
 
 class WorldError(MpbuildError):
     """The world failed: network, disk, a missing sandbox or tool (exit 3)."""
 
     exit_code = 3
-    default_code = "fetch-failed"
+    default_code = Code.FETCH_FAILED

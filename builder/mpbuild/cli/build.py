@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpbuild.app import memo
-from mpbuild.app.options import Options
-from mpbuild.app.targets import labels
+from mpbuild.app.build import memo
+from mpbuild.app.build.options import BuildOptions
+from mpbuild.app.workspace.targets import labels
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
@@ -66,19 +67,19 @@ def command(
     """Build the package of each TARGET; default: of all in the workspace."""
     signing = _signing(session, key, builder_id, sign=sign)
     accelerators = [Accelerator(name) for name in names]
-    options = Options(tuple(accelerators), jobs or 0, offline, sandbox)
+    options = BuildOptions(tuple(accelerators), jobs or 0, offline, sandbox)
     root = session.root
     found = labels(root, targets, session.directory)
     if output and len(found) != 1:
         raise InputError(
             f"--output takes one target, and {len(found)} are meant: {', '.join(found)}",
             hint="build them one by one",
-            code="usage",
+            code=Code.USAGE,
         )
     results = []
     for label in found:
         started = time.monotonic()
-        slot = memo.Slot(session.store_path, root, label, options)
+        slot = memo.MemoKey(session.store_path, root, label, options)
         result = memo.find(slot)
         if result is None or (signing and not signing.proven(result)):
             result = _build(session, label, options)
@@ -95,17 +96,17 @@ def _signing(
 ) -> "Signing | None":
     if not sign:
         if key or builder_id:
-            raise InputError("--key and --builder-id go with --sign", code="usage")
+            raise InputError("--key and --builder-id go with --sign", code=Code.USAGE)
         return None
     if key is None:
-        raise InputError("--sign needs --key", hint="`mpbuild keygen` makes one", code="usage")
+        raise InputError("--sign needs --key", hint="`mpbuild keygen` makes one", code=Code.USAGE)
     from mpbuild.cli.signing import Signing
 
     return Signing(session, key, builder_id)
 
 
-def _build(session: Session, label: Label, options: Options) -> dict[str, Any]:
-    from mpbuild.app.build import build
+def _build(session: Session, label: Label, options: BuildOptions) -> dict[str, Any]:
+    from mpbuild.app.build.build import build
     from mpbuild.cli.progress import Progress
 
     with Progress(session) as progress:
@@ -113,7 +114,7 @@ def _build(session: Session, label: Label, options: Options) -> dict[str, Any]:
 
 
 def _write(session: Session, result: dict[str, Any], output: str) -> None:
-    from mpbuild.app.layout import write_layout
+    from mpbuild.package.write_layout import write_layout
 
     folder = Path(session.directory, output)
     write_layout(session.store(), Digest(result["package"]["digest"]), folder)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.base.units import human_size
 from mpbuild.cli.accelerators import one_accelerator
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.app.reference import Located
+    from mpbuild.package.package import PackageLocation
 
 
 @click.command("export")
@@ -39,14 +40,14 @@ def command(
     Exporting the same part again makes the same bytes. REF is an OCI layout (DIR, or
     DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if need be.
     """
-    from mpbuild.cli.refs import Build, locate
+    from mpbuild.cli.refs import BuildRequest, locate
 
     if [image, pex, lock].count(None) != 2:
-        raise InputError("give one of --image, --pex and --lock", code="usage")
+        raise InputError("give one of --image, --pex and --lock", code=Code.USAGE)
     chosen = Accelerator(accelerator) if accelerator else None
-    located = locate(session, ref, session.store(), Build(chosen))
+    located = locate(session, ref, session.store(), BuildRequest(chosen))
     if lock == "-":
-        from mpbuild.app.export_lock import python_lock
+        from mpbuild.app.export.export_lock import python_lock
 
         _, text = python_lock(located.open(), chosen)
         session.emit({"lock": text}, lambda: text.rstrip("\n"))
@@ -62,8 +63,8 @@ def command(
     session.emit(result, lambda: "\n".join(map(printable, _text(result))))
 
 
-def _image(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
-    from mpbuild.app.export import export_image
+def _image(located: "PackageLocation", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+    from mpbuild.app.export.export_image import export_image
 
     exported = export_image(located.open(), chosen, target)
     return {
@@ -76,8 +77,8 @@ def _image(located: "Located", chosen: Accelerator | None, target: Path) -> dict
     }
 
 
-def _pex(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
-    from mpbuild.app.pex_folder import export_pex
+def _pex(located: "PackageLocation", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+    from mpbuild.app.export.pex_folder import export_pex
 
     exported = export_pex(located, chosen, target)
     return {
@@ -89,8 +90,8 @@ def _pex(located: "Located", chosen: Accelerator | None, target: Path) -> dict[s
     }
 
 
-def _lock(located: "Located", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
-    from mpbuild.app.export_lock import export_lock
+def _lock(located: "PackageLocation", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+    from mpbuild.app.export.export_lock import export_lock
 
     exported = export_lock(located.open(), chosen, target)
     return {

@@ -2,7 +2,7 @@
 
 import click
 
-from mpbuild.app.targets import labels
+from mpbuild.app.workspace.targets import labels
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.units import human_size
 from mpbuild.cli.accelerators import several_accelerators
@@ -24,8 +24,8 @@ def command(
 
     Afterwards `mpbuild build --offline` needs no network.
     """
-    from mpbuild.app.fetch import fetch, place_wheels, wanted_environments
-    from mpbuild.app.locks import environments, read_locks
+    from mpbuild.app.fetch.fetch import fetch, place_wheels, wanted_environments
+    from mpbuild.app.lock.lock_files import environments, read_locks
 
     accelerators = [Accelerator(name) for name in names]
     workspace, store = session.workspace(), session.store()

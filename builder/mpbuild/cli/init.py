@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.app.init import Beginning
+    from mpbuild.app.workspace.init import InitPlan
 
 
 @click.command("init")
@@ -22,7 +23,7 @@ def command(session: Session, folder: str) -> None:
 
     Inside a workspace the model is made in DIR itself, else in DIR/first. No file is overwritten.
     """
-    from mpbuild.app.init import make, plan
+    from mpbuild.app.workspace.init import make, plan
 
     beginning = plan(Path(session.directory, folder))
     make(beginning)
@@ -35,17 +36,17 @@ def command(session: Session, folder: str) -> None:
     )
 
 
-def _kept(beginning: "Beginning") -> list[Finding]:
+def _kept(beginning: "InitPlan") -> list[Finding]:
     """A .gitignore that was there stays as it is; whoever wrote it should know what is missing."""
-    from mpbuild.app.init import IGNORED
-    from mpbuild.app.targets import WORKSPACE_FILE
+    from mpbuild.app.workspace.init import IGNORED
+    from mpbuild.app.workspace.targets import WORKSPACE_FILE
 
     made = {path.name for path in beginning.files}
     if WORKSPACE_FILE not in made or IGNORED in made:
         return []
     return [
         Finding(
-            "usage",
+            Code.USAGE,
             "exists already and stays as it is",
             str(beginning.root / IGNORED),
             "let it ignore dist/ and lockfiles/**/wheels/",
@@ -54,7 +55,7 @@ def _kept(beginning: "Beginning") -> list[Finding]:
     ]
 
 
-def _text(beginning: "Beginning", created: list[str]) -> str:
+def _text(beginning: "InitPlan", created: list[str]) -> str:
     """What there is now, and the commands that come next, as they work where this one was given."""
     here = Path.cwd()
     inside = here.is_relative_to(beginning.root)

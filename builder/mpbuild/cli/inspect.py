@@ -27,11 +27,11 @@ def command(session: Session, ref: str, against: str | None) -> None:
     which is built if need be.
     """
     from mpbuild.app.inspect import inspect
-    from mpbuild.cli.refs import Build, locate
+    from mpbuild.cli.refs import BuildRequest, locate
     from mpbuild.verify.verdict import printable
 
     store = session.store()
-    located = locate(session, ref, store, Build())
+    located = locate(session, ref, store, BuildRequest())
     other = locate(session, against, store).open() if against else None
     found = inspect(located.open(), located.attachments, other)
     session.emit(found, lambda: "\n".join(map(printable, _text(found))))

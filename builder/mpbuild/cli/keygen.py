@@ -19,7 +19,7 @@ def command(session: Session, path: str) -> None:
     terminal; an empty one leaves it in the clear, readable by its owner alone.
     """
     from mpbuild.app.sign import passphrase
-    from mpbuild.effects.signers import make_pair
+    from mpbuild.effects.signers.key_signer import make_pair
 
     secret = passphrase()
     if secret is None and sys.stdin.isatty():

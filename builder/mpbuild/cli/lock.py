@@ -4,19 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpbuild.app.targets import labels
+from mpbuild.app.workspace.targets import labels
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
 from mpbuild.cli.accelerators import several_accelerators
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.app.lock import Upgrade
-    from mpbuild.app.locking import Done
+    from mpbuild.app.lock.lock_command import LockOutcome
+    from mpbuild.app.lock.resolve_locks import Upgrade
     from mpbuild.base.errors import Finding
     from mpbuild.base.label import Label
 
 _EVERYTHING = "*"
-_NOT_THE_SPECS = ("lock-missing", "lock-drift", "lock-malformed")
+_NOT_THE_SPECS = (Code.LOCK_MISSING, Code.LOCK_DRIFT, Code.LOCK_MALFORMED)
 _OFFLINE, _RESOLVE, _CROSS = _LEVELS = ("offline", "resolve", "cross")
 
 
@@ -69,16 +70,16 @@ def command(
     accelerators = tuple(Accelerator(name) for name in names)
     found = labels(session.root, targets, session.directory)
     if accelerators:
-        from mpbuild.app.locks import refuse_absent
+        from mpbuild.app.lock.lock_files import refuse_absent
 
         refuse_absent([session.workspace().target(label) for label in found], accelerators)
     if level == _OFFLINE and not audit:
         return _answer(session, _offline(session, found, accelerators), len(found))
-    from mpbuild.app.locking import Locking
+    from mpbuild.app.lock.lock_command import LockCommand
     from mpbuild.cli.progress import Progress
 
     with Progress(session) as progress:
-        locking = Locking(
+        locking = LockCommand(
             session.workspace(), session.store, accelerators, progress, session.progress
         )
         if level:
@@ -93,10 +94,10 @@ def _offline(
 ) -> "list[Finding]":
     """Nothing but files is asked; what was good and hasn't changed isn't even read again."""
     if not accelerators:
-        from mpbuild.app.checked import check
+        from mpbuild.app.lock.lock_check_cache import check
 
         return [finding for label in found for finding in check(session.root, label)]
-    from mpbuild.app.locks import check as drifted
+    from mpbuild.app.lock.lock_files import check as drifted
 
     workspace = session.workspace()
     return [
@@ -117,7 +118,7 @@ def _answer(session: Session, findings: "list[Finding]", targets: int) -> int:
 def _upgrade(names: tuple[str, ...]) -> "Upgrade":
     from packaging.utils import canonicalize_name
 
-    from mpbuild.app.lock import Upgrade
+    from mpbuild.app.lock.resolve_locks import Upgrade
 
     return Upgrade(
         names=frozenset(canonicalize_name(name) for name in names if name != _EVERYTHING),
@@ -125,7 +126,7 @@ def _upgrade(names: tuple[str, ...]) -> "Upgrade":
     )
 
 
-def _written(session: Session, done: "list[Done]") -> int:
+def _written(session: Session, done: "list[LockOutcome]") -> int:
     ok = all(one.ok for one in done)
     locks = [entry for one in done for entry in one.locks]
     weights = [entry for one in done for entry in one.weights]

@@ -3,25 +3,27 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mpbuild.app import memo
-from mpbuild.app.options import Options
-from mpbuild.app.reference import Located, in_layout, in_store
-from mpbuild.app.targets import MODEL_FILE, labels
+from mpbuild.app.build import memo
+from mpbuild.app.build.options import BuildOptions
+from mpbuild.app.workspace.targets import MODEL_FILE, labels
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.cli.session import Session
-from mpbuild.effects.store import Store
+from mpbuild.effects.store.store import Store
+from mpbuild.package.package import PackageLocation, in_layout, in_store
 
 
-class Build(NamedTuple):
+class BuildRequest(NamedTuple):
     """That a target may be built, and for which accelerator; None takes the spec's first."""
 
     accelerator: Accelerator | None = None
 
 
-def locate(session: Session, ref: str, store: Store, build: Build | None = None) -> Located:
+def locate(
+    session: Session, ref: str, store: Store, build: BuildRequest | None = None
+) -> PackageLocation:
     """Where the package that ``ref`` names lies.
 
     A path that exists wins: a layout (also ``DIR@sha256:…``), an exported PEX, or a folder with a
@@ -52,12 +54,12 @@ def _kept(store: Store, digest: Digest) -> Digest:
     return digest
 
 
-def _built(session: Session, ref: str, build: Build | None) -> Digest:
+def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
     root = session.root
     found = labels(root, [ref], session.directory)
     if len(found) != 1:
         raise InputError(f"{ref} means {len(found)} targets", hint="name one")
-    slot = memo.Slot(session.store_path, root, found[0], Options())
+    slot = memo.MemoKey(session.store_path, root, found[0], BuildOptions())
     result = memo.find(slot, whatever_options=True)
     if result is None and not build:
         raise InputError(
@@ -76,11 +78,11 @@ def _has(result: dict[str, Any], accelerator: Accelerator | None) -> bool:
 
 
 def _build(session: Session, label: Label, accelerator: Accelerator | None) -> dict[str, Any]:
-    from mpbuild.app.build import build
+    from mpbuild.app.build.build import build
     from mpbuild.cli.progress import Progress
 
     workspace = session.workspace()
     declared = workspace.target(label).model.accelerators
     chosen = accelerator or next(a for a in Accelerator if a in declared)
     with Progress(session) as progress:
-        return build(workspace, label, session.store(), Options((chosen,)), progress)
+        return build(workspace, label, session.store(), BuildOptions((chosen,)), progress)

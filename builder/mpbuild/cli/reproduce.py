@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpbuild.app.options import Options
+from mpbuild.app.build.options import BuildOptions
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.app.reproduce import Reproduction
+    from mpbuild.app.verify.reproduce import Reproduction
 
 
 @click.command("reproduce")
@@ -33,15 +33,15 @@ def command(session: Session, ref: str, jobs: int | None, *, rebuild: bool, offl
     it. Inputs come out of the package and the inputs artifact beside it. Exit status 0: the same;
     1: differences.
     """
-    from mpbuild.app.reproduce import reproduce
+    from mpbuild.app.verify.reproduce import reproduce
     from mpbuild.cli.progress import Progress
     from mpbuild.cli.refs import locate
-    from mpbuild.formats import gzip
+    from mpbuild.formats.archive import gzip
 
     gzip.prove()
     store = session.store()
     located = locate(session, ref, store)
-    options = Options(jobs=jobs or 0, offline=offline)
+    options = BuildOptions(jobs=jobs or 0, offline=offline)
     with Progress(session) as progress:
         found = reproduce(located, store, options, progress, rebuild=rebuild)
     findings = found.findings

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 import mpbuild
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, MpbuildError
 from mpbuild.cli.session import Session, wants_color
 
@@ -135,7 +136,7 @@ def run(words: Sequence[str]) -> int:
     except click.ClickException as error:
         return _fail(told.session, 2, (_usage(error),))
     except (KeyboardInterrupt, click.Abort):
-        return _fail(told.session, 130, (Finding("interrupted", "interrupted"),))
+        return _fail(told.session, 130, (Finding(Code.INTERRUPTED, "interrupted"),))
     except SystemExit:
         return 3  # click's way to end when nobody reads standard output any more
     except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -169,18 +170,18 @@ def _judged(error: Exception) -> tuple[int, Sequence[Finding]]:
 def _system(error: OSError) -> Finding:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     where = str(error.filename or "")
-    return Finding("disk-full" if full else "system", error.strerror or str(error), where)
+    return Finding(Code.DISK_FULL if full else Code.SYSTEM, error.strerror or str(error), where)
 
 
 def _usage(error: click.ClickException) -> Finding:
     context = getattr(error, "ctx", None)
     hint = f"see `{context.command_path if context else 'mpbuild'} --help`"
-    return Finding("usage", error.format_message(), "", hint)
+    return Finding(Code.USAGE, error.format_message(), "", hint)
 
 
 def _bug(error: Exception) -> Finding:
     return Finding(
-        "internal",
+        Code.INTERNAL,
         f"this is a bug in mpbuild {mpbuild.__version__}: {type(error).__name__}: {error}",
         "",
         "run again with -v and report the traceback with the command and your model.toml",

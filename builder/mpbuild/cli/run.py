@@ -29,12 +29,12 @@ def command(session: Session, ref: str, accelerator: str | None, request: str) -
     DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if need be.
     """
     from mpbuild.app.run import predict
-    from mpbuild.cli.refs import Build, locate
+    from mpbuild.cli.refs import BuildRequest, locate
 
     data = _request(session, request)
     store = session.store()
     chosen = Accelerator(accelerator) if accelerator else None
-    package = locate(session, ref, store, Build(chosen)).open()
+    package = locate(session, ref, store, BuildRequest(chosen)).open()
     status, response = predict(package, store, chosen, data)
     session.write(response)
     return status

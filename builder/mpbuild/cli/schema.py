@@ -18,7 +18,7 @@ def command(session: Session, name: str) -> None:
     dossier, one of dossier-contract, dossier-environment, dossier-graph and dossier-model.
     """
     if name in _MADE:
-        from mpbuild.formats import documents
+        from mpbuild.formats.dossier import documents
 
         session.write_json(documents.json_schema(name.removeprefix("dossier-")))
     else:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mpbuild.base.errors import Finding
 
 if TYPE_CHECKING:
-    from mpbuild.app.workspace import OpenWorkspace
-    from mpbuild.effects.store import Store
+    from mpbuild.app.workspace.workspace import OpenWorkspace
+    from mpbuild.effects.store.store import Store
 
 
 class Session(NamedTuple):
@@ -30,26 +30,26 @@ class Session(NamedTuple):
     @property
     def root(self) -> Path:
         """The workspace's root."""
-        from mpbuild.app.targets import find_root
+        from mpbuild.app.workspace.targets import find_root
 
         return find_root(self.directory)
 
     def workspace(self) -> "OpenWorkspace":
         """The workspace, read."""
-        from mpbuild.app.workspace import OpenWorkspace
+        from mpbuild.app.workspace.workspace import OpenWorkspace
 
         return OpenWorkspace(self.root)
 
     @property
     def store_path(self) -> Path:
         """Where the store is: the option, MPBUILD_STORE, the workspace file, the user's cache."""
-        from mpbuild.app.targets import store_path
+        from mpbuild.app.workspace.targets import store_path
 
         return store_path(self.store_option, self.directory)
 
     def store(self) -> "Store":
         """The store, opened."""
-        from mpbuild.effects.store import Store
+        from mpbuild.effects.store.store import Store
 
         return Store(self.store_path)
 

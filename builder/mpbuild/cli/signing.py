@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from mpbuild.app.attachments import InStore
-from mpbuild.app.reference import in_store
 from mpbuild.app.sign import open_signer, own_record, sign
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError
 from mpbuild.cli.session import Session
+from mpbuild.package.package import in_store
+from mpbuild.package.referrers import StoreReferrers
 
 
 class Signing:
@@ -31,7 +31,7 @@ class Signing:
         """Attach a provenance to the package in the store."""
         store = self._session.store()
         package = in_store(store, _package(result)).open()
-        return sign(package, InStore(store), self._signer, self._builder_id)
+        return sign(package, StoreReferrers(store), self._signer, self._builder_id)
 
 
 def _package(result: dict[str, Any]) -> Digest:

@@ -2,6 +2,7 @@
 
 import click
 
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.base.units import human_size, size_in_bytes
 from mpbuild.cli.session import Session
@@ -16,7 +17,7 @@ def command() -> None:
 @click.pass_obj
 def stats(session: Session) -> None:
     """Count blobs, derivations and unpacked layers."""
-    from mpbuild.effects.storekeeping import stats as count
+    from mpbuild.effects.store.maintenance import stats as count
 
     found = count(session.store())
     payload = {
@@ -45,12 +46,12 @@ def verify(session: Session) -> int:
 
     The exit status is 1 where there were any.
     """
-    from mpbuild.effects.storekeeping import verify as check
+    from mpbuild.effects.store.maintenance import verify as check
 
     damaged = check(session.store())
     findings = [
         Finding(
-            "content-mismatch",
+            Code.CONTENT_MISMATCH,
             f"the blob {digest} was damaged and has been removed",
             str(session.store_path),
             "fetch or build again",
@@ -71,7 +72,7 @@ def gc(session: Session, maximum: str | None) -> None:
 
     Only so much that the store is no larger than SIZE; all of it can be fetched or made again.
     """
-    from mpbuild.effects.storekeeping import collect
+    from mpbuild.effects.store.maintenance import collect
 
     limit = size_in_bytes(maximum) if maximum else _workspace_maximum(session)
     removed = collect(session.store(), limit)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.app.checkout import Checkout
-    from mpbuild.effects.store import Store
-    from mpbuild.verify.keys import PublicKey
+    from mpbuild.app.verify.checkout import Checkout
+    from mpbuild.effects.store.store import Store
+    from mpbuild.verify.public_keys import PublicKey
     from mpbuild.verify.verdict import Verdict
 
 PEX_INFO = "PEX-INFO"
@@ -48,7 +49,7 @@ def command(
     every leaf, and derives the package again. REF may also be a folder that `mpbuild export --pex`
     wrote. Exit status 0: PASSED; 1: FAILED.
     """
-    from mpbuild.app.verify import Question, refused, verify
+    from mpbuild.app.verify.verify import Verification, refused, verify
     from mpbuild.cli.refs import locate
 
     keys = (_key(session, key),)
@@ -59,7 +60,7 @@ def command(
             verdict = _verify_pex(folder, keys, store, plainly=recompute and not source)
         else:
             located = locate(session, ref, store)
-            question = Question(
+            question = Verification(
                 place=located.place,
                 attachments=located.attachments,
                 digest=located.digest,
@@ -86,40 +87,40 @@ def _verify_pex(
     folder: Path, keys: "tuple[PublicKey, ...]", store: "Store", *, plainly: bool
 ) -> "Verdict":
     """The verdict on a folder that ``mpbuild export --pex`` wrote."""
-    from mpbuild.app.pex_folder import verify_pex
+    from mpbuild.app.export.pex_folder import verify_pex
 
     if not plainly:
         raise InputError(
             "an exported PEX is always made again, and compared with no checkout",
             where=str(folder),
             hint="leave --source and --no-recompute out, or verify the package",
-            code="usage",
+            code=Code.USAGE,
         )
     return verify_pex(folder, keys, store)
 
 
 def _key(session: Session, key: str | None) -> "PublicKey":
-    from mpbuild.verify.keys import read_public_key
+    from mpbuild.verify.public_keys import read_public_key
 
     if key is None:
         raise InputError(
             "nothing says whom to trust",
             hint="give the signer's public key with --key",
-            code="usage",
+            code=Code.USAGE,
         )
     path = Path(session.directory, key)
     try:
         return read_public_key(path.read_bytes(), where=str(path))
     except OSError as error:
         raise InputError(
-            f"the key can't be read: {error.strerror}", where=str(path), code="usage"
+            f"the key can't be read: {error.strerror}", where=str(path), code=Code.USAGE
         ) from error
 
 
 def _checkout(session: Session, source: str | None) -> "Checkout | None":
     if source is None:
         return None
-    from mpbuild.app.checkout import Checkout
+    from mpbuild.app.verify.checkout import Checkout
 
     return Checkout(Path(session.directory, source))
 

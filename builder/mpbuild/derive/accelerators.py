@@ -7,9 +7,9 @@ off with NVIDIA_DISABLE_REQUIRE. AMD's toolkit knows which devices are wanted, a
 """
 
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive import places
+from mpbuild.derive import image_paths
 from mpbuild.formats import cuda
-from mpbuild.formats.pylock import PythonLock
+from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.environment import CudaEnvironment, RocmEnvironment
 from mpbuild.spec.model import Model
 
@@ -29,7 +29,7 @@ def supplied_by_host(model: Model, accelerator: Accelerator) -> frozenset[str]:
 
 def never_loaded(model: Model, accelerator: Accelerator) -> frozenset[str]:
     """Paths in the image of shared objects that the model never loads, as the spec says."""
-    folder = places.site_packages(model.environment.python)
+    folder = image_paths.site_packages(model.environment.python)
     return frozenset(f"{folder}/{path}" for path in model.accelerators[accelerator].never_loaded)
 
 

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive import dependencies
-from mpbuild.derive.recipe import Locks
-from mpbuild.formats import cuda, documents, dossier
-from mpbuild.formats.modelpack import File
-from mpbuild.formats.pylock import PythonLock
+from mpbuild.derive import dependency_graph
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.formats import cuda
+from mpbuild.formats.dossier import documents, dossier
+from mpbuild.formats.oci.modelpack import ModelArtifactFile
+from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.environment import (
     AcceleratorEnvironment,
     CudaEnvironment,
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 def dossier_files(
-    model: Model, locks: Mapping[str, Locks], files: Iterable[File]
+    model: Model, locks: Mapping[str, EnvironmentLocks], files: Iterable[ModelArtifactFile]
 ) -> dict[str, bytes]:
     """The bytes of each document by its path in the model artifact.
 
@@ -40,24 +41,24 @@ def dossier_files(
     made: dict[str, documents.Document] = {
         "contract": contract,
         "environment": environment_document(model, locks),
-        "graph": dependencies.graph_document(model, locks, known, contract.hosts),
+        "graph": dependency_graph.graph_document(model, locks, known, contract.hosts),
         "model": model_document(model, known),
     }
     return {f"dossier/{name}.json": documents.encode(made[name]) for name in sorted(made)}
 
 
-def model_document(model: Model, files: Mapping[str, File]) -> dossier.ModelDocument:
+def model_document(model: Model, files: Mapping[str, ModelArtifactFile]) -> dossier.ModelDocument:
     """What the model is; ``files`` by path."""
     about, core = model.package, model.core
     return dossier.ModelDocument(
-        package=dossier.Release(
+        package=dossier.ReleaseEntry(
             name=about.name,
             version=about.version,
             summary=about.summary,
             owners=about.owners,
             license=about.license,
         ),
-        core=dossier.Core(
+        core=dossier.CoreEntry(
             version=core.version,
             task=core.task,
             format=core.format,
@@ -68,7 +69,9 @@ def model_document(model: Model, files: Mapping[str, File]) -> dossier.ModelDocu
     )
 
 
-def environment_document(model: Model, locks: Mapping[str, Locks]) -> dossier.EnvironmentDocument:
+def environment_document(
+    model: Model, locks: Mapping[str, EnvironmentLocks]
+) -> dossier.EnvironmentDocument:
     """What the model runs on, and what its steps run in."""
     common = model.environment
     return dossier.EnvironmentDocument(
@@ -93,11 +96,13 @@ def environment_document(model: Model, locks: Mapping[str, Locks]) -> dossier.En
     )
 
 
-def contract_document(model: Model, locks: Mapping[str, Locks]) -> dossier.ContractDocument:
+def contract_document(
+    model: Model, locks: Mapping[str, EnvironmentLocks]
+) -> dossier.ContractDocument:
     """What callers can rely on, and what a machine must have."""
     io = model.io
     return dossier.ContractDocument(
-        io=dossier.Io(
+        io=dossier.IoEntry(
             version=io.version,
             inputs=tuple(map(_tensor, io.inputs)),
             outputs=tuple(map(_tensor, io.outputs)),
@@ -109,7 +114,7 @@ def contract_document(model: Model, locks: Mapping[str, Locks]) -> dossier.Contr
     )
 
 
-def _model_file(one: Weight | CoreFile, file: File) -> dossier.ModelFile:
+def _model_file(one: Weight | CoreFile, file: ModelArtifactFile) -> dossier.ModelFile:
     return dossier.ModelFile(
         name=one.name,
         version=one.version,
@@ -130,12 +135,12 @@ def _origin(one: Weight | CoreFile) -> dossier.Origin:
 
 
 def _environment(
-    locks: Locks,
+    locks: EnvironmentLocks,
     asked: ExtraEnvironment,
     model: Model,
-    requires: dossier.Requirements | UnsetType = UNSET,
-) -> dossier.Environment:
-    return dossier.Environment(
+    requires: dossier.RequirementsEntry | UnsetType = UNSET,
+) -> dossier.EnvironmentEntry:
+    return dossier.EnvironmentEntry(
         name=locks.python.environment,
         python=locks.python.python,
         base=asked.base or model.environment.base,
@@ -145,7 +150,7 @@ def _environment(
         floors=_floors(locks.python),
         requires=requires,
         packages=tuple(
-            dossier.Wheel(
+            dossier.WheelEntry(
                 name=package.name,
                 version=package.version,
                 wheel=package.wheel.filename,
@@ -155,7 +160,7 @@ def _environment(
             for package in locks.python.packages
         ),
         debian=tuple(
-            dossier.DebianPackage(
+            dossier.DebianPackageEntry(
                 name=package.name,
                 version=package.version,
                 architecture=package.architecture,
@@ -180,10 +185,10 @@ def _floors(lock: PythonLock) -> dossier.Floors:
     )
 
 
-def _requirements(environment: AcceleratorEnvironment) -> dossier.Requirements:
+def _requirements(environment: AcceleratorEnvironment) -> dossier.RequirementsEntry:
     if isinstance(environment, CudaEnvironment):
         of_cuda = environment.requires
-        return dossier.Requirements(
+        return dossier.RequirementsEntry(
             driver=_given(of_cuda.driver),
             compute_capability=_given(of_cuda.compute_capability),
             memory=_given(of_cuda.memory),
@@ -191,13 +196,13 @@ def _requirements(environment: AcceleratorEnvironment) -> dossier.Requirements:
         )
     if isinstance(environment, RocmEnvironment):
         of_rocm = environment.requires
-        return dossier.Requirements(
+        return dossier.RequirementsEntry(
             gfx=of_rocm.gfx, memory=_given(of_rocm.memory), libraries=of_rocm.libraries
         )
-    return dossier.Requirements()
+    return dossier.RequirementsEntry()
 
 
-def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> dossier.Host:
+def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> dossier.HostEntry:
     """What the spec demands, and where it says nothing what the wheels need."""
     demanded, floors = _requirements(model.accelerators[accelerator]), _floors(lock)
     requires = msgspec.structs.replace(
@@ -205,11 +210,11 @@ def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> dossier.H
         driver=demanded.driver or floors.driver,
         compute_capability=demanded.compute_capability or floors.compute_capability,
     )
-    return dossier.Host(accelerator=accelerator, requires=requires)
+    return dossier.HostEntry(accelerator=accelerator, requires=requires)
 
 
-def _tensor(tensor: Tensor) -> dossier.Tensor:
-    return dossier.Tensor(
+def _tensor(tensor: Tensor) -> dossier.TensorEntry:
+    return dossier.TensorEntry(
         name=tensor.name,
         datatype=tensor.datatype,
         shape=tensor.shape,
@@ -219,8 +224,8 @@ def _tensor(tensor: Tensor) -> dossier.Tensor:
     )
 
 
-def _parameter(parameter: Parameter) -> dossier.Parameter:
-    return dossier.Parameter(
+def _parameter(parameter: Parameter) -> dossier.ParameterEntry:
+    return dossier.ParameterEntry(
         name=parameter.name,
         datatype=parameter.datatype,
         default=_given(parameter.default),

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from mpbuild.base import canonical
+from mpbuild.base.codes import Code
 from mpbuild.base.coding import plain, typed
 from mpbuild.base.errors import Finding
-from mpbuild.derive import places
+from mpbuild.derive import image_paths
 
 
 class ElfFile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -27,25 +28,25 @@ class ElfFile(msgspec.Struct, frozen=True, omit_defaults=True):
     soname: str = ""
 
 
-class Needs(msgspec.Struct, frozen=True):
+class ElfNeeds(msgspec.Struct, frozen=True):
     """Of one layer: its ELF files, and the links by which shared objects go under other names."""
 
     files: dict[str, ElfFile]
     links: dict[str, str]
 
 
-def encode(needs: Needs) -> bytes:
+def encode(needs: ElfNeeds) -> bytes:
     """The canonical JSON of ``needs``."""
     return canonical.encode(plain(needs))
 
 
-def read_needs(data: bytes) -> Needs:
+def read_needs(data: bytes) -> ElfNeeds:
     """The inverse."""
-    return typed(canonical.decode(data), Needs)
+    return typed(canonical.decode(data), ElfNeeds)
 
 
 def unmet(
-    layers: Sequence[Needs],
+    layers: Sequence[ElfNeeds],
     supplied: Collection[str] = (),
     never_loaded: Collection[str] = (),
 ) -> list[Finding]:
@@ -58,7 +59,7 @@ def unmet(
     files = {path: elf for layer in layers for path, elf in layer.files.items()}
     links = {path: target for layer in layers for path, target in layer.links.items()}
     stale = [
-        Finding("spec-invalid", "never_loaded names it, and it is no shared object", f"/{path}")
+        Finding(Code.SPEC_INVALID, "never_loaded names it, and it is no shared object", f"/{path}")
         for path in sorted(never_loaded)
         if path not in files
     ]
@@ -72,10 +73,10 @@ class _Image:
         self._links = links
         self._by_name: dict[str, str] = {}
         for path in (*links, *files):
-            if path.startswith(f"{places.VENV}/"):
+            if path.startswith(f"{image_paths.VENV}/"):
                 self._by_name.setdefault(posixpath.basename(path), path)
         for path, elf in files.items():
-            if elf.soname and path.startswith(f"{places.VENV}/"):
+            if elf.soname and path.startswith(f"{image_paths.VENV}/"):
                 self._by_name.setdefault(elf.soname, path)
 
     def findings(self, supplied: Collection[str]) -> Iterator[Finding]:
@@ -100,7 +101,7 @@ class _Image:
             entry.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", f"/{origin}")
             for entry in elf.search
         ]
-        for folder in (*folders, *places.LIBRARIES):
+        for folder in (*folders, *image_paths.LIBRARIES):
             found = self._resolve(posixpath.normpath(posixpath.join("/", folder, name))[1:])
             if found:
                 return found
@@ -120,7 +121,7 @@ class _Image:
 
 def _finding(path: str, message: str) -> Finding:
     return Finding(
-        "elf-unmet",
+        Code.ELF_UNMET,
         message,
         f"/{path}",
         "add the Debian package that brings it to environment.system, or the wheel to dependencies;"

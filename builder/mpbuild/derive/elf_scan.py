@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
-from mpbuild.derive.elf_needs import ElfFile, Needs
-from mpbuild.derive.layer import Node
+from mpbuild.derive.elf_needs import ElfFile, ElfNeeds
+from mpbuild.derive.layers.layer import LayerNode
 from mpbuild.formats.elf import X86_64, read_elf
 
 _MAGIC = b"\x7fELF"
@@ -25,11 +25,11 @@ class ElfScan:
     def __init__(self) -> None:
         self._files: dict[str, ElfFile] = {}
         self._links: dict[str, str] = {}
-        self._node: Node | None = None
+        self._node: LayerNode | None = None
         self._held: _Held | None = None
         self._fresh = False
 
-    def begin(self, node: Node) -> None:
+    def begin(self, node: LayerNode) -> None:
         """The next node; the one before is complete."""
         if self._held is not None:
             self._complete()
@@ -46,12 +46,12 @@ class ElfScan:
         if self._held is not None and not self._held.add(data):
             self._held = None
 
-    def needs(self) -> Needs:
+    def needs(self) -> ElfNeeds:
         """What was found, after the last file."""
         if self._held is not None:
             self._complete()
         self._node = self._held = None
-        return Needs(self._files, self._links)
+        return ElfNeeds(self._files, self._links)
 
     def _complete(self) -> None:
         assert self._node is not None, "held of it"
@@ -78,7 +78,7 @@ def _may_be_elf(start: bytes) -> bool:
     return _MAGIC.startswith(start[: len(_MAGIC)])
 
 
-def _target(node: Node) -> str:
+def _target(node: LayerNode) -> str:
     """What a link points to, as a path in the image."""
     if node.entry.kind == "hardlink":
         return node.entry.target
@@ -158,7 +158,7 @@ class _Window:
     file take a few passes, never its size in memory.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: LayerNode) -> None:
         assert node.content is not None, "a file has content"
         self._content = node.content
         self._restart()

@@ -6,16 +6,16 @@ import msgspec
 
 from mpbuild.base import epoch
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive import accelerators, places
-from mpbuild.derive.layer import Layer
-from mpbuild.derive.plan import LayerPlan
-from mpbuild.formats import oci
-from mpbuild.formats.annotations import ACCELERATOR, KIND, LAYER
-from mpbuild.formats.pylock import PythonLock
+from mpbuild.derive import accelerators, image_paths
+from mpbuild.derive.layers.layer import Layer
+from mpbuild.derive.layers.layer_plan import LayerPlan
+from mpbuild.formats.oci import oci
+from mpbuild.formats.oci.annotations import ACCELERATOR, KIND, LAYER
+from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.model import Model
 
 
-class Image(msgspec.Struct, frozen=True):
+class DerivedImage(msgspec.Struct, frozen=True):
     """An image's own blobs; ``descriptor`` is how the index refers to it."""
 
     accelerator: Accelerator
@@ -36,7 +36,7 @@ def image(
     accelerator: Accelerator,
     lock: PythonLock,
     layers: Sequence[tuple[LayerPlan, Layer]],
-) -> Image:
+) -> DerivedImage:
     """The image of ``layers``, lowest first; ``lock`` is that of ``accelerator``."""
     variables = environment(accelerator) | accelerators.environment(model, accelerator, lock)
     config = oci.encode(_config(model, variables, layers))
@@ -60,7 +60,7 @@ def image(
         platform=oci.Platform(),
         annotations={KIND: "image", ACCELERATOR: accelerator},
     )
-    return Image(accelerator, descriptor, manifest, data, config)
+    return DerivedImage(accelerator, descriptor, manifest, data, config)
 
 
 def _config(
@@ -68,11 +68,11 @@ def _config(
 ) -> oci.ImageConfig:
     return oci.ImageConfig(
         created=epoch.RFC3339,
-        config=oci.Execution(
-            user=f"{places.NONROOT}:{places.NONROOT}",
+        config=oci.ExecutionConfig(
+            user=f"{image_paths.NONROOT}:{image_paths.NONROOT}",
             env=tuple(f"{name}={value}" for name, value in sorted(variables.items())),
-            entrypoint=(f"/{places.ENTRY_POINT}",),
-            working_dir=f"/{places.MODEL}",
+            entrypoint=(f"/{image_paths.ENTRY_POINT}",),
+            working_dir=f"/{image_paths.MODEL}",
             labels=annotations(model),
         ),
         rootfs=oci.RootFs(tuple(layer.diff_id for _, layer in layers)),
@@ -90,9 +90,9 @@ def environment(accelerator: Accelerator) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "MPBUILD_ACCELERATOR": accelerator,
-        "PATH": f"/{places.VENV}/bin:/usr/bin:/bin",
+        "PATH": f"/{image_paths.VENV}/bin:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": f"/{places.SOURCES}:/{places.RUNTIME}",
+        "PYTHONPATH": f"/{image_paths.SOURCES}:/{image_paths.RUNTIME}",
         "PYTHONUNBUFFERED": "1",
     }
 

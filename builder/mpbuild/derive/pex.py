@@ -15,15 +15,17 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
 from mpbuild.base.coding import typed
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.image import annotations
-from mpbuild.formats import oci, tar
-from mpbuild.formats import pex as form
-from mpbuild.formats.annotations import ACCELERATOR, EMPTY, EXECUTABLE, KIND, TITLE
-from mpbuild.formats.pylock import PythonLock
-from mpbuild.formats.unsafe import UnsafeError
+from mpbuild.formats.archive import tar
+from mpbuild.formats.archive.unsafe import UnsafeError
+from mpbuild.formats.oci import oci
+from mpbuild.formats.oci.annotations import ACCELERATOR, EMPTY, EXECUTABLE, KIND, TITLE
+from mpbuild.formats.python import pex as form
+from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.model import Model
 
 ARTIFACT = "application/vnd.mpbuild.pex.v1"
@@ -49,7 +51,7 @@ _RESERVED = frozenset(
 )
 
 
-class File(msgspec.Struct, frozen=True):
+class PexFile(msgspec.Struct, frozen=True):
     """A file of a PEX folder: its bytes by digest, its size in bytes, its executable bit."""
 
     digest: Digest
@@ -57,17 +59,17 @@ class File(msgspec.Struct, frozen=True):
     executable: bool = False
 
     @classmethod
-    def of(cls, data: Buffer, *, executable: bool = False) -> "File":
+    def of(cls, data: Buffer, *, executable: bool = False) -> "PexFile":
         """The file of some bytes."""
         return cls(Digest.of(data), len(data), executable)
 
 
-class Pex(msgspec.Struct, frozen=True):
+class DerivedPex(msgspec.Struct, frozen=True):
     """A PEX: its manifest, the files that were made for it, and how the index refers to it."""
 
     accelerator: Accelerator
     descriptor: oci.Descriptor
-    manifest: oci.Artifact
+    manifest: oci.ArtifactManifest
     manifest_bytes: bytes
     made: dict[str, bytes]
 
@@ -85,7 +87,7 @@ def pex(
     files: Mapping[str, Buffer],
     bootstrap: Buffer,
     main: bytes,
-) -> Pex:
+) -> DerivedPex:
     """The PEX of ``model`` on ``lock``, which is the lock of ``accelerator``.
 
     ``files`` are the model's own, by their paths in the folder; ``bootstrap`` and ``main`` are what
@@ -93,11 +95,11 @@ def pex(
     """
     check_paths(files)
     made = _made(accelerator, lock, files, bootstrap, main)
-    found = {path: File.of(data) for path, data in {**files, **made}.items()}
-    found[form.BOOTSTRAP] = File.of(bootstrap)
-    found[form.MAIN] = File.of(made[form.MAIN], executable=True)
+    found = {path: PexFile.of(data) for path, data in {**files, **made}.items()}
+    found[form.BOOTSTRAP] = PexFile.of(bootstrap)
+    found[form.MAIN] = PexFile.of(made[form.MAIN], executable=True)
     for wheel in (package.wheel for package in lock.packages):
-        found[f"{form.WHEELS}/{wheel.filename}"] = File(wheel.sha256, wheel.size)
+        found[f"{form.WHEELS}/{wheel.filename}"] = PexFile(wheel.sha256, wheel.size)
     document = manifest(model, accelerator, found)
     data = oci.encode(document)
     descriptor = oci.descriptor(
@@ -106,12 +108,14 @@ def pex(
         platform=oci.NO_PLATFORM,
         annotations={KIND: "pex", ACCELERATOR: accelerator},
     )
-    return Pex(accelerator, descriptor, document, data, made)
+    return DerivedPex(accelerator, descriptor, document, data, made)
 
 
-def manifest(model: Model, accelerator: Accelerator, files: Mapping[str, File]) -> oci.Artifact:
+def manifest(
+    model: Model, accelerator: Accelerator, files: Mapping[str, PexFile]
+) -> oci.ArtifactManifest:
     """The manifest of a PEX folder with these files by path; links are left out."""
-    return oci.Artifact(
+    return oci.ArtifactManifest(
         artifact_type=ARTIFACT,
         config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
         layers=_layers(files),
@@ -119,7 +123,7 @@ def manifest(model: Model, accelerator: Accelerator, files: Mapping[str, File]) 
     )
 
 
-def read_files(manifest: oci.Artifact) -> dict[str, File]:
+def read_files(manifest: oci.ArtifactManifest) -> dict[str, PexFile]:
     """The files of a PEX by path; raise InputError where the manifest is none that we write.
 
     What it says is safe to write into an empty folder, beside ``LINKS``.
@@ -129,10 +133,10 @@ def read_files(manifest: oci.Artifact) -> dict[str, File]:
     found = {}
     for layer in manifest.layers:
         about = layer.annotations or {}
-        file = File(layer.digest, layer.size, EXECUTABLE in about)
+        file = PexFile(layer.digest, layer.size, EXECUTABLE in about)
         found[tar.safe_path(about.get(TITLE, ""))] = file
     for path in _empty_paths(manifest.annotations.get(EMPTY, "[]")):
-        found[tar.safe_path(path)] = File.of(b"")
+        found[tar.safe_path(path)] = PexFile.of(b"")
     config = oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY)
     told = {key: text for key, text in manifest.annotations.items() if key == EMPTY}
     if (manifest.config, manifest.layers, told) != (config, _layers(found), _empty(found)):
@@ -164,14 +168,16 @@ def _fault(path: str) -> Finding | None:
     try:
         plain = tar.safe_path(path) == path
     except UnsafeError as error:
-        return Finding("spec-invalid", error.findings[0].message, hint="it must be plain, relative")
+        return Finding(
+            Code.SPEC_INVALID, error.findings[0].message, hint="it must be plain, relative"
+        )
     if not plain or not is_own(path):
         hint = "pex has files of its own at such paths: rename yours"
-        return Finding("spec-invalid", "no file of a model can stand here in a PEX", path, hint)
+        return Finding(Code.SPEC_INVALID, "no file of a model can stand here in a PEX", path, hint)
     if not form.is_hashed(path):
         hint = "pex wouldn't notice a change of it: rename it, or leave it out of core.sources"
         message = "hidden and compiled files can't stand in a PEX"
-        return Finding("spec-invalid", message, path, hint)
+        return Finding(Code.SPEC_INVALID, message, path, hint)
     return None
 
 
@@ -201,7 +207,7 @@ def _made(
     }
 
 
-def _layers(files: Mapping[str, File]) -> tuple[oci.Descriptor, ...]:
+def _layers(files: Mapping[str, PexFile]) -> tuple[oci.Descriptor, ...]:
     """One blob a file that has any bytes, in the order of their paths."""
     _check_tree(files)
     return tuple(
@@ -216,7 +222,7 @@ def _layers(files: Mapping[str, File]) -> tuple[oci.Descriptor, ...]:
     )
 
 
-def _empty(files: Mapping[str, File]) -> dict[str, str]:
+def _empty(files: Mapping[str, PexFile]) -> dict[str, str]:
     """The annotation that tells of empty files; none where there are none."""
     paths = sorted(path for path, file in files.items() if not file.size)
     return {EMPTY: canonical.encode(paths).decode()} if paths else {}
@@ -229,10 +235,10 @@ def _empty_paths(text: str) -> list[str]:
         raise _mismatch(f"its empty files are not told: {error.findings[0].message}") from error
 
 
-def _check_tree(files: Mapping[str, File]) -> None:
-    links = (tar.Entry(path, "symlink", 0, target=target) for path, target in LINKS.items())
-    tar.check_tree([*(tar.Entry(tar.safe_path(path), "file", 0) for path in files), *links])
+def _check_tree(files: Mapping[str, PexFile]) -> None:
+    links = (tar.TarEntry(path, "symlink", 0, target=target) for path, target in LINKS.items())
+    tar.check_tree([*(tar.TarEntry(tar.safe_path(path), "file", 0) for path in files), *links])
 
 
 def _mismatch(message: str) -> InputError:
-    return InputError(message, where="the PEX's manifest", code="content-mismatch")
+    return InputError(message, where="the PEX's manifest", code=Code.CONTENT_MISMATCH)

@@ -13,7 +13,7 @@ from mpbuild.engine.graph import Graph, Task
 from mpbuild.engine.protocols import Clock, Executor, Observer, Results
 
 
-class Done(msgspec.Struct, frozen=True, kw_only=True):
+class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One finished task: what the record says of it."""
 
     name: str
@@ -44,7 +44,7 @@ class Engine:
         self._keys: dict[Digest, Lock] = {}
         self._keys_lock = Lock()
 
-    def run(self, graph: Graph) -> dict[str, Done]:
+    def run(self, graph: Graph) -> dict[str, TaskOutcome]:
         """Every task of ``graph``, done, by name.
 
         After a failure nothing new starts; what runs is waited for, and the first failure by
@@ -57,11 +57,11 @@ class Engine:
             # After an interruption nobody waits: the sandbox dies with this process.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _drain(self, graph: Graph, pool: ThreadPoolExecutor) -> dict[str, Done]:
+    def _drain(self, graph: Graph, pool: ThreadPoolExecutor) -> dict[str, TaskOutcome]:
         sorter = graph.sorter()
-        done: dict[str, Done] = {}
+        done: dict[str, TaskOutcome] = {}
         failures: dict[str, BaseException] = {}
-        running: dict[Future[Done], str] = {}
+        running: dict[Future[TaskOutcome], str] = {}
         while sorter.is_active():
             ready = () if failures else sorter.get_ready()
             for name in sorted(ready, key=lambda name: (-graph.tasks[name].size, name)):
@@ -85,7 +85,7 @@ class Engine:
             raise _combined(failures)
         return done
 
-    def _complete(self, task: Task, results: Mapping[str, Result]) -> Done:
+    def _complete(self, task: Task, results: Mapping[str, Result]) -> TaskOutcome:
         action = task.bind(results)
         key = action.key
         executor = self._executors[action.executor]
@@ -101,7 +101,7 @@ class Engine:
                     raise error.within(task.name) from error
                 self._results.remember(action, result)
         self._observer.finished(task.name, cached=cached)
-        return Done(
+        return TaskOutcome(
             name=task.name,
             action=action,
             key=key,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from mpbuild.base.codes import Code
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import InputError
 
@@ -69,6 +70,6 @@ def floor(cuda: Dotted) -> Floor:
     except KeyError:
         raise InputError(
             f"the driver that CUDA {cuda} needs is not known to this version of mpbuild",
-            code="not-supported-yet",
+            code=Code.NOT_SUPPORTED_YET,
             hint=f"it knows those of CUDA {', '.join(map(str, _FLOORS))}",
         ) from None

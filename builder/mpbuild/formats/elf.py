@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 
 X86_64 = 62
@@ -236,6 +237,6 @@ def _text(field: bytes) -> str:
 def _malformed(problem: str) -> InputError:
     return InputError(
         f"a malformed ELF file: {problem}",
-        code="elf-unmet",
+        code=Code.ELF_UNMET,
         hint="what it needs can't be found out: use another build of the package",
     )

@@ -24,10 +24,10 @@ from mpbuild.spec.vocabulary import (
     SemanticVersion,
     Size,
 )
-from mpbuild.spec.workspace import Link, Override, check_links
+from mpbuild.spec.workspace import LinkSettings, Override, check_links
 
 
-class Accepted(Table, frozen=True, kw_only=True):
+class AcceptedFinding(Table, frozen=True, kw_only=True):
     """A finding of the audit of locks that is known and does no harm."""
 
     code: Annotated[Flaw, "The code of the finding."]
@@ -52,7 +52,7 @@ class Stack(Table, frozen=True, kw_only=True):
         tuple[Override, ...], "Requirements in place of what packages themselves ask for."
     ] = ()
     links: Annotated[
-        tuple[Link, ...], "Links for packages of `system` that need update-alternatives."
+        tuple[LinkSettings, ...], "Links for packages of `system` that need update-alternatives."
     ] = ()
 
     def check(self, at: Place) -> None:
@@ -75,7 +75,7 @@ class Environment(Stack, frozen=True, kw_only=True):
         bool, "Whether images hold the interpreter's and the packages' bytecode."
     ] = False
     accepted: Annotated[
-        tuple[Accepted, ...], "Findings of the audit of locks that do no harm to this model."
+        tuple[AcceptedFinding, ...], "Findings of the audit of locks that do no harm to this model."
     ] = ()
 
 

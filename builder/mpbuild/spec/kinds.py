@@ -99,7 +99,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return {"enum": [str(word) for word in self.words]}
 
 
-class Whole(msgspec.Struct, frozen=True, kw_only=True):
+class Integer(msgspec.Struct, frozen=True, kw_only=True):
     """An integer from ``least`` to ``most``, but none of ``without``; never a boolean."""
 
     blank: ClassVar[int] = 0

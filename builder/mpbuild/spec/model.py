@@ -46,7 +46,7 @@ from mpbuild.spec.vocabulary import (
 )
 
 
-class Package(Table, frozen=True, kw_only=True):
+class PackageTable(Table, frozen=True, kw_only=True):
     """What is released."""
 
     name: Annotated[Name, "The name of the package."]
@@ -244,7 +244,7 @@ class Model(Table, frozen=True, kw_only=True):
     )
 
     schema_version: Annotated[SchemaVersion, "The version of this format."]
-    package: Annotated[Package, "What is released."]
+    package: Annotated[PackageTable, "What is released."]
     core: Annotated[Core, "The model, whatever it runs on."]
     io: Annotated[Io, "What goes in and what comes out."]
     environment: Annotated[Environment, "What the model runs on."]

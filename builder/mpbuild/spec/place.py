@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.base.redaction import redacted
 
@@ -18,7 +19,7 @@ class Problem(NamedTuple):
     path: Path
     message: str
     hint: str = ""
-    code: str = "spec-invalid"
+    code: Code = Code.SPEC_INVALID
 
 
 class Reading:
@@ -67,11 +68,11 @@ class Place:
         """The document's folder inside the workspace, None where no workspace is known."""
         return self._reading.folder
 
-    def wrong(self, message: str, *, hint: str = "", code: str = "spec-invalid") -> None:
+    def wrong(self, message: str, *, hint: str = "", code: Code = Code.SPEC_INVALID) -> None:
         """Report what is wrong with the value here."""
         self.report(f"{self}: {message}", hint=hint, code=code)
 
-    def report(self, message: str, *, hint: str = "", code: str = "spec-invalid") -> None:
+    def report(self, message: str, *, hint: str = "", code: Code = Code.SPEC_INVALID) -> None:
         """Report a whole sentence that names the place itself."""
         self._reading.add(Problem(self.path, message, hint, code))
 
@@ -85,7 +86,7 @@ class Place:
         self.report(
             f"{self} is not supported yet",
             hint="take it out: this version of mpbuild would not act on it",
-            code="not-supported-yet",
+            code=Code.NOT_SUPPORTED_YET,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from mpbuild.spec.kinds import Boolean, Choice, Number, Scalar, Schema, Text, Whole
+from mpbuild.spec.kinds import Boolean, Choice, Integer, Number, Scalar, Schema, Text
 from mpbuild.spec.place import Place, Reading, nearest, shown
 from mpbuild.spec.tables import Alternative, Items, Table, Variants
 
@@ -149,10 +149,10 @@ class Nested(msgspec.Struct, frozen=True):
         return found
 
 
-Kind = Text | Choice | Whole | Number | Boolean | Scalar | Listing | Mapping | Nested
+Kind = Text | Choice | Integer | Number | Boolean | Scalar | Listing | Mapping | Nested
 
 
-class Key(msgspec.Struct, frozen=True):
+class TableKey(msgspec.Struct, frozen=True):
     """A key of a table, as its field's annotation and default declare it."""
 
     name: str
@@ -183,19 +183,19 @@ class Key(msgspec.Struct, frozen=True):
 
 
 @functools.cache
-def keys(table: type[Table]) -> tuple[Key, ...]:
+def keys(table: type[Table]) -> tuple[TableKey, ...]:
     """The keys of a table in the order of their declaration."""
     return tuple(_key(field) for field in msgspec.structs.fields(table))
 
 
-def _key(field: msgspec.structs.FieldInfo) -> Key:
+def _key(field: msgspec.structs.FieldInfo) -> TableKey:
     _, *notes = typing.get_args(field.type)
     description = next(note for note in notes if isinstance(note, str))
     default = field.default
     if field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
     required = default is msgspec.NODEFAULT
-    return Key(field.encode_name, kind_of(field.type), description, required, default)
+    return TableKey(field.encode_name, kind_of(field.type), description, required, default)
 
 
 def kind_of(hint: Any) -> Kind:

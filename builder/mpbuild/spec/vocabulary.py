@@ -5,13 +5,14 @@ from enum import StrEnum
 from typing import Annotated
 
 from mpbuild.base import units
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.dotted import Dotted
 from mpbuild.base.errors import InputError
 from mpbuild.base.version import Version
 from mpbuild.spec import paths
 from mpbuild.spec.expressions import licence, requirement
-from mpbuild.spec.kinds import Choice, Number, Scalar, Text, Whole
+from mpbuild.spec.kinds import Choice, Integer, Number, Scalar, Text
 from mpbuild.spec.location import (
     FILE,
     INNER,
@@ -51,12 +52,12 @@ class Datatype(StrEnum):
 class Flaw(StrEnum):
     """What an audit of locks finds and a spec may accept, for a reason that it gives."""
 
-    FILE_COLLISION = "file-collision"
-    ENTRY_POINT_COLLISION = "entry-point-collision"
-    TAG_MISMATCH = "tag-mismatch"
-    UNDECLARED_DEPENDENCY = "undeclared-dependency"
-    FRAMEWORK_SKEW = "framework-skew"
-    ELF_UNMET = "elf-unmet"
+    FILE_COLLISION = Code.FILE_COLLISION.value
+    ENTRY_POINT_COLLISION = Code.ENTRY_POINT_COLLISION.value
+    TAG_MISMATCH = Code.TAG_MISMATCH.value
+    UNDECLARED_DEPENDENCY = Code.UNDECLARED_DEPENDENCY.value
+    FRAMEWORK_SKEW = Code.FRAMEWORK_SKEW.value
+    ELF_UNMET = Code.ELF_UNMET.value
 
 
 class Suite(StrEnum):
@@ -257,9 +258,9 @@ SnapshotMoment = Annotated[
         hint='in UTC, as snapshot archives name it, such as "20261101T000000Z"',
     ),
 ]
-SchemaVersion = Annotated[int, Whole(what="1, the version of the format", least=1, most=1)]
+SchemaVersion = Annotated[int, Integer(what="1, the version of the format", least=1, most=1)]
 Dimension = Annotated[
-    int, Whole(what="a dimension (-1 for any length, or 1 and more)", least=-1, without=(0,))
+    int, Integer(what="a dimension (-1 for any length, or 1 and more)", least=-1, without=(0,))
 ]
 Quantity = Annotated[float, Number()]
 Default = Annotated[
@@ -312,7 +313,7 @@ WeightAddress = Annotated[
         "password or query",
     ),
 ]
-FileSize = Annotated[int, Whole(what="a size in bytes", least=0)]
+FileSize = Annotated[int, Integer(what="a size in bytes", least=0)]
 MachinePath = Annotated[
     str,
     Text(

@@ -39,7 +39,7 @@ class WorkspaceSettings(Table, frozen=True, kw_only=True):
     ] = ()
 
 
-class Index(Table, frozen=True, kw_only=True):
+class IndexSettings(Table, frozen=True, kw_only=True):
     """An index of Python packages; locks name it and never hold its address."""
 
     url: Annotated[
@@ -120,7 +120,7 @@ class LockSettings(Table, frozen=True, kw_only=True):
             (at / "cooldown").wrong("it is above the maximum of ten years (3650d)")
 
 
-class Link(Table, frozen=True, kw_only=True):
+class LinkSettings(Table, frozen=True, kw_only=True):
     """A link that a Debian package's scripts would have made by update-alternatives.
 
     With neither path nor target the package's alternatives are left out.
@@ -137,7 +137,7 @@ class Link(Table, frozen=True, kw_only=True):
     omitted: Annotated[Line | None, "Why nothing of the kind is needed."] = None
 
 
-def check_links(links: Sequence[Link], at: Place) -> None:
+def check_links(links: Sequence[LinkSettings], at: Place) -> None:
     """No two links stand at one path, and no package has links and is left out."""
     omitted = {link.package for link in links if link.omitted}
     seen: set[str] = set()
@@ -180,7 +180,7 @@ class Base(Table, frozen=True, kw_only=True):
         "it.",
     ] = None
     links: Annotated[
-        tuple[Link, ...], "Links for packages of the base that need update-alternatives."
+        tuple[LinkSettings, ...], "Links for packages of the base that need update-alternatives."
     ] = ()
     keyring: Annotated[
         InnerPath | None, "Keys that the suite's signature is checked with, in place of Debian's."
@@ -207,8 +207,8 @@ class StoreSettings(Table, frozen=True, kw_only=True):
     maximum: Annotated[Size | None, "How large it may grow."] = None
 
 
-def _default_index() -> dict[str, Index]:
-    return {"default": Index()}
+def _default_index() -> dict[str, IndexSettings]:
+    return {"default": IndexSettings()}
 
 
 class Workspace(Table, frozen=True, kw_only=True):
@@ -219,7 +219,9 @@ class Workspace(Table, frozen=True, kw_only=True):
     schema_version: Annotated[SchemaVersion, "The version of this format."]
     workspace: Annotated[WorkspaceSettings, "The workspace itself."]
     indexes: Annotated[
-        dict[IndexName, Index], Items(least=1), "The indexes that Python packages come from."
+        dict[IndexName, IndexSettings],
+        Items(least=1),
+        "The indexes that Python packages come from.",
     ] = msgspec.field(default_factory=_default_index)
     lock: Annotated[LockSettings, "Where locks are kept."] = LockSettings()
     bases: Annotated[dict[Name, Base], "What environments can stand on."] = msgspec.field(
@@ -237,11 +239,11 @@ class Workspace(Table, frozen=True, kw_only=True):
         """Folders in which no target is looked for."""
         return self.workspace.ignore
 
-    def index(self, name: str) -> Index:
+    def index(self, name: str) -> IndexSettings:
         """The index of that name; the default one needs no table."""
-        return self.indexes.get(name) or Index()
+        return self.indexes.get(name) or IndexSettings()
 
-    def owning(self, accelerator: Accelerator) -> dict[str, Index]:
+    def owning(self, accelerator: Accelerator) -> dict[str, IndexSettings]:
         """The indexes, by name, that own packages of environments for ``accelerator``."""
         return {
             name: index
@@ -251,7 +253,7 @@ class Workspace(Table, frozen=True, kw_only=True):
 
     def check(self, at: Place) -> None:
         """The default index has what no other owns, and no two own one package."""
-        owners: dict[str, list[tuple[str, Index]]] = {}
+        owners: dict[str, list[tuple[str, IndexSettings]]] = {}
         for name, index in self.indexes.items():
             place = at / "indexes" / name
             if name == "default":
@@ -266,13 +268,15 @@ class Workspace(Table, frozen=True, kw_only=True):
                 owners.setdefault(pattern, []).append((name, index))
 
 
-def _refuse_owning(index: Index, at: Place) -> None:
+def _refuse_owning(index: IndexSettings, at: Place) -> None:
     for key in ("packages", "accelerators", "build"):
         if getattr(index, key):
             (at / key).wrong("the default index has what no other owns, for all accelerators")
 
 
-def _refuse_shared(owners: Sequence[tuple[str, Index]], index: Index, at: Place) -> None:
+def _refuse_shared(
+    owners: Sequence[tuple[str, IndexSettings]], index: IndexSettings, at: Place
+) -> None:
     for other, owner in owners:
         if any(index.serves(one) and owner.serves(one) for one in Accelerator):
             at.wrong(

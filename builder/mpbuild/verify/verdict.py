@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding
 
@@ -11,10 +12,13 @@ MOST_FINDINGS = 1000
 _LONGEST = 500
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 # What the readers of formats and spec call it, and what it means for a package.
-_CODES = {"spec-invalid": "derivation-mismatch", "not-supported-yet": "derivation-mismatch"}
+_CODES = {
+    Code.SPEC_INVALID: Code.DERIVATION_MISMATCH,
+    Code.NOT_SUPPORTED_YET: Code.DERIVATION_MISMATCH,
+}
 
 
-class Used(msgspec.Struct, frozen=True, kw_only=True):
+class StatementUse(msgspec.Struct, frozen=True, kw_only=True):
     """A statement with a good signature, and whether the verdict rests on it."""
 
     predicate_type: str
@@ -25,7 +29,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     hermetic: bool | None = None
 
 
-class LeafSeen(msgspec.Struct, frozen=True, kw_only=True):
+class LeafEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """A byte string that no function makes, and who says that it belongs there."""
 
     kind: str
@@ -39,8 +43,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: str
     findings: tuple[Finding, ...]
-    evidence: tuple[Used, ...] = ()
-    leaves: tuple[LeafSeen, ...] = ()
+    evidence: tuple[StatementUse, ...] = ()
+    leaves: tuple[LeafEvidence, ...] = ()
     unchecked: tuple[str, ...] = ()
 
     @property

@@ -18,7 +18,8 @@ from types import SimpleNamespace
 import pytest
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats import deblock, pylock
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
 
 INFO = "numpy-2.0.dist-info"
 WHEEL = "numpy-2.0-py3-none-any.whl"

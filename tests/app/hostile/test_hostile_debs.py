@@ -265,7 +265,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_package_is_refused_that(ground, craft, case, monkeypatch):
-    monkeypatch.setattr("mpbuild.formats.deb._LARGEST", 1 << 20)
+    monkeypatch.setattr("mpbuild.formats.debian.deb._LARGEST", 1 << 20)
     make, code, told = HOSTILE[case]
     answer = ground.build(name=DEB, data=make(craft))
     assert answer.code == 2, answer.json

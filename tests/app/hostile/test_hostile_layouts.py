@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from mpbuild.app import leaves
-from mpbuild.app.reference import in_layout
 from mpbuild.base import canonical
 from mpbuild.base.errors import InputError
-from mpbuild.effects.store import Store
-from mpbuild.formats import oci
+from mpbuild.effects.store.store import Store
+from mpbuild.formats.oci import oci
+from mpbuild.package import image_contents
+from mpbuild.package.package import in_layout
 
 MISMATCH, MISSING, EXTRA = "content-mismatch", "content-missing", "content-extra"
 UNSAFE, DERIVED = "layer-unsafe", "derivation-mismatch"
@@ -556,8 +556,8 @@ TREES = {
 @pytest.fixture
 def layout(unsigned, ground, craft, monkeypatch):
     """``layout(change)``: a layout on the ground, changed; how it is called in commands."""
-    monkeypatch.setattr(leaves, "_MOST_INFLATED", 1 << 24)
-    monkeypatch.setattr(leaves, "_INFLATION", 1)
+    monkeypatch.setattr(image_contents, "_MOST_INFLATED", 1 << 24)
+    monkeypatch.setattr(image_contents, "_INFLATION", 1)
 
     def make(change):
         folder = ground.here / "layout"

@@ -24,17 +24,19 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from mpbuild.app import toolchain
-from mpbuild.app.derivation import Derivation, layer_task
-from mpbuild.app.locks import Environment, environments
-from mpbuild.app.workspace import OpenWorkspace
+from mpbuild.app.build import toolchain
+from mpbuild.app.lock.lock_files import LockEnvironment, environments
+from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
 from mpbuild.cli.root import run
-from mpbuild.derive import pex, recipe
-from mpbuild.effects.store import Store
+from mpbuild.derive import image_layers, pex
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Result
-from mpbuild.formats import deblock, pylock, tar
+from mpbuild.formats.archive import tar
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
+from mpbuild.package.derived_layers import LayerDeriver, layer_task
 from mpbuild_rules.bytecode import rule as bytecode_rule
 from mpbuild_rules.pex import rule as pex_rule
 
@@ -172,7 +174,7 @@ class Made(NamedTuple):
     def kept(self, store: Store) -> pylock.PythonPackage:
         """Put into ``store``, as a lock has it."""
         found = store.put([self.data])
-        wheel = pylock.Wheel(filename=self.filename, sha256=found.digest, size=found.size)
+        wheel = pylock.LockedWheel(filename=self.filename, sha256=found.digest, size=found.size)
         return pylock.PythonPackage(name=self.name, version=self.version, wheel=wheel)
 
 
@@ -252,7 +254,7 @@ def base_packages(store: Store) -> tuple[deblock.DebianPackage, ...]:
     )
 
 
-def write_locks(environment: Environment, wheels: tuple[Made, ...], store: Store) -> None:
+def write_locks(environment: LockEnvironment, wheels: tuple[Made, ...], store: Store) -> None:
     """The locks of one environment."""
     environment.folder.mkdir(parents=True, exist_ok=True)
     made = pylock.PythonLock(
@@ -338,11 +340,11 @@ class Three(NamedTuple):
         return self.workspace / "models/three/model.toml"
 
     @property
-    def toolchain(self) -> Environment:
+    def toolchain(self) -> LockEnvironment:
         folder = self.workspace / "toolchain"
         return msgspec.structs.replace(_TOOLCHAIN, root=folder, folder=folder)
 
-    def environments(self) -> dict[str, Environment]:
+    def environments(self) -> dict[str, LockEnvironment]:
         """What is locked, by name."""
         found = environments(OpenWorkspace(self.workspace).target(Label(TARGET)))
         return {environment.name: environment for environment in found}
@@ -357,7 +359,7 @@ class Three(NamedTuple):
             write_locks(environment, {**WHEELS, **wheels}[name], store)
             action = bytecode_rule(name, "3.11", ()).action
             data = b"".join(_tar(BYTECODE))
-            self._remember(environment, action, {recipe.BYTECODE_FILE: data}, store)
+            self._remember(environment, action, {image_layers.BYTECODE_FILE: data}, store)
 
     def prepare(self) -> None:
         """Make the toolchain, and what it makes."""
@@ -375,16 +377,16 @@ class Three(NamedTuple):
 
     @staticmethod
     def _remember(
-        environment: Environment, action: Action, outputs: Mapping[str, bytes], store: Store
+        environment: LockEnvironment, action: Action, outputs: Mapping[str, bytes], store: Store
     ) -> None:
         """That ``action`` was run in ``environment`` and gave these files."""
-        locks = recipe.Locks(
+        locks = image_layers.EnvironmentLocks(
             pylock.read(environment.python_file.read_text(), file=""),
             deblock.read(environment.debian_file.read_text(), file=""),
         )
-        derivation = Derivation(store)
+        derivation = LayerDeriver(store)
         root: list[Digest] = []
-        for plan in recipe.environment_layers(locks, "3.11"):
+        for plan in image_layers.environment_layers(locks, "3.11"):
             layer = layer_task("", plan, {}).action
             root.append(derivation.run(layer).outputs["layer"].diff_id)
         action = msgspec.structs.replace(action, root=tuple(root))
@@ -401,7 +403,7 @@ def _tar(files: Mapping[str, bytes]):
     for path in sorted({*files, *folders}, key=str.encode):
         data = files.get(path, b"")
         kind, mode = ("directory", 0o755) if path in folders else ("file", 0o644)
-        yield tar.header(tar.Entry(path, kind, mode, len(data))) + data + tar.padding(len(data))
+        yield tar.header(tar.TarEntry(path, kind, mode, len(data))) + data + tar.padding(len(data))
     yield tar.END
 
 

@@ -32,9 +32,9 @@ from typing import NamedTuple
 import pytest
 import uv
 
-from mpbuild.derive import layer
-from mpbuild.derive.wheel_layer import wheel_nodes
-from mpbuild.formats.wheel import read_wheel
+from mpbuild.derive.layers import layer
+from mpbuild.derive.layers.wheel_layer import wheel_nodes
+from mpbuild.formats.python.wheel import read_wheel
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 SITE = f"lib/python{PYTHON}/site-packages"

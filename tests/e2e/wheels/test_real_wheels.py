@@ -9,10 +9,10 @@ from packaging.utils import parse_wheel_filename
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.download import Depot, Request, download
-from mpbuild.effects.indexes import find_index
-from mpbuild.effects.uv import Uv
-from mpbuild.effects.web import Web
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.download import FileSink, Request, download
+from mpbuild.effects.python.indexes import find_index
+from mpbuild.effects.python.uv import Uv
 
 TABLE = tomllib.loads((Path(__file__).parent / "real_wheels.toml").read_text())["wheels"]
 
@@ -40,7 +40,7 @@ def published(run_folder):
             )
             for row in TABLE
         ],
-        into=Depot(
+        into=FileSink(
             folder / "partial",
             lambda digest: (folder / names[digest]).exists(),
             lambda path, digest: path.rename(folder / names[digest]),

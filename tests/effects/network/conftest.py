@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mpbuild.effects.web import Web
+from mpbuild.effects.http.client import Web
 
 
 class Site:

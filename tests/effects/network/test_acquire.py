@@ -10,8 +10,8 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.acquire import acquire
-from mpbuild.effects.download import Depot
+from mpbuild.effects.http.acquire import acquire
+from mpbuild.effects.http.download import FileSink
 from mpbuild.engine.action import Output
 
 DATA = bytes(range(256)) * 8192
@@ -27,7 +27,7 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self.files, self.partial = folder / "kept", folder / "partial"
         self.files.mkdir()
-        self.depot = Depot(self.partial, lambda d: (self.files / d.hex).exists(), self.keep)
+        self.depot = FileSink(self.partial, lambda d: (self.files / d.hex).exists(), self.keep)
 
     def keep(self, path: Path, digest: Digest) -> None:
         path.replace(self.files / digest.hex)

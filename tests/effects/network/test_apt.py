@@ -5,7 +5,7 @@ apt's, and what stands beside.
 import pytest
 
 from mpbuild.base.errors import WorldError
-from mpbuild.effects import apt
+from mpbuild.effects.debian import apt_sources
 
 OWN = "https://mirror.example/debian"
 
@@ -18,7 +18,7 @@ def mirrors(tmp_path):
             stem, suffix = name.rsplit("_", 1)
             place = tmp_path if stem == "sources" else tmp_path / "sources.list.d"
             (place / f"{stem}.{suffix}").write_text(text)
-        return apt.mirrors(configured, {}, folder=tmp_path)
+        return apt_sources.mirrors(configured, {}, folder=tmp_path)
 
     return mirrors
 
@@ -26,12 +26,14 @@ def mirrors(tmp_path):
 def test_the_configured_ones_go_before_the_variable_and_that_before_apt(tmp_path):
     (tmp_path / "sources.list").write_text(f"deb {OWN} bookworm main\n")
     environ = {"MPBUILD_DEBIAN_MIRROR": "http://a.example/debian/  file:///srv/debian"}
-    assert apt.mirrors(["https://b.example/"], environ, folder=tmp_path) == ("https://b.example",)
-    assert apt.mirrors([], environ, folder=tmp_path) == (
+    assert apt_sources.mirrors(["https://b.example/"], environ, folder=tmp_path) == (
+        "https://b.example",
+    )
+    assert apt_sources.mirrors([], environ, folder=tmp_path) == (
         "http://a.example/debian",
         "file:///srv/debian",
     )
-    assert apt.mirrors([], {}, folder=tmp_path) == (OWN,)
+    assert apt_sources.mirrors([], {}, folder=tmp_path) == (OWN,)
 
 
 def test_both_formats_are_read_in_order_without_doubles(mirrors):
@@ -96,7 +98,9 @@ SNAPSHOT = "20261101T000000Z"
 
 
 def security(configured=(), main=(), environ=None, *, snapshot="", folder):
-    return apt.security_mirrors(configured, main, environ or {}, snapshot=snapshot, folder=folder)
+    return apt_sources.security_mirrors(
+        configured, main, environ or {}, snapshot=snapshot, folder=folder
+    )
 
 
 def test_mirrors_of_security_updates_are_configured_or_the_variables_or_apts(tmp_path):
@@ -117,7 +121,7 @@ def test_one_source_may_name_both_archives(tmp_path):
     (tmp_path / "sources.list.d/a.sources").write_text(
         f"Types: deb\nURIs: {OWN}\nSuites: trixie trixie-security\nComponents: main\n"
     )
-    assert apt.mirrors([], {}, folder=tmp_path) == (OWN,)
+    assert apt_sources.mirrors([], {}, folder=tmp_path) == (OWN,)
     assert security(folder=tmp_path) == (OWN,)
 
 
@@ -139,11 +143,11 @@ def test_where_nothing_names_them_they_stand_beside_the_archive(tmp_path, main, 
 
 def test_an_address_with_a_snapshot_serves_bases_that_have_one(tmp_path):
     environ = {"MPBUILD_DEBIAN_MIRROR": f"https://s.example/{{snapshot}} {OWN}"}
-    assert apt.mirrors([], environ, folder=tmp_path) == (OWN,)
-    assert apt.mirrors([], environ, snapshot=SNAPSHOT, folder=tmp_path) == (
+    assert apt_sources.mirrors([], environ, folder=tmp_path) == (OWN,)
+    assert apt_sources.mirrors([], environ, snapshot=SNAPSHOT, folder=tmp_path) == (
         f"https://s.example/{SNAPSHOT}",
         OWN,
     )
     alone = {"MPBUILD_DEBIAN_MIRROR": "https://s.example/{snapshot}"}
     with pytest.raises(WorldError, match="no Debian mirror is known"):
-        apt.mirrors([], alone, folder=tmp_path)
+        apt_sources.mirrors([], alone, folder=tmp_path)

@@ -13,10 +13,10 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.artifacts import Reference, Registries, artifact_request
-from mpbuild.effects.download import Depot, download
-from mpbuild.effects.registry import RegistryWeb, is_own
-from mpbuild.effects.request import Request
+from mpbuild.effects.http.download import FileSink, download
+from mpbuild.effects.http.file_request import FileRequest
+from mpbuild.effects.registry.artifacts import Registries, RegistryReference, artifact_request
+from mpbuild.effects.registry.client import RegistryWeb, is_own
 
 DATA = bytes(range(256)) * 4096
 DIGEST = Digest.of(DATA)
@@ -167,9 +167,9 @@ def logged_in(tmp_path) -> Callable[[object], RegistryWeb]:
 def get(tmp_path):
     """Fetch a request; what arrived."""
 
-    def fetch(request: Request, web: RegistryWeb) -> bytes:
+    def fetch(request: FileRequest, web: RegistryWeb) -> bytes:
         kept = tmp_path / "kept"
-        depot = Depot(
+        depot = FileSink(
             tmp_path / "partial", lambda _: kept.exists(), lambda path, _: path.replace(kept)
         )
         download([request], into=depot, web=web)
@@ -180,7 +180,7 @@ def get(tmp_path):
 
 def request_of(
     url: str, web: RegistryWeb, digest: Digest = DIGEST, size: int = len(DATA)
-) -> Request:
+) -> FileRequest:
     return artifact_request("classifier", url, digest, size, web)
 
 
@@ -212,7 +212,7 @@ def failure(attempt: Callable[[], object], kind: type[Exception] = WorldError):
     "url", ["https://files.example/a.onnx", "http://127.0.0.1:8000/a", "http://localhost/a"]
 )
 def test_a_file_of_a_web_server_is_asked_for_as_it_is(client, url):
-    assert request_of(url, client) == Request(
+    assert request_of(url, client) == FileRequest(
         name="classifier", urls=(url,), digest=DIGEST, size=len(DATA)
     )
 
@@ -235,18 +235,20 @@ def test_a_file_comes_from_https_only(client, url):
 
 def test_a_reference_is_read_in_its_parts():
     url = f"oci://registry.example:5000/a/b.c__d--e/f@sha256:{HEX}"
-    reference = Reference.parse(url)
-    assert reference == Reference("registry.example:5000", "a/b.c__d--e/f", Digest.from_hex(HEX))
+    reference = RegistryReference.parse(url)
+    assert reference == RegistryReference(
+        "registry.example:5000", "a/b.c__d--e/f", Digest.from_hex(HEX)
+    )
     assert (
         reference.manifest == f"oci://registry.example:5000/v2/a/b.c__d--e/f/manifests/sha256:{HEX}"
     )
-    assert Reference.parse(f"oci://[::1]:5000/a@sha256:{HEX}").host == "[::1]:5000"
+    assert RegistryReference.parse(f"oci://[::1]:5000/a@sha256:{HEX}").host == "[::1]:5000"
 
 
 @pytest.mark.parametrize("digest", ["", f"@sha256:{HEX}"])
 def test_a_tag_is_for_people_and_the_digest_counts(digest):
     url = f"oci://registry.example:5000/a/b:v1.0_rc-2{digest}"
-    reference = Reference.parse(url)
+    reference = RegistryReference.parse(url)
     assert (reference.tag, reference.repository, str(reference)) == ("v1.0_rc-2", "a/b", url)
     assert reference.tagged == "oci://registry.example:5000/v2/a/b/manifests/v1.0_rc-2"
     assert bool(reference.digest) == bool(digest)
@@ -279,7 +281,7 @@ def test_a_tag_alone_is_no_way_to_get_a_file(registry, client):
     ],
 )
 def test_what_is_no_reference_is_refused(url):
-    error = failure(lambda: Reference.parse(url), InputError)
+    error = failure(lambda: RegistryReference.parse(url), InputError)
     assert error.findings[0].code == "spec-invalid"
     assert "oci://host/repository@sha256:" in error.findings[0].hint
 
@@ -309,7 +311,7 @@ def find(registry, client):
     def found(*layers, sha256=None, digest=None, name="classifier"):
         manifest = registry.store({"layers": list(layers)}) if layers else digest
         registry.manifests["v1"] = registry.manifests.get(manifest, b"")
-        reference = Reference(registry.host, registry.repository, digest, "v1")
+        reference = RegistryReference(registry.host, registry.repository, digest, "v1")
         return Registries(client).find(name, reference, sha256), manifest
 
     return found
@@ -333,7 +335,7 @@ def test_a_tag_leads_to_the_one_layer_of_its_manifest(registry, find):
 def test_a_tag_is_asked_once_in_a_run(registry, client):
     registry.manifests["v1"] = json.dumps({"layers": [layer()]}).encode()
     registries = Registries(client)
-    reference = Reference(registry.host, registry.repository, None, "v1")
+    reference = RegistryReference(registry.host, registry.repository, None, "v1")
     first = registries.find("a", reference, None)
     registry.manifests["v1"] = json.dumps({"layers": [layer(b"moved")]}).encode()
     assert registries.find("b", reference, None) == first
@@ -399,14 +401,14 @@ def test_a_digest_may_be_that_of_the_file_itself(find):
 )
 def test_a_tag_that_leads_to_no_file_is_refused(registry, client, manifest):
     registry.manifests["v1"] = registry.manifests[registry.store(manifest)]
-    reference = Reference(registry.host, registry.repository, None, "v1")
+    reference = RegistryReference(registry.host, registry.repository, None, "v1")
     with pytest.raises((InputError, WorldError)) as caught:
         Registries(client).find("classifier", reference, None)
     assert caught.value.findings[0].where.startswith("classifier: oci://")
 
 
 def test_a_tag_that_is_not_there_is_told(registry, client):
-    reference = Reference(registry.host, registry.repository, None, "v1")
+    reference = RegistryReference(registry.host, registry.repository, None, "v1")
     error = failure(lambda: Registries(client).find("classifier", reference, None))
     assert error.findings[0].where.endswith("/manifests/v1")
 

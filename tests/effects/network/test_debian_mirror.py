@@ -12,7 +12,7 @@ import pysequoia
 import pytest
 
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects import debian
+from mpbuild.effects.debian import signed_archive
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 PACKAGES = f"""\
@@ -93,9 +93,9 @@ def updates(site, key):
 @pytest.fixture
 def read(archive, key, web):
     def read(suite: str = "bookworm", keyring: bytes = b"", mirrors=(), security=(), snapshot=None):
-        return debian.packages(
+        return signed_archive.packages(
             suite,
-            debian.Archive(mirrors or [archive.mirror], security, snapshot),
+            signed_archive.ArchiveMirrors(mirrors or [archive.mirror], security, snapshot),
             keyring=keyring or bytes(key.extract_certificate()),
             now=NOW,
             web=web,
@@ -165,7 +165,7 @@ def test_another_key_is_refused(archive, read):
 
 def test_debians_own_keys_do_not_vouch_for_others(archive, read):
     archive.publish()
-    mismatch(read, "signature", keyring=debian.shipped_keyring("bookworm"))
+    mismatch(read, "signature", keyring=signed_archive.shipped_keyring("bookworm"))
 
 
 def test_an_altered_release_is_refused(archive, read):
@@ -380,9 +380,11 @@ def test_a_snapshot_that_is_yet_to_come_is_refused(archive, read):
 
 
 def test_the_moment_of_a_snapshot_is_in_utc():
-    assert debian.moment("20260711T101637Z") == datetime(2026, 7, 11, 10, 16, 37, tzinfo=UTC)
+    assert signed_archive.moment("20260711T101637Z") == datetime(
+        2026, 7, 11, 10, 16, 37, tzinfo=UTC
+    )
     with pytest.raises(InputError, match="there is no moment '20260231T000000Z'"):
-        debian.moment("20260231T000000Z")
+        signed_archive.moment("20260231T000000Z")
 
 
 @pytest.mark.parametrize("keyring", [b"no keys", b"\x99\x01"])
@@ -394,7 +396,7 @@ def test_a_broken_keyring_is_named(archive, read, keyring):
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_the_shipped_keys_are_debians(suite):
-    certificates = pysequoia.Cert.split_bytes(debian.shipped_keyring(suite))
+    certificates = pysequoia.Cert.split_bytes(signed_archive.shipped_keyring(suite))
     names = sorted(str(user) for certificate in certificates for user in certificate.user_ids)
     assert [name.split(" Key", 1)[0] for name in names] == [
         "Debian Archive Automatic Signing",
@@ -407,12 +409,12 @@ def test_the_shipped_keys_are_debians(suite):
 @pytest.mark.parametrize("suite", ["sid", "../debian", ""])
 def test_a_suite_without_shipped_keys_needs_a_keyring(suite):
     with pytest.raises(InputError, match="no keys for the Debian suite") as caught:
-        debian.shipped_keyring(suite)
+        signed_archive.shipped_keyring(suite)
     assert "keyring" in caught.value.findings[0].hint
 
 
 def test_a_keyring_of_the_workspace_is_read_or_named(tmp_path):
     (tmp_path / "own.pgp").write_bytes(b"keys")
-    assert debian.read_keyring(tmp_path / "own.pgp") == b"keys"
+    assert signed_archive.read_keyring(tmp_path / "own.pgp") == b"keys"
     with pytest.raises(InputError, match="can't be read"):
-        debian.read_keyring(tmp_path / "none.pgp")
+        signed_archive.read_keyring(tmp_path / "none.pgp")

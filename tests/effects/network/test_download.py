@@ -9,8 +9,8 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.download import Depot, download
-from mpbuild.effects.request import Request
+from mpbuild.effects.http.download import FileSink, download
+from mpbuild.effects.http.file_request import FileRequest
 
 DATA = bytes(range(256)) * 4096
 
@@ -22,7 +22,7 @@ class Kept:
         self.files = folder / "kept"
         self.files.mkdir()
         self.partial = folder / "partial"
-        self.depot = Depot(
+        self.depot = FileSink(
             self.partial, lambda digest: (self.files / digest.hex).exists(), self.keep
         )
 
@@ -44,8 +44,8 @@ def kept(tmp_path):
     return Kept(tmp_path)
 
 
-def request(*urls: str, data: bytes = DATA, name: str = "a.whl") -> Request:
-    return Request(name=name, urls=urls, digest=Digest.of(data), size=len(data))
+def request(*urls: str, data: bytes = DATA, name: str = "a.whl") -> FileRequest:
+    return FileRequest(name=name, urls=urls, digest=Digest.of(data), size=len(data))
 
 
 def failing(requests, kept, web) -> WorldError:
@@ -205,7 +205,7 @@ def test_a_full_disk_says_so(site, tmp_path, web):
     with pytest.raises(WorldError) as caught:
         download(
             [request(f"{site.url}/a")],
-            into=Depot(tmp_path / "partial", lambda _: False, keep),
+            into=FileSink(tmp_path / "partial", lambda _: False, keep),
             web=web,
         )
     assert caught.value.findings[0].code == "disk-full"
@@ -218,7 +218,9 @@ def test_an_error_of_ours_from_keeping_goes_through(site, tmp_path, web):
         raise InputError("no such store")
 
     with pytest.raises(InputError, match="no such store"):
-        download([request(f"{site.url}/a")], into=Depot(tmp_path, lambda _: False, keep), web=web)
+        download(
+            [request(f"{site.url}/a")], into=FileSink(tmp_path, lambda _: False, keep), web=web
+        )
 
 
 def test_an_interrupted_download_is_continued_by_the_next(site, kept, web):

@@ -3,7 +3,7 @@
 import pytest
 
 from mpbuild.base.errors import InputError
-from mpbuild.effects.indexes import Index, find_index
+from mpbuild.effects.python.indexes import PythonIndex, find_index
 
 URL = "https://index.example/simple"
 
@@ -15,7 +15,7 @@ def write(path, text):
 
 @pytest.fixture
 def find(tmp_path):
-    def find(url="", **environ: str) -> Index:
+    def find(url="", **environ: str) -> PythonIndex:
         home = {"HOME": str(tmp_path / "home")}
         return find_index(home | environ, url=url, system=tmp_path / "etc")
 
@@ -23,7 +23,7 @@ def find(tmp_path):
 
 
 def test_nothing_set_leaves_it_to_uv(find):
-    assert find() == Index("default", "")
+    assert find() == PythonIndex("default", "")
 
 
 @pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"])
@@ -85,8 +85,8 @@ def test_a_folder_that_is_not_there_is_no_empty_index(find, tmp_path):
 
 def test_pip_without_an_index_has_a_folder_and_uv_goes_before_it(find, tmp_path):
     write(tmp_path / "etc/pip.conf", f"[global]\nno-index = yes\nfind-links = {tmp_path}")
-    assert find() == Index(url=tmp_path.as_uri(), flat=True)
-    assert find(PIP_INDEX_URL=URL) == Index(url=tmp_path.as_uri(), flat=True)
+    assert find() == PythonIndex(url=tmp_path.as_uri(), flat=True)
+    assert find(PIP_INDEX_URL=URL) == PythonIndex(url=tmp_path.as_uri(), flat=True)
     assert find(UV_DEFAULT_INDEX=URL).url == URL
 
 
@@ -118,4 +118,4 @@ def test_a_file_that_cannot_be_read_is_named(find, tmp_path, file, data):
     ],
 )
 def test_the_login_goes_to_the_indexs_own_host_only(url, expected):
-    assert Index(url="https://u:p@index.example/simple").with_login(url) == expected
+    assert PythonIndex(url="https://u:p@index.example/simple").with_login(url) == expected

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.ranges import GAP, Meter, RangedFile, coalesced
-from mpbuild.effects.request import Request
-from mpbuild.formats.stream import Span
+from mpbuild.effects.http.file_request import FileRequest
+from mpbuild.effects.http.ranges import GAP, Meter, RangedFile, coalesced
+from mpbuild.formats.archive.stream import Span
 
 DATA = bytes(i * 7 % 251 for i in range(100_000))
 SIZE = len(DATA)
@@ -22,7 +22,7 @@ def remote(site, web):
     site.files["/f.whl"] = DATA
 
     def make(size=SIZE, urls=None, meter=None):
-        request = Request(
+        request = FileRequest(
             name="f.whl", urls=urls or (f"{site.url}/f.whl",), digest=Digest.of(DATA), size=size
         )
         return RangedFile(request, web, meter or Meter())
@@ -140,7 +140,7 @@ def test_a_file_on_disk_is_read_in_parts_too(remote, tmp_path):
 
 
 def test_a_file_without_an_address_is_told(web):
-    request = Request(name="f.whl", urls=(), digest=Digest.of(b""), size=10)
+    request = FileRequest(name="f.whl", urls=(), digest=Digest.of(b""), size=10)
     with pytest.raises(WorldError, match="no address is known"):
         RangedFile(request, web, Meter()).read([Span(1, 3)])
 

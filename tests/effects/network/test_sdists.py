@@ -7,10 +7,10 @@ from packaging.specifiers import SpecifierSet
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects import sdists
-from mpbuild.effects.download import Depot
-from mpbuild.effects.projects import ProjectFile
-from mpbuild.effects.uv import Uv
+from mpbuild.effects.http.download import FileSink
+from mpbuild.effects.python import sdists
+from mpbuild.effects.python.projects import ProjectFile
+from mpbuild.effects.python.uv import Uv
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ def test_a_source_distribution_is_kept_by_its_digest(site, web, tmp_path):
         "3.11",
     )
     kept = {}
-    depot = Depot(
+    depot = FileSink(
         tmp_path, kept.__contains__, lambda path, digest: kept.update({digest: path.read_bytes()})
     )
     sdists.fetch(source, into=depot, web=web)
@@ -112,7 +112,7 @@ def test_other_bytes_than_the_index_told_are_not_kept(site, web, tmp_path):
     site.files["/a"] = b"other"
     files = [file("a_thing-1.0.tar.gz", url=f"{site.url}/a", sha256=Digest.of(b"bytes"), size=5)]
     source = sdists.newest(files, "a-thing", SpecifierSet(), "3.11")
-    depot = Depot(tmp_path, lambda digest: False, lambda path, digest: pytest.fail("kept"))
+    depot = FileSink(tmp_path, lambda digest: False, lambda path, digest: pytest.fail("kept"))
     with pytest.raises(WorldError) as caught:
         sdists.fetch(source, into=depot, web=web)
     assert caught.value.findings[0].code == "content-mismatch"
@@ -123,7 +123,7 @@ def test_one_that_is_too_large_is_not_fetched(web, tmp_path):
         [file("a_thing-1.0.tar.gz", size=1 << 40)], "a-thing", SpecifierSet(), "3.11"
     )
     with pytest.raises(InputError, match="at most"):
-        sdists.fetch(source, into=Depot(tmp_path, lambda _: False, lambda *_: None), web=web)
+        sdists.fetch(source, into=FileSink(tmp_path, lambda _: False, lambda *_: None), web=web)
 
 
 def test_uv_tells_its_own_index_whatever_the_user_set(tmp_path):

@@ -9,12 +9,12 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects import interpreters, pip, piptools
-from mpbuild.effects.indexes import Index
-from mpbuild.effects.uv import Target, Uv
-from mpbuild.effects.views import View
+from mpbuild.effects.python import interpreters, pip, pip_tools
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.uv import Uv, WheelPlatform
 
-BOOKWORM = Target("3.11", (2, 36))
+BOOKWORM = WheelPlatform("3.11", (2, 36))
 FILENAME = "alpha-1.0-py3-none-any.whl"
 METADATA = b"Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\nRequires-Python: >=3.8\n\n"
 
@@ -50,7 +50,7 @@ def resolve(site, tmp_path):
 
     def resolve(url=f"{site.url}/simple", **environ: str):
         settings = {"HOME": str(tmp_path), "PIP_RETRIES": "1", **environ}
-        return pip.resolve(["alpha"], BOOKWORM, View.of(Index(url=url)), settings)
+        return pip.resolve(["alpha"], BOOKWORM, IndexView.of(PythonIndex(url=url)), settings)
 
     return resolve
 
@@ -85,7 +85,7 @@ def test_a_login_in_an_address_is_used_and_is_in_no_argument(resolve, site, whee
     assert found.version == "1.0"
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\n")
     assert [found.version for found in resolve()] == ["1.0"]
-    view = View.of(Index(url="http://user:secret@index.example/simple"))
+    view = IndexView.of(PythonIndex(url="http://user:secret@index.example/simple"))
     assert "user:secret" in pip.pip_environment({}, view)["PIP_INDEX_URL"]
 
 
@@ -120,6 +120,6 @@ def test_pip_tools_reads_no_more_of_a_wheel_than_pip(site, wheel, tmp_path):
     if interpreters.find("3.11", uv.binary, os.environ) is None:
         pytest.skip("this machine has no Python 3.11, which pip-tools runs on for a lock of it")
     environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    view = View.of(Index(url=f"{site.url}/simple"))
-    assert piptools.resolve(["alpha"], "3.11", view, uv, environ) == {"alpha": "1.0"}
+    view = IndexView.of(PythonIndex(url=f"{site.url}/simple"))
+    assert pip_tools.resolve(["alpha"], "3.11", view, uv, environ) == {"alpha": "1.0"}
     assert 0 < site.sent[f"/files/{FILENAME}"] < 100_000

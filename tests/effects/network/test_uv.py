@@ -7,11 +7,11 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.indexes import Index
-from mpbuild.effects.uv import Target, Uv
-from mpbuild.effects.views import View
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.uv import Uv, WheelPlatform
 
-BOOKWORM = Target("3.11", (2, 36))
+BOOKWORM = WheelPlatform("3.11", (2, 36))
 
 
 class WheelIndex:
@@ -20,7 +20,7 @@ class WheelIndex:
     def __init__(self, site, make_wheel) -> None:
         self.site = site
         self.make_wheel = make_wheel
-        self.index = Index(url=f"{site.url}/simple")
+        self.index = PythonIndex(url=f"{site.url}/simple")
         self.links: dict[str, list[str]] = {}
 
     def add(self, filename: str, *metadata: str, attributes: str = "") -> bytes:
@@ -67,7 +67,7 @@ def test_requirements_become_packages_with_every_wheel_that_fits(uv, wheels):
     wheels.add("beta-1.0-cp311-cp311-manylinux_2_39_x86_64.whl")
     wheels.add("beta-1.0-cp312-cp312-manylinux_2_28_x86_64.whl")
     wheels.add("beta-1.0-cp311-cp311-win_amd64.whl")
-    alpha, beta = uv.compile(["alpha"], BOOKWORM, View.of(wheels.index))
+    alpha, beta = uv.compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
     assert (alpha.name, alpha.version) == ("alpha", "1.0")
     assert {(w.filename, w.sha256) for w in beta.wheels} == {
         ("beta-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", Digest.of(native)),
@@ -78,9 +78,9 @@ def test_requirements_become_packages_with_every_wheel_that_fits(uv, wheels):
 def test_markers_are_those_of_the_target_not_of_this_process(uv, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: beta; python_version == '3.13'")
     wheels.add("beta-1.0-py3-none-any.whl")
-    newer = Target("3.13", (2, 41))
-    assert resolved(uv.compile(["alpha"], BOOKWORM, View.of(wheels.index))) == {"alpha": "1.0"}
-    assert resolved(uv.compile(["alpha"], newer, View.of(wheels.index))) == {
+    newer = WheelPlatform("3.13", (2, 41))
+    assert resolved(uv.compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))) == {"alpha": "1.0"}
+    assert resolved(uv.compile(["alpha"], newer, IndexView.of(wheels.index))) == {
         "alpha": "1.0",
         "beta": "1.0",
     }
@@ -91,7 +91,9 @@ def test_constraints_bound_and_preferences_keep(uv, wheels):
         wheels.add(f"beta-{version}-py3-none-any.whl")
 
     def version(**settings: object) -> str:
-        return resolved(uv.compile(["beta"], BOOKWORM, View.of(wheels.index), **settings))["beta"]
+        return resolved(uv.compile(["beta"], BOOKWORM, IndexView.of(wheels.index), **settings))[
+            "beta"
+        ]
 
     assert version() == "2.0"
     assert version(constraints=["beta<2"]) == "1.1"
@@ -107,7 +109,7 @@ def test_a_warning_is_an_error(uv, wheels, requirement, said):
     wheels.add("alpha-1.0-py3-none-any.whl")
     wheels.add("beta-1.0-py3-none-any.whl", attributes=' data-yanked="broken"')
     with pytest.raises(InputError) as caught:
-        uv.compile([requirement], BOOKWORM, View.of(wheels.index))
+        uv.compile([requirement], BOOKWORM, IndexView.of(wheels.index))
     assert caught.value.findings[0].code == "resolver-warning"
     assert said in str(caught.value)
 
@@ -115,7 +117,7 @@ def test_a_warning_is_an_error(uv, wheels, requirement, said):
 def test_no_solution_is_told_in_uvs_words(uv, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     with pytest.raises(InputError) as caught:
-        uv.compile(["alpha>1"], BOOKWORM, View.of(wheels.index))
+        uv.compile(["alpha>1"], BOOKWORM, IndexView.of(wheels.index))
     assert caught.value.findings[0].code == "spec-invalid"
     assert "only alpha==1.0 is available" in str(caught.value)
 
@@ -127,20 +129,26 @@ def test_a_package_without_wheels_is_named(uv, wheels):
     with pytest.raises(
         InputError, match="alpha has no wheel for this Python and platform"
     ) as caught:
-        uv.compile(["alpha"], BOOKWORM, View.of(wheels.index))
+        uv.compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
     assert "only wheels are installed" in caught.value.findings[0].hint
 
 
 def test_files_without_dates_cannot_be_held_back(uv, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
-    view = msgspec.structs.replace(View.of(wheels.index), released_before="2026-01-01T00:00:00Z")
+    view = msgspec.structs.replace(
+        IndexView.of(wheels.index), released_before="2026-01-01T00:00:00Z"
+    )
     with pytest.raises(InputError):
         uv.compile(["alpha"], BOOKWORM, view)
 
 
 def test_an_index_that_is_not_there_is_a_failed_fetch(uv):
     with pytest.raises(WorldError) as caught:
-        uv.compile(["alpha"], BOOKWORM, View.of(Index(url="http://user:secret@127.0.0.1:9/simple")))
+        uv.compile(
+            ["alpha"],
+            BOOKWORM,
+            IndexView.of(PythonIndex(url="http://user:secret@127.0.0.1:9/simple")),
+        )
     assert caught.value.findings[0].code == "fetch-failed"
     assert "http://127.0.0.1:9" in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -150,7 +158,7 @@ def test_an_index_that_wants_a_login_is_a_failed_fetch_not_a_missing_package(uv,
     wheels.add("alpha-1.0-py3-none-any.whl")
     wheels.site.login = "Basic something"
     with pytest.raises(WorldError) as caught:
-        uv.compile(["alpha"], BOOKWORM, View.of(wheels.index))
+        uv.compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
     assert caught.value.findings[0].code == "fetch-failed"
     assert "401" in str(caught.value)
 
@@ -168,14 +176,14 @@ def test_settings_in_the_environment_change_nothing(environ, wheels, tmp_path):
         "UV_EXCLUDE_NEWER": "2001-01-01",
         "UV_OFFLINE": "1",
     }
-    packages = Uv.find(environ | hostile).compile(["beta"], BOOKWORM, View.of(wheels.index))
+    packages = Uv.find(environ | hostile).compile(["beta"], BOOKWORM, IndexView.of(wheels.index))
     assert resolved(packages) == {"beta": "2.0"}
 
 
 def test_exact_wheels_are_located_with_the_login_of_their_host(uv, wheels):
     data = wheels.add("alpha-1.0-py3-none-any.whl", "Requires-Dist: never")
     wheels.add("alpha-2.0-py3-none-any.whl")
-    index = Index(url=f"http://user:secret@{wheels.site.host}/simple")
+    index = PythonIndex(url=f"http://user:secret@{wheels.site.host}/simple")
     places = uv.locate([("alpha", "1.0")], "3.11", index)
     address = f"http://user:secret@{wheels.site.host}/files/alpha-1.0-py3-none-any.whl"
     assert places == {Digest.of(data): address}
@@ -200,18 +208,18 @@ def test_nothing_to_locate_asks_nobody(uv, wheels):
 
 def test_a_binary_that_does_not_start_is_told(environ, wheels):
     with pytest.raises(WorldError, match="does not start"):
-        Uv("/nonexistent/uv", environ).compile(["alpha"], BOOKWORM, View.of(wheels.index))
+        Uv("/nonexistent/uv", environ).compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
 
 
 @pytest.mark.network
 def test_the_index_of_this_machines_user_resolves_numpy():
     import os
 
-    from mpbuild.effects.indexes import find_index
+    from mpbuild.effects.python.indexes import find_index
 
     try:
         packages = Uv.find(os.environ).compile(
-            ["numpy>=2"], BOOKWORM, View.of(find_index(os.environ))
+            ["numpy>=2"], BOOKWORM, IndexView.of(find_index(os.environ))
         )
     except WorldError as error:
         pytest.skip(f"no package index can be reached: {error}")

@@ -10,12 +10,12 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError, WorldError
-from mpbuild.effects.indexes import Index, folder_index
-from mpbuild.effects.projects import Projects
-from mpbuild.effects.uv import Target, Uv
-from mpbuild.effects.views import Owner, Sources, lay_out
+from mpbuild.effects.python.index_views import IndexOwner, IndexSources, lay_out
+from mpbuild.effects.python.indexes import PythonIndex, folder_index
+from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.uv import Uv, WheelPlatform
 
-BOOKWORM = Target("3.11", (2, 36))
+BOOKWORM = WheelPlatform("3.11", (2, 36))
 JSON = "application/vnd.pypi.simple.v1+json"
 CUTOFF = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ def view(tmp_path, projects):
     folders = iter(range(9))
 
     def view(default, *owners, before=None, dated=True):
-        sources = Sources(default=default, owners=owners, dated=dated)
+        sources = IndexSources(default=default, owners=owners, dated=dated)
         return lay_out(sources, tmp_path / f"view{next(folders)}", projects, before)
 
     return view
@@ -65,7 +65,7 @@ def test_an_owned_package_comes_from_its_owner_though_others_have_a_newer_one(
     torch.add("torch-2.0-py3-none-any.whl", "Requires-Dist: nvidia-cublas")
     torch.add("nvidia_cublas-13.0-py3-none-any.whl")
     default.add("nvidia_cublas-99.0-py3-none-any.whl")
-    owner = Owner(index=torch.index, patterns=("torch", "nvidia-*"))
+    owner = IndexOwner(index=torch.index, patterns=("torch", "nvidia-*"))
     assert resolve(view(default.index, owner), "model") == {
         "model": "1.0 of default",
         "nvidia-cublas": "13.0 of torch",
@@ -77,17 +77,17 @@ def test_an_owner_gives_nothing_but_what_it_owns(default, torch, view, resolve):
     default.add("numpy-1.0-py3-none-any.whl")
     torch.add("numpy-2.0-py3-none-any.whl")
     torch.add("torch-2.0-py3-none-any.whl", "Requires-Dist: numpy")
-    owner = Owner(index=torch.index, patterns=("torch",))
+    owner = IndexOwner(index=torch.index, patterns=("torch",))
     assert resolve(view(default.index, owner), "torch")["numpy"] == "1.0 of default"
 
 
 def test_what_its_owner_does_not_have_is_not_taken_from_elsewhere(default, torch, view, resolve):
     default.add("acme_secret-1.0-py3-none-any.whl")
     torch.add("torch-2.0-py3-none-any.whl")
-    exact = view(default.index, Owner(index=torch.index, patterns=("acme-secret",)))
+    exact = view(default.index, IndexOwner(index=torch.index, patterns=("acme-secret",)))
     with pytest.raises(InputError, match="no versions of acme-secret"):
         resolve(exact, "acme-secret")
-    pattern = view(default.index, Owner(index=torch.index, patterns=("acme-*",)))
+    pattern = view(default.index, IndexOwner(index=torch.index, patterns=("acme-*",)))
     with pytest.raises(InputError, match="acme-secret belongs to the index torch") as caught:
         resolve(pattern, "acme-secret")
     assert "publish it there" in caught.value.findings[0].hint
@@ -99,8 +99,8 @@ def test_the_closest_pattern_decides(default, torch, make_index, view, resolve):
         for name in ("nvidia_cublas", "nvidia_cudnn", "numpy"):
             index.add(f"{name}-{version}.0-py3-none-any.whl")
     owners = (
-        Owner(index=torch.index, patterns=("nvidia-*",)),
-        Owner(index=other.index, patterns=("nvidia-cudnn",)),
+        IndexOwner(index=torch.index, patterns=("nvidia-*",)),
+        IndexOwner(index=other.index, patterns=("nvidia-cudnn",)),
     )
     assert resolve(view(default.index, *owners), "nvidia-cublas", "nvidia-cudnn", "numpy") == {
         "numpy": "1.0 of default",
@@ -128,7 +128,7 @@ def test_a_folder_may_own_packages_and_is_never_too_young(default, tmp_path, vie
     default.add("ours-1.0-py3-none-any.whl").rename(
         folder.mkdir() or folder / "ours-1.0-py3-none-any.whl"
     )
-    owner = Owner(index=folder_index("built", folder), patterns=("ours",))
+    owner = IndexOwner(index=folder_index("built", folder), patterns=("ours",))
     found = view(default.index, owner, before=CUTOFF)
     assert resolve(found, "ours") == {"ours": "1.0 of built"}
 
@@ -162,11 +162,11 @@ def dated(site, default):
     ).encode()
     default.remove(path)
     default.remove(younger)
-    return Index("dated", f"{site.url}/simple")
+    return PythonIndex("dated", f"{site.url}/simple")
 
 
 def test_an_owners_young_releases_do_not_count(default, dated, view, resolve):
-    owner = Owner(index=dated, patterns=("torch",))
+    owner = IndexOwner(index=dated, patterns=("torch",))
     assert resolve(view(default.index, owner), "torch") == {"torch": "2.0 of dated"}
     before = view(default.index, owner, before=CUTOFF, dated=False)
     assert resolve(before, "torch") == {"torch": "1.0 of dated"}
@@ -175,9 +175,9 @@ def test_an_owners_young_releases_do_not_count(default, dated, view, resolve):
 def test_an_owner_without_dates_must_be_said_to_have_none(default, torch, view, resolve):
     torch.add("torch-1.0-py3-none-any.whl")
     with pytest.raises(InputError, match=r"doesn't say when torch-1\.0") as caught:
-        view(default.index, Owner(index=torch.index, patterns=("torch",)), before=CUTOFF)
+        view(default.index, IndexOwner(index=torch.index, patterns=("torch",)), before=CUTOFF)
     assert caught.value.findings[0].hint == "say so: indexes.torch.dated = false"
-    undated = Owner(index=torch.index, patterns=("torch",), dated=False)
+    undated = IndexOwner(index=torch.index, patterns=("torch",), dated=False)
     found = view(default.index, undated, before=CUTOFF)
     assert found.released_before == "2026-06-01T00:00:00Z"
     assert resolve(found, "torch") == {"torch": "1.0 of torch"}
@@ -191,7 +191,7 @@ def test_the_cooldown_of_the_default_index_is_for_the_resolver(default, view):
 
 def test_a_login_goes_with_the_links_to_its_host_only(site, dated, projects):
     host = dated.url.removeprefix("http://")
-    index = Index("dated", f"http://me:secret@{host}")
+    index = PythonIndex("dated", f"http://me:secret@{host}")
     page = site.files["/simple/torch/"].decode()
     site.files["/simple/torch/"] = page.replace(
         "../../files/torch-2.0", "https://elsewhere.example/torch-2.0"
@@ -203,7 +203,7 @@ def test_a_login_goes_with_the_links_to_its_host_only(site, dated, projects):
 
 def test_pages_are_for_their_owner_alone_and_yanked_files_stay_yanked(torch, default, view):
     torch.add("torch-1.0-py3-none-any.whl", attributes=' data-yanked="a &lt;bug&gt;"')
-    found = view(default.index, Owner(index=torch.index, patterns=("torch",)))
+    found = view(default.index, IndexOwner(index=torch.index, patterns=("torch",)))
     page = Path(found.folder, "torch", "index.html").read_text()
     assert 'data-yanked="a &lt;bug&gt;"' in page
 
@@ -234,7 +234,7 @@ def test_what_is_no_page_of_an_index_is_refused_with_its_address(site, projects,
     site.types["/simple/torch/"] = media_type
     site.files["/simple/torch/"] = page
     with pytest.raises(WorldError) as caught:
-        projects.files(Index("dated", f"{site.url}/simple"), "torch")
+        projects.files(PythonIndex("dated", f"{site.url}/simple"), "torch")
     assert caught.value.findings[0].where == f"{site.url}/simple/torch/"
 
 
@@ -244,7 +244,7 @@ def test_a_server_gives_no_file_of_this_machine(site, projects, prefix):
         f'<a href="{prefix}torch-1.0-py3-none-any.whl">it</a>'
         '<a href="torch-2.0-py3-none-any.whl">it</a>'
     ).encode()
-    (file,) = projects.files(Index("dated", f"{site.url}/simple"), "torch")
+    (file,) = projects.files(PythonIndex("dated", f"{site.url}/simple"), "torch")
     assert file.url == f"{site.url}/simple/torch/torch-2.0-py3-none-any.whl"
 
 
@@ -252,13 +252,13 @@ def test_links_start_where_the_page_says(site, projects):
     site.files["/simple/torch/"] = (
         b'<head><base href="/files/"></head><a href="torch-2.0-py3-none-any.whl">it</a>'
     )
-    (file,) = projects.files(Index("dated", f"{site.url}/simple"), "torch")
+    (file,) = projects.files(PythonIndex("dated", f"{site.url}/simple"), "torch")
     assert file.url == f"{site.url}/files/torch-2.0-py3-none-any.whl"
 
 
 def test_a_later_form_of_pages_is_read_without_a_word(site, projects, recwarn):
     site.files["/simple/torch/"] = b'<meta name="pypi:repository-version" content="1.4">'
-    assert projects.files(Index("dated", f"{site.url}/simple"), "torch") == ()
+    assert projects.files(PythonIndex("dated", f"{site.url}/simple"), "torch") == ()
     assert not recwarn.list
 
 
@@ -268,7 +268,7 @@ def test_an_upload_time_without_a_zone_is_in_utc(site, projects, monkeypatch):
     site.types["/simple/torch/"] = JSON
     file = {"filename": "torch-2.0.tar.gz", "url": "a", "upload-time": "2026-05-31T23:00:00"}
     site.files["/simple/torch/"] = json.dumps({"files": [file]}).encode()
-    (found,) = projects.files(Index("dated", f"{site.url}/simple"), "torch")
+    (found,) = projects.files(PythonIndex("dated", f"{site.url}/simple"), "torch")
     monkeypatch.undo()
     time.tzset()
     assert found.uploaded == datetime(2026, 5, 31, 23, tzinfo=UTC)
@@ -278,7 +278,7 @@ def test_what_is_no_name_is_none_of_an_indexs_projects(site, projects):
     site.types["/simple/"] = JSON
     names = ["a", "/etc/a", "a\0", "a\ud800", "a b", "a" * 300, "-", " c\n", "../b", None, 5]
     site.files["/simple/"] = json.dumps({"projects": [{"name": name} for name in names]}).encode()
-    assert projects.names(Index("dated", f"{site.url}/simple")) == {"a", "c", "none", "5"}
+    assert projects.names(PythonIndex("dated", f"{site.url}/simple")) == {"a", "c", "none", "5"}
 
 
 def test_only_files_are_wheels_of_a_folder(tmp_path, projects):
@@ -298,7 +298,7 @@ def test_an_empty_folder_is_an_index_that_has_nothing(tmp_path, view):
 
 
 def test_a_pattern_needs_an_index_that_lists_its_projects(site, projects):
-    index = Index("dated", f"{site.url}/simple")
+    index = PythonIndex("dated", f"{site.url}/simple")
     with pytest.raises(WorldError, match="doesn't list its projects") as caught:
         projects.names(index)
     assert "indexes.dated.packages" in caught.value.findings[0].hint
@@ -309,7 +309,7 @@ def test_a_pattern_needs_an_index_that_lists_its_projects(site, projects):
 def test_a_project_that_is_not_there_has_no_files_and_one_that_fails_is_an_error(
     site, projects, faults
 ):
-    index = Index("dated", f"{site.url}/simple")
+    index = PythonIndex("dated", f"{site.url}/simple")
     assert projects.files(index, "absent") == ()
     site.faults["/simple/torch/"] = [faults.status(500)] * 4
     with pytest.raises(WorldError, match="500"):

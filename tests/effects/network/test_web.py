@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.urls import shown
-from mpbuild.effects.web import MissingError, Web
+from mpbuild.effects.http.client import MissingError, Web
+from mpbuild.effects.http.urls import shown
 
 
 def basic(login: str) -> str:

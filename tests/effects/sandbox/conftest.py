@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.bubblewrap import find_bwrap
-from mpbuild.effects.sandbox import Bind, Cell, Sandbox
-from mpbuild.effects.store import Store
-from mpbuild.effects.supervise import Completed
+from mpbuild.effects.sandbox.bubblewrap import find_bwrap
+from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
+from mpbuild.effects.sandbox.supervise import ProcessOutcome
+from mpbuild.effects.store.store import Store
 
 ENVIRONMENT = {"PATH": "/usr/bin", "PYTHONDONTWRITEBYTECODE": "1"}
 UNNEEDED = shutil.ignore_patterns(
@@ -76,7 +76,7 @@ def sandbox(store: Store) -> Sandbox:
     return made
 
 
-Inside = Callable[..., Completed]
+Inside = Callable[..., ProcessOutcome]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def inside(sandbox: Sandbox, layers: tuple[Path, ...], tmp_path: Path) -> Inside
     (work / "input").write_text("declared")
     (tmp_path / "undeclared").write_text("a neighbour")
 
-    def run(code: str, *arguments: str, **changes: object) -> Completed:
+    def run(code: str, *arguments: str, **changes: object) -> ProcessOutcome:
         settings = {
             "layers": layers,
             "binds": {"/work": Bind(work), "/out": Bind(out, writable=True)},
@@ -97,6 +97,6 @@ def inside(sandbox: Sandbox, layers: tuple[Path, ...], tmp_path: Path) -> Inside
             "cwd": "/work",
             "timeout_ms": 30_000,
         }
-        return sandbox.run(Cell(**(settings | changes)))
+        return sandbox.run(SandboxSpec(**(settings | changes)))
 
     return run

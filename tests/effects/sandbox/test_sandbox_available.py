@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.errors import WorldError
-from mpbuild.effects.bubblewrap import OLDEST, Surroundings, find_bwrap, surroundings, unavailable
+from mpbuild.effects.sandbox.bubblewrap import (
+    OLDEST,
+    SandboxHost,
+    find_bwrap,
+    sandbox_host,
+    unavailable,
+)
 
 ALLOWED = {"user/max_user_namespaces": "1000", "kernel/unprivileged_userns_clone": "1"}
 
@@ -115,7 +121,7 @@ def test_a_bundled_one_without_its_library_is_refused(monkeypatch, tmp_path):
     ],
 )
 def test_the_error_says_what_to_change(complaint, switches, contained, root, advice):
-    error = unavailable("bwrap: " + complaint, Surroundings(ALLOWED | switches, contained, root))
+    error = unavailable("bwrap: " + complaint, SandboxHost(ALLOWED | switches, contained, root))
     finding = error.findings[0]
     assert (finding.code, error.exit_code) == ("sandbox-unavailable", 3)
     assert complaint in finding.message
@@ -124,16 +130,16 @@ def test_the_error_says_what_to_change(complaint, switches, contained, root, adv
 
 
 def test_the_switches_of_this_machine_are_read():
-    assert surroundings().switches["user/max_user_namespaces"].isdigit()
-    assert surroundings().root == (os.geteuid() == 0)
+    assert sandbox_host().switches["user/max_user_namespaces"].isdigit()
+    assert sandbox_host().root == (os.geteuid() == 0)
 
 
 @pytest.mark.sandbox
 def test_a_kernel_that_forbids_user_namespaces_is_recognised(sandbox, tmp_path):
     probe = (
         "import contextlib, pathlib, sys, tempfile\n"
-        "from mpbuild.effects.bubblewrap import find_bwrap\n"
-        "from mpbuild.effects.sandbox import Sandbox\n"
+        "from mpbuild.effects.sandbox.bubblewrap import find_bwrap\n"
+        "from mpbuild.effects.sandbox.sandbox import Sandbox\n"
         "@contextlib.contextmanager\n"
         "def scratch():\n"
         "    with tempfile.TemporaryDirectory() as folder: yield pathlib.Path(folder)\n"

@@ -11,12 +11,12 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError
-from mpbuild.derive import layers as derive_layers
-from mpbuild.derive.plan import BYTECODE, LayerPlan
-from mpbuild.effects.host_steps import HostExecutor
-from mpbuild.effects.sandbox import Cell
-from mpbuild.effects.steps import StepExecutor
-from mpbuild.effects.trees import Unpacker
+from mpbuild.derive.layers import derive_layer as derive_layers
+from mpbuild.derive.layers.layer_plan import BYTECODE, LayerPlan
+from mpbuild.effects.sandbox.host_executor import HostExecutor
+from mpbuild.effects.sandbox.sandbox import SandboxSpec
+from mpbuild.effects.sandbox.step_executor import StepExecutor
+from mpbuild.effects.store.unpacker import Unpacker
 from mpbuild_rules import bytecode
 
 PYTHON = "{}.{}".format(*sys.version_info)
@@ -87,7 +87,7 @@ def test_an_environment_starts_from_its_own_bytecode(sandbox, store, action, env
         _check(path, file.read_bytes(), environment)
 
     done = sandbox.run(
-        Cell(
+        SandboxSpec(
             layers=(*environment, tree),
             command=("python", "-v", "-c", "import demo; print(demo.answer)"),
             environment=action.environment,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.epoch import SECONDS
-from mpbuild.effects.layering import make_skeleton, merge, within_one_mount
-from mpbuild.effects.staging import stage
+from mpbuild.effects.sandbox.root_layers import make_skeleton, merge, within_one_mount
+from mpbuild.effects.sandbox.staging import stage
 
 
 def shown(folder: Path) -> dict[str, str]:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.errors import AnswerError, WorldError
-from mpbuild.effects import supervise
-from mpbuild.effects.bubblewrap import Bwrap, find_bwrap
-from mpbuild.effects.sandbox import Bind, Cell, Sandbox
-from mpbuild.effects.supervise import LOG_LIMIT
+from mpbuild.effects.sandbox import supervise
+from mpbuild.effects.sandbox.bubblewrap import Bwrap, find_bwrap
+from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
+from mpbuild.effects.sandbox.supervise import LOG_LIMIT
 
 pytestmark = pytest.mark.sandbox
 
@@ -297,8 +297,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from contextlib import contextmanager
-from mpbuild.effects.bubblewrap import find_bwrap
-from mpbuild.effects.sandbox import Cell, Sandbox
+from mpbuild.effects.sandbox.bubblewrap import find_bwrap
+from mpbuild.effects.sandbox.sandbox import SandboxSpec as Cell, Sandbox
 
 @contextmanager
 def scratch():
@@ -369,7 +369,7 @@ def test_an_absent_working_folder_is_the_steps_fault(inside):
 
 def test_an_empty_root_holds_no_command(sandbox):
     with pytest.raises(AnswerError, match="holds no command 'true'"):
-        sandbox.run(Cell(layers=(), command=("true",)))
+        sandbox.run(SandboxSpec(layers=(), command=("true",)))
 
 
 def test_an_absent_layer_is_named(inside, tmp_path):

@@ -8,9 +8,9 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, InputError, WorldError
-from mpbuild.effects.host_steps import HostExecutor
-from mpbuild.effects.steps import StepExecutor
-from mpbuild.effects.store import Store
+from mpbuild.effects.sandbox.host_executor import HostExecutor
+from mpbuild.effects.sandbox.step_executor import StepExecutor
+from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action
 
 SECOND = 1000

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import isal.isal_zlib
 import pytest
 
+from mpbuild.audit.audited_environment import AuditedEnvironment
+from mpbuild.audit.read_wheel_facts import ReadLimits, WholeWheel, read_facts
+from mpbuild.audit.wheel_facts import WheelFacts
 from mpbuild.base.digest import Digest
-from mpbuild.formats.pylock import PythonLock, PythonPackage, Wheel
-from mpbuild.formats.tags import WheelName
-from mpbuild.resolve.audit.facts import Facts
-from mpbuild.resolve.audit.reading import Limits, Whole, read_facts
-from mpbuild.resolve.audit.subject import Subject
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
+from mpbuild.formats.python.wheel_tags import WheelName
 
-EVERYTHING = Limits()
+EVERYTHING = ReadLimits()
 FILE = "lockfiles/digits/pylock.cpu.toml"
 
 
@@ -49,22 +49,26 @@ def wheel(
     return out.getvalue()
 
 
-def facts(data: bytes, limits: Limits = EVERYTHING) -> Facts:
+def facts(data: bytes, limits: ReadLimits = EVERYTHING) -> WheelFacts:
     """What a wheel at hand says."""
-    return read_facts(Whole(memoryview(data)), limits)
+    return read_facts(WholeWheel(memoryview(data)), limits)
 
 
 def subject(
-    wheels: Mapping[str, bytes | Facts], *, environment: str = "cpu", python: str = "3.11", **more
-) -> Subject:
+    wheels: Mapping[str, bytes | WheelFacts],
+    *,
+    environment: str = "cpu",
+    python: str = "3.11",
+    **more,
+) -> AuditedEnvironment:
     """An environment with these wheels, by file name; every one of them is asked for."""
     packages = []
     found = {}
     for filename, what in wheels.items():
         said = WheelName.of(filename)
-        file = Wheel(filename=filename, sha256=Digest.of(filename.encode()), size=1)
+        file = LockedWheel(filename=filename, sha256=Digest.of(filename.encode()), size=1)
         packages.append(PythonPackage(name=said.name, version=said.version, wheel=file))
-        found[said.name] = what if isinstance(what, Facts) else facts(what)
+        found[said.name] = what if isinstance(what, WheelFacts) else facts(what)
     lock = PythonLock(
         environment=environment,
         python=python,
@@ -78,7 +82,7 @@ def subject(
         "glibc": (2, 36),
         "requirements": tuple(package.name for package in lock.packages),
     }
-    return Subject(lock=lock, facts=found, **(given | more))
+    return AuditedEnvironment(lock=lock, facts=found, **(given | more))
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mpbuild.resolve.audit.accepted import left, stale
-from mpbuild.resolve.audit.subject import Observation
-from mpbuild.spec.environment import Accepted
+from mpbuild.audit.acceptance import left, stale
+from mpbuild.audit.audited_environment import Observation
+from mpbuild.spec.environment import AcceptedFinding
 from mpbuild.spec.vocabulary import Flaw
 
 
@@ -13,7 +13,7 @@ def seen(*packages, code="file-collision"):
 
 
 def accept(*packages, code=Flaw.FILE_COLLISION):
-    return Accepted(code=code, packages=packages, reason="known")
+    return AcceptedFinding(code=code, packages=packages, reason="known")
 
 
 def test_a_finding_whose_packages_are_all_named_is_accepted():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpbuild.resolve.audit.closure import check
+from mpbuild.audit.requirement_closure import check
 
 
 def wheels(make, **requires):

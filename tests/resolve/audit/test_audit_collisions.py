@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpbuild.resolve.audit.collisions import check, of_files
-from mpbuild.resolve.audit.facts import File
+from mpbuild.audit.collisions import check, of_files
+from mpbuild.audit.wheel_facts import MemberFacts
 
 ONE, TWO = "one-1.0-py3-none-any.whl", "two-1.0-py3-none-any.whl"
 SITE = "/opt/venv/lib/python3.11/site-packages"
@@ -88,7 +88,7 @@ def test_a_wheel_does_not_collide_with_itself(make):
 
 
 PATHS = st.sampled_from(["a", "a/b", "a/b/c", "a/d", "e"])
-TREES = st.dictionaries(PATHS, st.sampled_from([File(1, 1), File(1, 2)]))
+TREES = st.dictionaries(PATHS, st.sampled_from([MemberFacts(1, 1), MemberFacts(1, 2)]))
 
 
 @settings(max_examples=200, deadline=None)

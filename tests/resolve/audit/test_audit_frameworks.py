@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from mpbuild.audit import frameworks, rocm
 from mpbuild.derive.elf_needs import ElfFile
-from mpbuild.resolve.audit import frameworks, rocm
 from mpbuild.spec.environment import AcceleratorEnvironment, RocmEnvironment, RocmRequirements
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mpbuild.resolve.audit.facts import Imported
-from mpbuild.resolve.audit.reading import Limits
-from mpbuild.resolve.audit.undeclared import check
+from mpbuild.audit.read_wheel_facts import ReadLimits
+from mpbuild.audit.undeclared_imports import check
+from mpbuild.audit.wheel_facts import ForeignImport
 
 NAME = "demo-1.0-py3-none-any.whl"
 OTHER = "numpy-2.0-py3-none-any.whl"
@@ -68,7 +68,9 @@ def test_a_package_on_the_way_is_imported_too(make):
         "demo/a/__init__.py": b"import third\n",
     }
     files["demo/a/b.py"] = b""
-    assert make.facts(make.wheel(NAME, files)).imports == (Imported("third", "demo/a/__init__.py"),)
+    assert make.facts(make.wheel(NAME, files)).imports == (
+        ForeignImport("third", "demo/a/__init__.py"),
+    )
 
 
 def test_modules_that_import_each_other_come_to_an_end(make):
@@ -107,7 +109,7 @@ def test_modules_beyond_the_limit_are_counted(make):
         "demo/a.py": b"#" + b"x" * 9,
         "demo/b.py": b"",
     }
-    found = make.facts(make.wheel(NAME, files), Limits(0, 25))
+    found = make.facts(make.wheel(NAME, files), ReadLimits(0, 25))
     assert found.unparsed >= 1
 
 

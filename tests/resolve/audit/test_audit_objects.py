@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from mpbuild.derive.elf_needs import ElfFile, Needs
-from mpbuild.resolve.audit.objects import check
+from mpbuild.audit.shared_objects import check
+from mpbuild.derive.elf_needs import ElfFile, ElfNeeds
 from mpbuild.spec.environment import AcceleratorEnvironment
 
 ONE, TWO = "one-1.0-py3-none-any.whl", "two-1.0-py3-none-any.whl"
@@ -49,7 +49,7 @@ def test_another_wheel_may_meet_it(audited):
 
 def test_the_base_may_meet_it(audited):
     libz = "usr/lib/x86_64-linux-gnu/libz.so.1"
-    base = Needs(files={f"{libz}.2": ElfFile()}, links={libz: f"{libz}.2"})
+    base = ElfNeeds(files={f"{libz}.2": ElfFile()}, links={libz: f"{libz}.2"})
     assert not audited(NEEDY, debian=(base,))
 
 
@@ -59,7 +59,7 @@ def test_the_machine_may_meet_it(audited):
 
 def test_symbols_that_the_base_lacks_are_a_finding(audited):
     """manylinux_2_39 on bookworm, say."""
-    base = Needs(files={LIBC: ElfFile(versions_defined=("GLIBC_2.36",))}, links={})
+    base = ElfNeeds(files={LIBC: ElfFile(versions_defined=("GLIBC_2.36",))}, links={})
     needs = ElfFile(needed=("libc.so.6",), versions_needed={"libc.so.6": ("GLIBC_2.38",)})
     (found,) = audited({"one/native.so": needs}, debian=(base,))
     assert f"needs GLIBC_2.38 of libc.so.6, which /{LIBC} lacks" in found.message
@@ -82,7 +82,9 @@ def test_a_path_of_no_object_in_never_loaded_is_told(audited):
 
 
 def test_an_object_of_the_base_is_none_of_the_audit(audited):
-    base = Needs(files={"usr/lib/x86_64-linux-gnu/liba.so": ElfFile(needed=("libq.so",))}, links={})
+    base = ElfNeeds(
+        files={"usr/lib/x86_64-linux-gnu/liba.so": ElfFile(needed=("libq.so",))}, links={}
+    )
     assert not audited({}, debian=(base,))
 
 

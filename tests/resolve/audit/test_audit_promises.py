@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from mpbuild.audit.tag_promises import check
 from mpbuild.derive.elf_needs import ElfFile
-from mpbuild.resolve.audit.promises import check
 
 
 def mismatches(make, filename, *tags, **options):

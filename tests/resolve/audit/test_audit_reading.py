@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpbuild.audit import wheel_facts as kept
+from mpbuild.audit.read_wheel_facts import ReadLimits, read_directory, read_facts
 from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats.stream import Span
-from mpbuild.resolve.audit import facts as kept
-from mpbuild.resolve.audit.reading import Limits, read_directory, read_facts
+from mpbuild.formats.archive.stream import Span
 
 NAME = "demo-1.0-cp311-cp311-manylinux_2_28_x86_64.whl"
-NOTHING = Limits(0, 0)
+NOTHING = ReadLimits(0, 0)
 FILES = {
     "demo/__init__.py": b"from . import core\nimport other\n",
     "demo/core.py": b"import os\nimport third.part\n",
@@ -104,16 +104,16 @@ def test_elsewhere_only_the_end_and_metadata_are_read(make, shared_object):
 def test_small_objects_are_read_and_large_ones_told_of(make, shared_object):
     objects = {"a/small.so.1": b"text", "a/large.so": shared_object, "a/x.sof": b"x"}
     data = make.wheel(NAME, objects)
-    found = read_facts(Parts(data), Limits(objects=1000, modules=0))
+    found = read_facts(Parts(data), ReadLimits(objects=1000, modules=0))
     assert set(found.unread) == {"a/large.so"}
-    assert read_facts(Parts(data), Limits(objects=1 << 20, modules=0)).unread == {}
+    assert read_facts(Parts(data), ReadLimits(objects=1 << 20, modules=0)).unread == {}
 
 
 def test_more_is_read_of_a_wheel_that_nobody_checked(make, shared_object):
     """Its name promises a glibc, and WHEEL none: onnxruntime-migraphx 1.25 broke the promise."""
     files = {"a/native.so": shared_object}
     packed = zipfile.ZipFile(io.BytesIO(make.wheel(NAME, files))).getinfo("a/native.so")
-    half = Limits(objects=packed.compress_size * 2 // 3, modules=0)
+    half = ReadLimits(objects=packed.compress_size * 2 // 3, modules=0)
     assert read_facts(Parts(make.wheel(NAME, files)), half).unread
     data = make.wheel(NAME, files, tags=("cp311-cp311-linux_x86_64",))
     assert not read_facts(Parts(data), half).unread
@@ -132,7 +132,7 @@ def test_a_wheel_with_a_long_comment_is_read(make, demo):
 
 
 def test_what_is_read_by_parts_equals_what_is_at_hand(make, demo):
-    parts = plain(read_facts(Parts(demo), Limits(1 << 20, 1 << 20)))
+    parts = plain(read_facts(Parts(demo), ReadLimits(1 << 20, 1 << 20)))
     assert parts | {"whole": True} == plain(make.facts(demo))
 
 
@@ -217,6 +217,6 @@ def test_no_change_of_bytes_gives_anything_but_facts_or_our_error(make, data):
     bad = bytearray(good)
     for _ in range(data.draw(st.integers(1, 4))):
         bad[-data.draw(st.integers(1, min(len(bad), 1200)))] = data.draw(st.integers(0, 255))
-    for limits in (Limits(), NOTHING):
+    for limits in (ReadLimits(), NOTHING):
         with contextlib.suppress(InputError):
             assert read_facts(Parts(bytes(bad)), limits).dist_info.endswith(".dist-info")

@@ -1,0 +1,1 @@
+"""Builds a package: blueprint, build graph, executors, memo."""

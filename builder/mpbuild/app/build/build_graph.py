@@ -1,0 +1,156 @@
+"""From a blueprint to a graph: layers by the recipe, what runs by the rules."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+
+import msgspec
+
+from mpbuild.app.build.blueprint import Blueprint
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import WorldError
+from mpbuild.derive import image_layers, inputs_artifact
+from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
+from mpbuild.derive.pex import PYTHON as TOOLCHAIN_PYTHON
+from mpbuild.engine.graph import Graph, Ref, Task
+from mpbuild.engine.rule import File, Rules, StepData
+from mpbuild.package.derived_layers import layer_name, layer_task
+from mpbuild.spec.model import Model, Step
+
+_HOUR_MS = 3_600_000
+PEX = "pex"
+
+
+class BuildPlan(msgspec.Struct, frozen=True):
+    """What a build does: the graph, and per accelerator its layers and the tasks that make them.
+
+    ``reads`` are the tasks that make the layers of what steps read. The task ``pex`` makes what
+    every PEX begins with.
+    """
+
+    graph: Graph
+    images: dict[Accelerator, list[tuple[LayerPlan, str]]]
+    reads: dict[str, str]
+
+
+def plan_build(blueprint: Blueprint, accelerators: Sequence[Accelerator]) -> BuildPlan:
+    """The graph of a package with these accelerators."""
+    return _Planner(blueprint).plan(accelerators)
+
+
+class _Planner:
+    def __init__(self, blueprint: Blueprint) -> None:
+        self._blueprint = blueprint
+        self._model = blueprint.model
+        self._rules = _rules()
+        locks = (*blueprint.locks.values(), blueprint.toolchain.locks)
+        self._sizes = {file.digest: file.size for lock in locks for file in lock.files}
+        self._tasks: dict[str, Task] = {}
+        self._made: dict[Leaf, Ref] = {}
+
+    def plan(self, accelerators: Sequence[Accelerator]) -> BuildPlan:
+        self._steps()
+        self._add(self._rules.pex(PEX, self._model.environment.python, self._toolchain()))
+        if self._model.environment.compile_bytecode:
+            for accelerator in accelerators:
+                self._bytecode(accelerator)
+        images = {accelerator: self._image(accelerator) for accelerator in accelerators}
+        reads = {
+            name: self._layers([inputs_artifact.step_plan(name, read)])[0][1]
+            for name, read in self._blueprint.steps.items()
+            if read.files
+        }
+        return BuildPlan(Graph(self._tasks.values()), images, reads)
+
+    def _steps(self) -> None:
+        model = self._model
+        pythons = {step.environment: _python(model, step.environment) for step in model.steps}
+        roots = {
+            name: self._root(self._blueprint.locks[name], python)
+            for name, python in pythons.items()
+        }
+        for step in model.steps:
+            for output in step.outputs:
+                leaf = Leaf("step", f"{step.name}/{output}")
+                self._made[leaf] = Ref(f"step:{step.name}", output)
+        steps = {step.name: self._step(step, roots, pythons) for step in model.steps}
+        for task in self._rules.model(steps):
+            self._add(task)
+
+    def _step(
+        self, step: Step, roots: Mapping[str, tuple[Ref, ...]], pythons: Mapping[str, str]
+    ) -> StepData:
+        read = self._blueprint.steps[step.name]
+        return StepData(
+            name=step.name,
+            folder=read.folder,
+            command=step.command,
+            files=tuple(File(f.path, f.digest, f.executable) for f in read.files),
+            outputs_of={
+                f"steps/{need.step}/{need.output}": Ref(f"step:{need.step}", need.output)
+                for need in step.needs
+            },
+            outputs=step.outputs,
+            root=roots[step.environment],
+            python=pythons[step.environment],
+            timeout_ms=step.timeout or _HOUR_MS,
+        )
+
+    def _toolchain(self) -> tuple[Ref, ...]:
+        return self._root(self._blueprint.toolchain.locks, TOOLCHAIN_PYTHON)
+
+    def _bytecode(self, accelerator: Accelerator) -> None:
+        python = self._model.environment.python
+        task = self._rules.bytecode(
+            str(accelerator),
+            python,
+            self._root(self._blueprint.locks[accelerator], python),
+        )
+        self._add(task)
+        leaf = image_layers.bytecode_leaf(accelerator)
+        self._made[leaf] = Ref(task.name, image_layers.BYTECODE_FILE)
+
+    def _image(self, accelerator: Accelerator) -> list[tuple[LayerPlan, str]]:
+        blueprint = self._blueprint
+        return self._layers(
+            image_layers.image_layers(
+                self._model, accelerator, blueprint.locks, blueprint.sources, blueprint.runtime
+            )
+        )
+
+    def _root(self, locks: image_layers.EnvironmentLocks, python: str) -> tuple[Ref, ...]:
+        layers = self._layers(image_layers.environment_layers(locks, python))
+        return tuple(Ref(name, "layer") for _, name in layers)
+
+    def _layers(self, plans: Iterable[LayerPlan]) -> list[tuple[LayerPlan, str]]:
+        named = [(layer, layer_name(layer)) for layer in plans]
+        for layer, name in named:
+            inputs = [one for one in layer.inputs.values() if not isinstance(one, Leaf)]
+            size = sum(self._sizes.get(digest, 0) for digest in inputs)
+            self._add(layer_task(name, layer, self._bind, size))
+        return named
+
+    def _bind(self, path: str, leaf: Leaf) -> Digest | Ref:
+        return self._made.get(leaf) or self._blueprint.bind(path, leaf)
+
+    def _add(self, task: Task) -> None:
+        self._tasks[task.name] = task
+
+
+def _python(model: Model, environment: str) -> str:
+    extra = model.environments.get(environment)
+    return (extra.python if extra and extra.python else None) or model.environment.python
+
+
+def _rules() -> Rules:
+    """The rules of mpbuild itself, found as every rule is: by entry point."""
+    found = {entry.name: entry for entry in entry_points(group="mpbuild.rules")}
+    try:
+        return Rules(**{name: found[name].load() for name in Rules.__struct_fields__})
+    except KeyError as error:
+        raise WorldError(
+            f"the rule {error} is not installed",
+            hint="install mpbuild anew: its own rules come with it",
+            code=Code.RULE_MISSING,
+        ) from error

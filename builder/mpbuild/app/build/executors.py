@@ -1,0 +1,52 @@
+"""Executors of steps with the trees of their roots made first."""
+
+from typing import TYPE_CHECKING
+
+from mpbuild.effects.store.store import Store
+from mpbuild.engine.action import Action, Result
+from mpbuild.engine.protocols import Executor
+from mpbuild.package.derived_layers import LayerDeriver
+
+if TYPE_CHECKING:
+    from mpbuild.effects.sandbox.sandbox import Sandbox
+
+
+class _Steps:
+    """Unpacks the layers of a step's root, then lets ``executor`` run it."""
+
+    def __init__(self, store: Store, derivation: LayerDeriver, *, sandboxed: bool) -> None:
+        self.sandboxed = sandboxed
+        self._store = store
+        self._derivation = derivation
+
+    def run(self, action: Action, timeout_ms: int | None) -> Result:
+        # Most builds find all results in the cache, and start without a sandbox.
+        from mpbuild.effects.sandbox.host_executor import HostExecutor
+        from mpbuild.effects.sandbox.step_executor import StepExecutor
+
+        for diff_id in action.root:
+            self._derivation.tree(diff_id)
+        executor = (
+            StepExecutor(open_sandbox(self._store), self._store)
+            if self.sandboxed
+            else HostExecutor(self._store)
+        )
+        return executor.run(action, timeout_ms)
+
+
+def open_sandbox(store: Store) -> "Sandbox":
+    """The sandbox of this machine; WorldError (sandbox-unavailable) where there is none."""
+    from mpbuild.effects.sandbox.bubblewrap import find_bwrap
+    from mpbuild.effects.sandbox.sandbox import Sandbox
+
+    return Sandbox(find_bwrap(), store.scratch)
+
+
+def sandboxed_steps(store: Store, derivation: LayerDeriver) -> Executor:
+    """Steps by bubblewrap: they see what they declare and nothing else."""
+    return _Steps(store, derivation, sandboxed=True)
+
+
+def host_steps(store: Store, derivation: LayerDeriver) -> Executor:
+    """Steps on the host: what they give is marked as not hermetic."""
+    return _Steps(store, derivation, sandboxed=False)

@@ -1,0 +1,70 @@
+"""Keeping the inputs artifact of a package that was built: see derive/inputs_artifact.py."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from mpbuild.app.build.blueprint import Blueprint
+from mpbuild.app.build.build_graph import BuildPlan
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.derive import image_layers, inputs_artifact
+from mpbuild.derive.inputs_artifact import InputFile
+from mpbuild.effects.store.store import Store
+from mpbuild.engine.scheduler import TaskOutcome
+from mpbuild.formats.oci import oci, referrer
+from mpbuild.package.assemble import Assembly
+from mpbuild.package.referrers import StoreReferrers
+
+_FOLDERS = {"wheel": "wheels", "debian": "debian"}
+
+
+def keep_inputs(
+    made: Blueprint,
+    plan: BuildPlan,
+    done: Mapping[str, TaskOutcome],
+    assembly: Assembly,
+    store: Store,
+) -> list[Digest]:
+    """Attach the artifact to the package in the store; the digests of its own small blobs."""
+    steps = inputs_artifact.write_steps(made.steps)
+    files = [
+        *_locked(made, [image.accelerator for image in assembly.images]),
+        *_step_layers(plan, done),
+        InputFile(inputs_artifact.STEPS, Digest.of(steps), len(steps)),
+        *(
+            InputFile(f"locks/{name}", Digest.of(data), len(data))
+            for name, data in made.toolchain.files.items()
+        ),
+    ]
+    package = assembly.package.descriptor
+    manifest = referrer.encode(inputs_artifact.inputs(package, files))
+    blobs = (oci.EMPTY, steps, *made.toolchain.files.values(), manifest)
+    kept = [store.put_bytes(blob) for blob in blobs]
+    # An earlier build may have read other files for the same package: the last one counts.
+    for digest, _ in list(StoreReferrers(store).inputs(package.digest)):
+        if digest != Digest.of(manifest):
+            store.unrefer(package.digest, digest)
+    store.refer(package.digest, Digest.of(manifest))
+    return kept
+
+
+def _locked(made: Blueprint, accelerators: Sequence[Accelerator]) -> Iterator[InputFile]:
+    """Debian packages, and wheels that stand in no PEX of the package."""
+    names = image_layers.built_environments(made.model, accelerators)
+    held = {
+        file.digest
+        for name in accelerators
+        for file in made.locks[name].files
+        if file.kind == "wheel"
+    }
+    locks = [*(made.locks[name] for name in names), made.toolchain.locks]
+    for file in chain.from_iterable(lock.files for lock in locks):
+        if file.digest not in held:
+            yield InputFile(f"{_FOLDERS[file.kind]}/{file.name}", file.digest, file.size)
+
+
+def _step_layers(plan: BuildPlan, done: Mapping[str, TaskOutcome]) -> Iterator[InputFile]:
+    for name, task in plan.reads.items():
+        layer = done[task].result.outputs["layer"]
+        path = f"steps/{name}.tar.gz"
+        yield InputFile(path, layer.digest, layer.size, oci.LAYER_GZIP)

@@ -1,0 +1,1 @@
+"""Exports parts of a package: an image, a PEX folder, a lock."""

@@ -1,0 +1,1 @@
+"""Fetches the files that locks and specs name into the store."""

@@ -1,0 +1,156 @@
+"""Fetching: what the locks and the spec of a target name, into the store."""
+
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mpbuild.app.build import toolchain
+from mpbuild.app.lock.lock_files import LockEnvironment, LockSet, environments
+from mpbuild.app.workspace.workspace import Target
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.derive import image_layers
+from mpbuild.effects.files.disk import disk_error
+from mpbuild.effects.store.store import Store
+from mpbuild.locks.toolchain import BASE as TOOLCHAIN_BASE
+
+if TYPE_CHECKING:
+    from mpbuild.effects.http.file_request import FileRequest
+    from mpbuild.effects.registry.client import RegistryWeb
+
+WHEELS = "wheels"
+
+
+class DownloadObserver(Protocol):
+    """Told what is fetched, from several threads."""
+
+    def fetching(self, files: int, size: int) -> None:
+        """So many files are missing, of so many bytes in all."""
+
+    def received(self, count: int) -> None:
+        """So many bytes more have come."""
+
+
+def wanted_environments(
+    target: Target, accelerators: Sequence[Accelerator]
+) -> tuple[LockEnvironment, ...]:
+    """The environments whose files a build for ``accelerators`` takes."""
+    names = image_layers.built_environments(target.model, accelerators)
+    return tuple(one for one in environments(target) if one.name in names)
+
+
+def fetch(
+    target: Target,
+    locks: LockSet,
+    wanted: Sequence[LockEnvironment],
+    store: Store,
+    watcher: DownloadObserver,
+    *,
+    offline: bool = False,
+) -> tuple[int, int]:
+    """Bring what ``wanted`` environments, the toolchain and weights need and the store lacks.
+
+    How many files that were, and bytes. Offline, anything missing is a WorldError (fetch-failed)
+    that names it.
+    """
+    files = [file for one in wanted for file in locks.locks[one.name].files]
+    files += [*toolchain.read().locks.files, *image_layers.fetched_weights(target.model)]
+    missing = {file.digest: file for file in files if not store.has(file.digest)}
+    _check_sizes([file for file in files if file.digest not in missing], store)
+    if not missing:
+        return 0, 0
+    if offline:
+        names = sorted(file.name for file in missing.values())
+        raise WorldError.collect([_absent(target, name) for name in names])
+    # Most builds fetch nothing, and start without a client of the web.
+    from mpbuild.effects.http.download import FileSink, download
+    from mpbuild.effects.registry.client import RegistryWeb
+
+    size = sum(file.size for file in missing.values())
+    watcher.fetching(len(missing), size)
+    web = RegistryWeb(os.environ)
+    requests = {r.digest: r for r in _requests(target, locks, wanted, missing, web)}
+    download(
+        tuple(requests.values()),
+        into=FileSink(store.path / "partial", store.has, store.adopt),
+        web=web,
+        progress=watcher.received,
+    )
+    return len(missing), size
+
+
+def _check_sizes(files: Iterable[image_layers.LockedFile], store: Store) -> None:
+    """A lock tells the size of a file truly; of one that is fetched, the download checks it."""
+    findings = [
+        Finding(
+            Code.CONTENT_MISMATCH,
+            f"it has {store.size(file.digest)} bytes, and {file.size} are locked",
+            file.name,
+            "somebody edited the lock: find out what else, then lock again",
+        )
+        for file in files
+        if store.size(file.digest) != file.size
+    ]
+    if findings:
+        raise InputError.collect(findings)
+
+
+def place_wheels(
+    target: Target, locks: LockSet, wanted: Sequence[LockEnvironment], store: Store
+) -> int:
+    """Fill the ``wheels`` folder beside the locks, for uv, pip and pex; how many were placed."""
+    placed = 0
+    folder = target.workspace.lock_folder(target.label) / WHEELS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in wanted:
+            for package in locks.locks[one.name].python.packages:
+                path = folder / package.wheel.filename
+                if not path.exists():
+                    _copy(store.blob(package.wheel.sha256), path)
+                    placed += 1
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    return placed
+
+
+def _absent(target: Target, name: str) -> Finding:
+    hint = "run `mpbuild fetch` where there is a network"
+    return Finding(Code.FETCH_FAILED, f"{name} is not in the store", str(target.label), hint)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy, not a link: whoever edits the folder must not reach the store."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _requests(
+    target: Target,
+    locks: LockSet,
+    wanted: Sequence[LockEnvironment],
+    missing: Collection[Digest],
+    web: "RegistryWeb",
+) -> "Iterator[FileRequest]":
+    from mpbuild.app.fetch.file_requests import deb_requests, weight_requests, wheel_requests
+    from mpbuild.app.lock.index_sources import open_index, toolchain_index
+
+    find = partial(open_index, target.workspace)
+    for one in wanted:
+        lock = locks.locks[one.name]
+        yield from wheel_requests(lock, missing, find, web)
+        yield from deb_requests(lock, missing, one.base)
+    lock = toolchain.read().locks
+    names = [package.wheel.filename for package in lock.python.packages]
+    yield from wheel_requests(lock, missing, partial(toolchain_index, target.workspace, names), web)
+    yield from deb_requests(lock, missing, TOOLCHAIN_BASE)
+    yield from weight_requests(target.model, missing, web)

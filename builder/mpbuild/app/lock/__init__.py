@@ -1,0 +1,1 @@
+"""The lock command: resolves, checks and audits the locks of targets."""

@@ -1,0 +1,285 @@
+"""From one source distribution to a wheel: its own backend (PEP 517), asked in the sandbox.
+
+Nothing of a source distribution ever runs elsewhere, and there is no way to build without a
+sandbox. The backend sees the base's Debian packages and the wheels that its build system asks
+for, which are locked and fetched like all others, and no network.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from itertools import chain
+
+import msgspec
+from packaging.version import Version
+
+from mpbuild.app.build.executors import open_sandbox, sandboxed_steps
+from mpbuild.app.fetch.file_requests import deb_requests, wheel_requests
+from mpbuild.app.lock.lock_files import LockEnvironment
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import AnswerError, Finding, InputError, MpbuildError, WorldError
+from mpbuild.derive import image_layers
+from mpbuild.derive.layers.layer_plan import Leaf
+from mpbuild.effects.clock import SystemClock
+from mpbuild.effects.host import processors
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.download import FileSink, download
+from mpbuild.effects.python import sdists
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.sdists import SdistFile
+from mpbuild.effects.python.uv import Uv
+from mpbuild.effects.sandbox.bubblewrap import WITHOUT
+from mpbuild.effects.store.store import Store
+from mpbuild.engine.action import Output, Result
+from mpbuild.engine.graph import Graph, Ref
+from mpbuild.engine.protocols import Observer
+from mpbuild.engine.rule import Hook, SourceData, SourceRule
+from mpbuild.engine.scheduler import Engine
+from mpbuild.formats.archive import gzip
+from mpbuild.formats.debian.deblock import DebianLock
+from mpbuild.formats.python import wheel_tags
+from mpbuild.formats.python.pylock import PythonLock
+from mpbuild.formats.python.sdist import SourceDistribution, read_sdist
+from mpbuild.formats.python.wheel import read_wheel
+from mpbuild.locks.python_inputs import inputs
+from mpbuild.package.derived_layers import LayerDeriver, layer_name, layer_task
+from mpbuild.resolve import python_lock
+
+_APART_S = 3
+"""So many seconds lie between two builds: times in a zip archive count in twos."""
+
+_ELSEWHERE = "or put a wheel that was built elsewhere into the folder that owns the package"
+_HINT = (
+    "it sees the base's Debian packages, what its build system requires, and no network; add to"
+    f" the base what it lacks, hold its build requirements back by constraints, {_ELSEWHERE}"
+)
+
+
+class SourceBuildEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wheel is built for and on.
+
+    ``debian`` is the lock of the environment, whose base the backend stands on; ``view`` are the
+    indexes that build requirements come from.
+    """
+
+    environment: LockEnvironment
+    debian: DebianLock
+    view: IndexView
+
+    @property
+    def python(self) -> str:
+        """The interpreter, such as "3.11"."""
+        return self.environment.python.python
+
+    def find(self, name: str) -> PythonIndex:
+        """The index of that name."""
+        sources = self.view.sources
+        owners = {owner.index.name: owner.index for owner in sources.owners}
+        return owners.get(name, sources.default)
+
+
+class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel in the store, and what is to be told of how it was made."""
+
+    filename: str
+    digest: Digest
+    findings: tuple[Finding, ...]
+
+
+class SdistBuilder:
+    """Builds wheels; ``observer`` is told what runs."""
+
+    def __init__(self, store: Store, *, uv: Uv, web: Web, observer: Observer) -> None:
+        self._store = store
+        self._uv = uv
+        self._web = web
+        self._observer = observer
+        self._derivation = LayerDeriver(store)
+        self._steps = sandboxed_steps(store, self._derivation)
+        self._depot = FileSink(store.path / "partial", store.has, store.adopt)
+
+    def build(self, source: SdistFile, ground: SourceBuildEnvironment) -> WheelBuild:
+        """The wheel of ``source``, made twice and compared.
+
+        Raises WorldError (sandbox-unavailable) where this machine has no sandbox; AnswerError
+        (step-failed) with the end of its output where the backend fails or gives something other
+        than the package's wheel; and whatever resolving and fetching raise. Each error says which
+        package and step it speaks of.
+        """
+        gzip.prove()
+        package = f"{source.name} {source.version}"
+        with _told(package, "the sandbox to build it in"):
+            open_sandbox(self._store).probe()
+        with _told(package, "its source distribution"):
+            sdists.fetch(source, into=self._depot, web=self._web)
+            with self._store.mapped(source.sha256) as data:
+                read = read_sdist(data, source.filename)
+        with _told(package, "what it is built with"):
+            data_of = self._root(read, source, ground, read.requires)
+        with _told(package, "asking its build backend what else it needs"):
+            more = self._more(data_of)
+        if more:
+            with _told(package, "what its build backend needs"):
+                data_of = self._root(read, source, ground, (*read.requires, *more))
+        with _told(package, "building the wheel"):
+            return self._wheel(source, ground, data_of)
+
+    # ---- the environment to build in
+
+    def _root(
+        self,
+        read: SourceDistribution,
+        source: SdistFile,
+        ground: SourceBuildEnvironment,
+        requires: Sequence[str],
+    ) -> "_Prepared":
+        """The layers of the base and of what is required, derived."""
+        locks = image_layers.EnvironmentLocks(self._lock(requires, ground), _base(ground.debian))
+        self._fetch(locks, ground)
+        plans = image_layers.environment_layers(locks, ground.python)
+        tasks = [layer_task(layer_name(plan), plan, _no_leaf) for plan in plans]
+        engine = Engine(
+            {"derive": self._derivation}, self._store, SystemClock(), self._observer, processors()
+        )
+        done = engine.run(Graph(tasks))
+        data = SourceData(
+            source=source.sha256,
+            filename=source.filename,
+            backend=read.backend,
+            backend_path=read.backend_path,
+            root=tuple(Ref(task.name, "layer") for task in tasks),
+            python=ground.python,
+        )
+        return _Prepared(data, {name: one.result for name, one in done.items()})
+
+    def _lock(self, requires: Sequence[str], ground: SourceBuildEnvironment) -> PythonLock:
+        """The environment's own constraints bind what builds, too: the one way to hold it back."""
+        environment = ground.environment
+        wanted = inputs(
+            requires,
+            python=ground.python,
+            suite=environment.base.suite,
+            constraints=environment.python.constraints,
+        )
+        return python_lock.lock(
+            wanted, environment="build", view=ground.view, uv=self._uv, web=self._web
+        )
+
+    def _fetch(self, locks: image_layers.EnvironmentLocks, ground: SourceBuildEnvironment) -> None:
+        missing = {file.digest for file in locks.files if not self._store.has(file.digest)}
+        requests = chain(
+            wheel_requests(locks, missing, ground.find, self._web),
+            deb_requests(locks, missing, ground.environment.base),
+        )
+        download(tuple(requests), into=self._depot, web=self._web)
+
+    # ---- what runs
+
+    def _more(self, prepared: "_Prepared") -> tuple[str, ...]:
+        """The hook get_requires_for_build_wheel."""
+        output = self._run("requires", prepared)["requires.json"]
+        try:
+            return msgspec.convert(json.loads(self._store.read(output.digest)), tuple[str, ...])
+        except (ValueError, RecursionError) as error:
+            raise AnswerError("the build backend gave no list of requirements") from error
+
+    def _wheel(
+        self, source: SdistFile, ground: SourceBuildEnvironment, prepared: "_Prepared"
+    ) -> WheelBuild:
+        """The hook build_wheel, twice."""
+        clock = SystemClock()
+        started = clock.now()
+        first = self._run("wheel", prepared)
+        filename = self._check(first, source, ground)
+        time.sleep(max(0.0, started + _APART_S - clock.now()))
+        again = self._run("wheel", prepared)
+        same = [first[name].digest == again[name].digest for name in ("filename", "wheel")]
+        findings = () if all(same) else (_not_reproduced(filename),)
+        return WheelBuild(filename=filename, digest=first["wheel"].digest, findings=findings)
+
+    def _run(self, hook: Hook, prepared: "_Prepared") -> Mapping[str, Output]:
+        """No result of earlier is taken: a build is compared with another that really ran."""
+        task = _rule()(hook, prepared.data)
+        self._observer.started(task.name)
+        result = self._steps.run(task.bind(prepared.results), task.timeout_ms)
+        self._observer.finished(task.name, cached=False)
+        return result.outputs
+
+    def _check(
+        self, outputs: Mapping[str, Output], source: SdistFile, ground: SourceBuildEnvironment
+    ) -> str:
+        """The wheel's file name, once it is sound and that of this package for this Python."""
+        filename = self._store.read(outputs["filename"].digest).decode("utf-8", "replace")
+        try:
+            said = wheel_tags.WheelName.of(filename)
+            with self._store.mapped(outputs["wheel"].digest) as data:
+                wheel = read_wheel(data, filename)
+        except InputError as error:
+            raise AnswerError(f"what came out is no sound wheel: {error}") from error
+        if (wheel.name, Version(wheel.version)) != (source.name, source.version):
+            raise AnswerError(f"what came out is {wheel.name} {wheel.version}: {filename}")
+        aim = python_lock.target(ground.environment.python)
+        if wheel_tags.rank(said.tags, wheel_tags.supported(aim.python, aim.glibc)) is None:
+            raise AnswerError(f"what came out doesn't install on Python {aim.python}: {filename}")
+        return filename
+
+
+class _Prepared(msgspec.Struct, frozen=True):
+    """What to ask a backend about, and the layers it stands on."""
+
+    data: SourceData
+    results: Mapping[str, Result]
+
+
+def _base(lock: DebianLock) -> DebianLock:
+    """Of the base alone, so that a wheel doesn't depend on who asked for it first."""
+    packages = tuple(package for package in lock.packages if package.base)
+    return msgspec.structs.replace(lock, packages=packages)
+
+
+def _no_leaf(path: str, leaf: Leaf) -> Digest:
+    raise AssertionError(f"an environment has no leaves: {path}, {leaf}")
+
+
+def _rule() -> SourceRule:
+    """Found as every rule is: by entry point."""
+    for entry in entry_points(group="mpbuild.rules", name="source"):
+        rule: SourceRule = entry.load()
+        return rule
+    raise WorldError(
+        "the rule 'source' is not installed",
+        hint="install mpbuild anew: its own rules come with it",
+        code=Code.RULE_MISSING,
+    )
+
+
+def _not_reproduced(filename: str) -> Finding:
+    return Finding(
+        Code.NOT_REPRODUCED,
+        "built a second time it had other bytes: whoever builds it anew gets another wheel",
+        filename,
+        "keep the file, in git or where large files are kept: the lock pins these bytes",
+        "warning",
+    )
+
+
+@contextmanager
+def _told(package: str, step: str) -> Iterator[None]:
+    """Let every error say which package and step it speaks of, and not the command that ran."""
+    try:
+        yield
+    except MpbuildError as error:
+        where = f"{package}: {step}"
+        findings = [f._replace(where=where, hint=_hint(f)) for f in error.findings]
+        raise type(error).collect(findings) from error
+
+
+def _hint(finding: Finding) -> str:
+    """What a step may do without a sandbox, a build may not."""
+    if finding.code == Code.STEP_FAILED:
+        return finding.hint or _HINT
+    return finding.hint.replace(WITHOUT, _ELSEWHERE)

@@ -1,0 +1,262 @@
+"""Packages that have only a source distribution: built once, into the folder that owns them.
+
+From there a wheel is locked by its digest like any wheel of a folder, and nobody builds it again.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import TypeVar
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from mpbuild.app.lock.build_sdist import SdistBuilder, SourceBuildEnvironment
+from mpbuild.app.lock.index_sources import sources
+from mpbuild.app.lock.lock_files import LockEnvironment
+from mpbuild.app.workspace.workspace import OpenWorkspace
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.effects.files.atomic import stream_new
+from mpbuild.effects.files.disk import disk_errors
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.python import sdists
+from mpbuild.effects.python.index_views import IndexSources, lay_out
+from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.sdists import SdistFile
+from mpbuild.effects.python.uv import Uv
+from mpbuild.effects.store.store import Store
+from mpbuild.engine.protocols import Observer
+from mpbuild.formats.debian.deblock import DebianLock
+from mpbuild.formats.python import wheel_tags
+from mpbuild.formats.python.markers import applies
+from mpbuild.resolve import python_lock
+
+T = TypeVar("T")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class BuiltWheel(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel that a folder has now: from which source distribution, and what to tell of it."""
+
+    name: str
+    version: str
+    path: Path
+    digest: Digest
+    size: int
+    source: Digest
+    findings: tuple[Finding, ...]
+
+
+class BuildSite(msgspec.Struct, frozen=True):
+    """An environment to build for, the sources of its packages, and the folder that owns one."""
+
+    environment: LockEnvironment
+    sources: IndexSources
+    folder: Path
+
+    def has(self, name: str, wanted: SpecifierSet) -> bool:
+        """Whether the folder has a wheel of ``name``, in a version ``wanted``, that fits."""
+        aim = python_lock.target(self.environment.python)
+        ranks = wheel_tags.supported(aim.python, aim.glibc)
+        for path in self.folder.glob("*.whl"):
+            try:
+                said = wheel_tags.WheelName.of(path.name)
+            except InputError:
+                continue
+            fits = said.name == name and wheel_tags.rank(said.tags, ranks) is not None
+            if fits and wanted.contains(Version(said.version), prereleases=True):
+                return True
+        return False
+
+
+class WheelBuilder:
+    """Builds what the folders of one workspace own and lack; ``built`` is what it made.
+
+    ``debian`` gives an environment's Debian lock, once it is needed. Releases younger than
+    ``released_before`` don't count.
+    """
+
+    def __init__(
+        self,
+        workspace: OpenWorkspace,
+        debian: Callable[[LockEnvironment], DebianLock],
+        *,
+        store: Store,
+        uv: Uv,
+        web: Web,
+        observer: Observer,
+        released_before: datetime | None = None,
+    ) -> None:
+        self._folders = {
+            name: workspace.root / index.folder
+            for name, index in workspace.settings.indexes.items()
+            if index.build and index.folder
+        }
+        self._workspace = workspace
+        self._debian = debian
+        self._uv = uv
+        self._web = web
+        self._released_before = released_before
+        self._store = store
+        self._builds = SdistBuilder(store, uv=uv, web=web, observer=observer)
+        self.built: list[BuiltWheel] = []
+
+    def supply(
+        self,
+        environments: Sequence[LockEnvironment],
+        attempt: Callable[[], T],
+        *,
+        locked: Mapping[str, str] = NOTHING,
+        fresh: Collection[str] = (),
+    ) -> T:
+        """What ``attempt`` to resolve the environments gives, once it has what is to be built.
+
+        Built are packages that the requirements name and, of those that a folder owns by name,
+        the ones that a refusal speaks of: what packages themselves ask for is known to the
+        resolver only. Versions that are ``locked`` are built where they may be, unless a package
+        is among ``fresh``, whose newest one is. ``attempt`` must look into the folders anew each
+        time. Raises what ``attempt`` and ``SourceBuilds.build`` raise.
+        """
+        if not self._folders:
+            return attempt()
+        for environment in environments:
+            names = _named(environment) | set(fresh)
+            self.ensure_wheels(environment, names, locked=locked, fresh=fresh)
+        while True:
+            try:
+                return attempt()
+            except InputError as error:
+                if not any(self._mentioned(one, error, locked) for one in environments):
+                    raise
+
+    def ensure_wheels(
+        self,
+        environment: LockEnvironment,
+        names: Iterable[str],
+        *,
+        locked: Mapping[str, str] = NOTHING,
+        fresh: Collection[str] = (),
+    ) -> list[BuiltWheel]:
+        """Build those of ``names`` that a folder owns and has no wheel of that fits.
+
+        ``locked`` (names to versions) and ``fresh`` as in ``supply``.
+        """
+        found = sources(self._workspace, environment.serves)
+        made = []
+        for name in sorted(set(names)):
+            owner = found.owner(name)
+            folder = self._folders.get(owner.index.name) if owner else None
+            if folder:
+                bench = BuildSite(environment, found, folder)
+                version = None if name in fresh else locked.get(name)
+                made += self._ensure(bench, name, version, renewed=name in fresh)
+        self.built += made
+        return made
+
+    def _mentioned(
+        self, environment: LockEnvironment, error: InputError, locked: Mapping[str, str]
+    ) -> list[BuiltWheel]:
+        """Build what a refusal names, of the packages that folders own by their whole names."""
+        owners = sources(self._workspace, environment.serves).owners
+        building = [owner for owner in owners if owner.index.name in self._folders]
+        names = [name for owner in building for name in owner.patterns if _mentions(error, name)]
+        return self.ensure_wheels(environment, names, locked=locked)
+
+    def _ensure(
+        self, bench: BuildSite, name: str, version: str | None, *, renewed: bool
+    ) -> list[BuiltWheel]:
+        wanted = specifiers(bench.environment, name)
+        if not renewed and bench.has(name, wanted):
+            return []
+        if version and wanted.contains(version, prereleases=True):
+            wanted &= SpecifierSet(f"=={version}")
+        source = self._newest(bench, name, wanted)
+        with self._store.lock(source.sha256):
+            # Another process may have made it meanwhile.
+            if bench.has(name, SpecifierSet(f"=={source.version}")):
+                return []
+            return [self._build(source, bench)]
+
+    def _newest(self, bench: BuildSite, name: str, wanted: SpecifierSet) -> SdistFile:
+        """From the index that would own the package if no folder did."""
+        places = bench.sources.without(self._folders)
+        owner = places.owner(name)
+        index = owner.index if owner else places.default
+        if not index.url:
+            index = PythonIndex(index.name, self._uv.own_index)
+        dated = owner.dated if owner else places.dated
+        return sdists.newest(
+            Projects(self._web).files(index, name),
+            name,
+            wanted,
+            bench.environment.python.python,
+            index=index.name,
+            released_before=self._released_before if dated else None,
+        )
+
+    def _build(self, source: SdistFile, bench: BuildSite) -> BuiltWheel:
+        environment = bench.environment
+        with TemporaryDirectory(prefix="mpbuild-indexes-") as pages:
+            view = lay_out(bench.sources, Path(pages), Projects(self._web), self._released_before)
+            ground = SourceBuildEnvironment(
+                environment=environment, debian=self._debian(environment), view=view
+            )
+            made = self._builds.build(source, ground)
+        path = bench.folder / made.filename
+        self._place(made.digest, path)
+        return BuiltWheel(
+            name=source.name,
+            version=str(source.version),
+            path=path,
+            digest=made.digest,
+            size=self._store.size(made.digest),
+            source=source.sha256,
+            findings=made.findings,
+        )
+
+    def _place(self, digest: Digest, path: Path) -> None:
+        """A copy, all or nothing: whoever edits the folder must not reach the store."""
+        with disk_errors(path), self._store.mapped(digest) as data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream_new(path.parent, path, [data], mode=0o644)
+
+
+def specifiers(environment: LockEnvironment, name: str) -> SpecifierSet:
+    """The versions of a package that an environment's requirements and bounds leave.
+
+    An override counts in place of requirements.
+    """
+    wanted = environment.python
+    overriding = _of(wanted.overrides, name, wanted.python)
+    asked = overriding or _of((*wanted.requirements, *wanted.union), name, wanted.python)
+    found = SpecifierSet()
+    for requirement in (*asked, *_of(wanted.constraints, name, wanted.python)):
+        found &= requirement.specifier
+    return found
+
+
+def _named(environment: LockEnvironment) -> set[str]:
+    wanted = environment.python
+    texts = (*wanted.requirements, *wanted.union, *wanted.overrides)
+    counting = (one for one in map(Requirement, texts) if applies(one, wanted.python))
+    return {canonicalize_name(one.name) for one in counting}
+
+
+def _of(texts: Iterable[str], name: str, version: str) -> list[Requirement]:
+    """Those of the requirements that are of ``name`` and count for a Python ("3.11")."""
+    found = [Requirement(text) for text in texts]
+    return [one for one in found if canonicalize_name(one.name) == name and applies(one, version)]
+
+
+def _mentions(error: InputError, name: str) -> bool:
+    word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])")
+    return any(word.search(finding.message) for finding in error.findings)

@@ -1,0 +1,44 @@
+"""``mpbuild lock --check=cross``: the locks of a target put to a second resolver."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from mpbuild.app.lock.lock_files import LockEnvironment, read_python
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.errors import Finding
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.uv import Uv
+from mpbuild.effects.threads import at_once
+from mpbuild.resolve import cross_check
+
+# Mostly they wait for an index.
+_AT_ONCE = 8
+
+
+def check(
+    environments: Sequence[LockEnvironment], views: Mapping[Accelerator, IndexView], uv: Uv
+) -> list[Finding]:
+    """Where pip or pip-tools disagree with the Python locks of ``environments``, which exist.
+
+    ``views`` are what each accelerator's environments see of the indexes. Codes and errors are
+    those of ``resolve.cross.check``.
+    """
+    questions = [
+        cross_check.CrossCheck(
+            lock=lock,
+            wanted=environment.python,
+            view=views[environment.serves],
+            file=environment.where(environment.python_file),
+            uv=uv,
+            environ=os.environ,
+        )
+        for environment in environments
+        if (lock := read_python(environment)) is not None
+    ]
+    with at_once(_AT_ONCE) as pool:
+        asked = [
+            pool.submit(ask, question)
+            for question in questions
+            for ask in (cross_check.by_pip, cross_check.by_pip_tools)
+        ]
+        return [finding for answer in asked for finding in answer.result()]

@@ -1,0 +1,170 @@
+"""``mpbuild lock``, whole: what it does for each target, and in which order."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mpbuild.app.lock import lock_files
+from mpbuild.app.lock.resolve_locks import LockResolver, Upgrade, keep
+from mpbuild.app.workspace.workspace import OpenWorkspace, Target
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.errors import Finding, InputError, MpbuildError, WorldError
+from mpbuild.base.label import Label
+from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.effects.http.client import Web
+from mpbuild.effects.python.uv import Uv
+from mpbuild.engine.protocols import Observer
+
+if TYPE_CHECKING:
+    from mpbuild.app.lock.build_wheels import BuiltWheel
+    from mpbuild.effects.store.store import Store
+
+
+class LockOutcome(msgspec.Struct, frozen=True):
+    """What locking a target did: ``locks[]``, ``weights[]``, ``built[]`` and findings.
+
+    ``exit_code`` is that of the error that kept it from going on.
+    """
+
+    locks: list[dict[str, Any]]
+    weights: list[dict[str, Any]]
+    built: list[dict[str, Any]]
+    findings: list[Finding]
+    exit_code: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not failed(self.findings)
+
+
+def failed(findings: Sequence[Finding]) -> bool:
+    """Whether one of them is an error."""
+    return any(finding.severity == "error" for finding in findings)
+
+
+class LockCommand:
+    """One run of the command; ``store`` opens the store once it is needed, ``say`` tells people."""
+
+    def __init__(
+        self,
+        workspace: OpenWorkspace,
+        store: "Callable[[], Store]",
+        accelerators: Sequence[Accelerator],
+        observer: Observer,
+        say: Callable[[str], None],
+    ) -> None:
+        self._workspace = workspace
+        self._store = store
+        self._accelerators = accelerators
+        self._observer = observer
+        self._say = say
+        self._uv = Uv.find(os.environ)
+        now = datetime.now(UTC).replace(microsecond=0)
+        self._locker = LockResolver(workspace, web=Web(os.environ), uv=self._uv, now=now)
+
+    def lock_all(
+        self, labels: Iterable[Label], upgrade: Upgrade, *, audit: bool
+    ) -> list[LockOutcome]:
+        """Lock each target; what is wrong with one keeps no other from being locked, nor told."""
+        done = []
+        for label in labels:
+            try:
+                done.append(self.lock(label, upgrade, audit=audit))
+            except MpbuildError as error:
+                done.append(LockOutcome([], [], [], list(error.findings), error.exit_code))
+                if isinstance(error, WorldError):
+                    break
+        return done
+
+    def lock(self, label: Label, upgrade: Upgrade, *, audit: bool) -> LockOutcome:
+        """Resolve a target, look into its wheels where that is asked for, and write its locks.
+
+        Where the audit finds an error nothing is written.
+        """
+        self._observer.started(f"lock:{label}")
+        pinned = self._pinned(self._workspace.target(label), upgrade)
+        target = self._workspace.target(label)  # pins were written into its file
+        workshop = self._locker.workshop(self._store, self._observer)
+        resolved = self._locker.resolve(target, upgrade, workshop)
+        built = workshop.built if workshop else []
+        findings = [finding for one in built for finding in one.findings]
+        if audit:
+            findings += self._audit(target, {one.environment.name: one.new for one in resolved})
+        written = [] if failed(findings) else keep(target, resolved, self._accelerators)
+        return LockOutcome(written, pinned, [self._told(target, one) for one in built], findings)
+
+    def check(self, label: Label, level: str, *, audit: bool) -> list[Finding]:
+        """What is wrong with the locks of a target: offline, then as far as ``level`` says.
+
+        Errors of one check keep the dearer ones from being made.
+        """
+        target = self._workspace.target(label)
+        dearer = {"resolve": self._drift, "cross": self._cross}
+        checks = [dearer[level]] if level in dearer else []
+        checks += [self._audit_written] if audit else []
+        findings = lock_files.check(target, self._accelerators)
+        for check in checks:
+            if not failed(findings):
+                findings = [*findings, *check(target)]
+        return findings
+
+    def _told(self, target: Target, built: "BuiltWheel") -> dict[str, Any]:
+        """An entry of ``built[]``."""
+        return {
+            "label": str(target.label),
+            "name": built.name,
+            "version": built.version,
+            "path": built.path.relative_to(self._workspace.root).as_posix(),
+            "sha256": built.digest.hex,
+            "size": built.size,
+            "source": built.source.hex,
+        }
+
+    def _pinned(self, target: Target, upgrade: Upgrade) -> list[dict[str, Any]]:
+        """Pin weights that are fetched: ``weights[]`` of the result."""
+        if not any(weight.url for weight in target.model.core.weights):
+            return []
+        from mpbuild.app.lock import pin_weights
+        from mpbuild.effects.registry.client import RegistryWeb
+
+        web, everything = RegistryWeb(os.environ), upgrade.everything
+        pinned = pin_weights.pin(
+            target, upgrade=everything, store=self._store, web=web, say=self._say
+        )
+        return [one.entry for one in pinned]
+
+    def _drift(self, target: Target) -> list[Finding]:
+        from mpbuild.app.lock import pin_weights
+        from mpbuild.effects.registry.client import RegistryWeb
+
+        self._observer.started(f"resolve:{target.label}")
+        findings = pin_weights.check(target, RegistryWeb(os.environ))
+        try:
+            return findings + self._locker.drift(target, self._accelerators)
+        except InputError as error:
+            return [*findings, *error.findings]
+
+    def _cross(self, target: Target) -> list[Finding]:
+        from mpbuild.app.lock import cross_check
+
+        self._observer.started(f"cross:{target.label}")
+        found = self._concerned(target)
+        with self._locker.views(found) as views:
+            return cross_check.check(found, views, self._uv)
+
+    def _concerned(self, target: Target) -> list[lock_files.LockEnvironment]:
+        return [e for e in lock_files.environments(target) if e.concerns(self._accelerators)]
+
+    def _audit_written(self, target: Target) -> list[Finding]:
+        return self._audit(target, {e.name: lock_files.read(e) for e in self._concerned(target)})
+
+    def _audit(self, target: Target, found: Mapping[str, EnvironmentLocks]) -> list[Finding]:
+        from mpbuild.app.lock.audit_locks import audit
+
+        self._observer.started(f"audit:{target.label}")
+        accelerators = self._accelerators or None
+        return list(audit(target, found, store=self._store(), accelerators=accelerators).findings)

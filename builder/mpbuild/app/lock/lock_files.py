@@ -1,0 +1,273 @@
+"""The locks of a target: where they are, what they must answer to, and reading them."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from mpbuild.app.workspace.workspace import Target, read_text
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
+from mpbuild.locks import debian_lock, drift, floors
+from mpbuild.locks.python_inputs import PythonInputs, inputs
+from mpbuild.locks.skew import skew
+from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment, Stack
+from mpbuild.spec.workspace import Base, LinkSettings
+
+if TYPE_CHECKING:
+    from mpbuild.derive.image_layers import EnvironmentLocks
+
+T = TypeVar("T")
+
+_NAMED = 3
+
+
+class LockEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment to lock: what is resolved for it, and the files that hold the answer.
+
+    ``accelerator`` is the spec's table of it, None of further environments; ``serves`` the
+    accelerator whose indexes it takes.
+    """
+
+    name: str
+    accelerator: AcceleratorEnvironment | None
+    serves: Accelerator = Accelerator.CPU
+    base: Base
+    python: PythonInputs
+    debian: debian_lock.DebianInputs
+    root: Path
+    folder: Path
+
+    @property
+    def python_file(self) -> Path:
+        """The Python lock."""
+        return self.folder / f"pylock.{self.name}.toml"
+
+    @property
+    def debian_file(self) -> Path:
+        """The Debian lock."""
+        return self.folder / f"debian.{self.name}.toml"
+
+    def concerns(self, accelerators: Collection[Accelerator]) -> bool:
+        """Whether it is one of ``accelerators``; without any, all are meant."""
+        return not accelerators or self.name in accelerators
+
+    def where(self, file: Path) -> str:
+        """A lock as messages name it: by its path in the workspace."""
+        return file.relative_to(self.root).as_posix()
+
+
+class LockSet(msgspec.Struct, frozen=True):
+    """The locks of all environments of a target, and their files by name."""
+
+    locks: "dict[str, EnvironmentLocks]"
+    files: dict[str, Path]
+
+
+def environments(target: Target) -> list[LockEnvironment]:
+    """Every environment of a target: the accelerators', then further ones."""
+    return list(_environments(target))
+
+
+def refuse_absent(targets: Sequence[Target], accelerators: Iterable[Accelerator]) -> None:
+    """Raise InputError where one of ``accelerators`` is none of any target."""
+    declared = {name for target in targets for name in target.model.accelerators}
+    absent = next((one for one in accelerators if one not in declared), None)
+    if absent:
+        labels = ", ".join(str(target.label) for target in targets[:_NAMED])
+        more = ", …" if len(targets) > _NAMED else ""
+        raise InputError(
+            f"there is no accelerator {absent} in {labels}{more}",
+            hint=f"what there is: {', '.join(sorted(declared))}",
+        )
+
+
+def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Finding]:
+    """How the locks have drifted, offline: nothing found means they answer to the spec.
+
+    Fetched weights, which the spec itself pins, count among them. With ``accelerators``, only
+    their locks are looked at.
+    """
+    findings = drift.check_weights(target.model, target.text, file=target.file)
+    found = [e for e in environments(target) if e.concerns(accelerators)]
+    for environment in found:
+        where = environment.where(environment.python_file)
+        text = _text(environment.python_file, where)
+        findings += drift.check_python(
+            text, environment.python, environment=environment.name, file=where
+        )
+        where = environment.where(environment.debian_file)
+        text = _text(environment.debian_file, where)
+        findings += drift.check_debian(
+            text, environment.debian, environment=environment.name, file=where
+        )
+    if findings:
+        return findings
+    locks = {environment.name: _present(read_python(environment)) for environment in found}
+    return check_floors(target, found, locks) + _skew(found, locks)
+
+
+def check_floors(
+    target: Target, found: Iterable[LockEnvironment], locks: Mapping[str, pylock.PythonLock]
+) -> list[Finding]:
+    """Where the wheels of ``locks``, by environment, ask for more than base or spec promise."""
+    return [
+        finding
+        for environment in found
+        for finding in floors.check(
+            locks[environment.name],
+            environment.python,
+            environment.accelerator,
+            lock_file=environment.where(environment.python_file),
+            spec_file=target.file,
+        )
+    ]
+
+
+def read_locks(target: Target) -> LockSet:
+    """All locks; raise InputError where one is missing, malformed or has drifted."""
+    findings = check(target)
+    if findings:
+        raise InputError.collect(findings)
+    locks: dict[str, EnvironmentLocks] = {}
+    files: dict[str, Path] = {}
+    for environment in environments(target):
+        locks[environment.name] = read(environment)
+        for path in (environment.python_file, environment.debian_file):
+            files[path.name] = path
+    return LockSet(locks, files)
+
+
+def read(environment: LockEnvironment) -> "EnvironmentLocks":
+    """The two locks of an environment, which were found good."""
+    from mpbuild.derive.image_layers import EnvironmentLocks
+
+    return EnvironmentLocks(_present(read_python(environment)), _present(read_debian(environment)))
+
+
+def read_python(environment: LockEnvironment) -> pylock.PythonLock | None:
+    """The environment's Python lock, None where there is none yet."""
+    where = environment.where(environment.python_file)
+    text = _text(environment.python_file, where)
+    return None if text is None else pylock.read(text, file=where)
+
+
+def read_debian(environment: LockEnvironment) -> deblock.DebianLock | None:
+    """The environment's Debian lock, None where there is none yet."""
+    where = environment.where(environment.debian_file)
+    text = _text(environment.debian_file, where)
+    return None if text is None else deblock.read(text, file=where)
+
+
+def debian_inputs(
+    base: Base, system: Iterable[str] = (), links: Iterable[LinkSettings] = ()
+) -> debian_lock.DebianInputs:
+    """What a Debian lock is resolved from: a base, and the packages and links above it."""
+    return debian_lock.inputs(
+        base.suite,
+        base.packages,
+        system,
+        security=base.security,
+        snapshot=base.snapshot or "",
+        base_links=base.links,
+        system_links=links,
+    )
+
+
+def _skew(
+    found: Iterable[LockEnvironment], locks: Mapping[str, pylock.PythonLock]
+) -> list[Finding]:
+    return skew({e.where(e.python_file): locks[e.name] for e in found if e.accelerator is not None})
+
+
+def _environments(target: Target) -> Iterator[LockEnvironment]:
+    model = target.model
+    common = model.environment
+    own = {name: model.accelerators[name] for name in Accelerator if name in model.accelerators}
+    union = [*common.dependencies, *(r for extra in own.values() for r in extra.dependencies)]
+    base = target.workspace.settings.bases[common.base]
+    for accelerator, extra in own.items():
+        yield LockEnvironment(
+            name=str(accelerator),
+            accelerator=extra,
+            serves=accelerator,
+            base=base,
+            python=_python(
+                target,
+                common,
+                (*common.dependencies, *extra.dependencies),
+                python=common.python,
+                suite=base.suite,
+                serves=accelerator,
+                union=union if len(own) > 1 else (),
+            ),
+            debian=debian_inputs(base, common.system, common.links),
+            root=target.workspace.root,
+            folder=target.workspace.lock_folder(target.label),
+        )
+    for name, further in model.environments.items():
+        yield _further(target, name, further)
+
+
+def _further(target: Target, name: str, further: ExtraEnvironment) -> LockEnvironment:
+    common = target.model.environment
+    base = target.workspace.settings.bases[further.base or common.base]
+    return LockEnvironment(
+        name=name,
+        accelerator=None,
+        serves=further.accelerator,
+        base=base,
+        python=_python(
+            target,
+            further,
+            further.dependencies,
+            python=further.python or common.python,
+            suite=base.suite,
+            serves=further.accelerator,
+        ),
+        debian=debian_inputs(base, further.system, further.links),
+        root=target.workspace.root,
+        folder=target.workspace.lock_folder(target.label),
+    )
+
+
+def _python(
+    target: Target,
+    own: Stack,
+    requirements: Iterable[str],
+    *,
+    python: str,
+    suite: str,
+    serves: Accelerator,
+    union: Iterable[str] = (),
+) -> PythonInputs:
+    """What the workspace and the environment ask for together."""
+    settings = target.workspace.settings
+    overrides = (*settings.lock.overrides, *own.overrides)
+    return inputs(
+        requirements,
+        python=python,
+        suite=suite,
+        constraints=(*settings.lock.constraints, *own.constraints),
+        overrides=[override.requirement for override in overrides],
+        union=union,
+        owners={name: index.packages for name, index in settings.owning(serves).items()},
+    )
+
+
+def _present(lock: T | None) -> T:
+    assert lock is not None, "checked before"
+    return lock
+
+
+def _text(path: Path, where: str) -> str | None:
+    try:
+        return read_text(path, where, code=Code.LOCK_MALFORMED)
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise

@@ -1,0 +1,249 @@
+"""Fetched weights: `mpbuild lock` pins what a model.toml leaves open, and tells what has moved.
+
+An address at https: names one file. That another one stands there now is never taken for a newer
+version: it is told (content-mismatch), and whoever wants it takes ``sha256`` and ``size`` out of
+the spec. A tag of a registry may move; ``--upgrade`` follows it.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mpbuild.app.workspace.targets import MODEL_FILE
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.label import Label
+from mpbuild.effects.files import atomic
+from mpbuild.spec import pins, positions
+from mpbuild.spec.pins import Pin
+
+if TYPE_CHECKING:
+    from mpbuild.app.workspace.workspace import Target
+    from mpbuild.effects.registry.artifacts import Registries
+    from mpbuild.effects.registry.client import RegistryWeb
+    from mpbuild.effects.store.store import Store
+    from mpbuild.spec.model import Model, Weight
+
+
+class PinnedWeight(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights that have a pin now, and the one that they had before."""
+
+    label: Label
+    name: str
+    pin: Pin
+    before: Pin | None = None
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """For ``weights[]`` of the command's result; ``from`` is null where it is the first pin."""
+        before = _plain(self.before) if self.before else None
+        return {"label": str(self.label), "name": self.name, **_plain(self.pin), "from": before}
+
+
+def pin(
+    target: "Target",
+    *,
+    upgrade: bool,
+    store: "Callable[[], Store]",
+    web: "RegistryWeb",
+    say: Callable[[str], None],
+) -> list[PinnedWeight]:
+    """Pin the weights of ``target`` that are not, and write that into its model.toml, each at once.
+
+    With ``upgrade`` those, too, whose tag names something else by now. What has no other way to
+    be known is fetched into the store. ``target`` doesn't follow: open it again. Raises WorldError
+    (fetch-failed, content-mismatch, disk-full, system) and InputError (spec-invalid), and then
+    keeps what was pinned before.
+    """
+    if not list(_open(target.model, upgrade=upgrade)):
+        return []
+    path = target.folder / MODEL_FILE
+    kept = store()
+    with kept.lock(Digest.of(os.fsencode(path.resolve()))):
+        # Another process may have pinned meanwhile.
+        target = target.workspace.target(target.label)
+        if not atomic.is_writable(path):
+            raise WorldError(
+                "it is read-only, and pins of weights are to be written into it",
+                where=target.file,
+                code=Code.SYSTEM,
+            )
+        return list(_Pinner(target, kept, web).pin(upgrade=upgrade, say=say))
+
+
+def check(target: "Target", web: "RegistryWeb") -> list[Finding]:
+    """What is other than pinned by now: a moved tag (weights-moved, a warning), other bytes.
+
+    Of a file at https: servers tell the size only; its bytes are compared when it is fetched.
+    """
+    from mpbuild.effects.registry.artifacts import Registries
+
+    registries, lines = Registries(web), positions.lines(target.text)
+    findings: list[Finding] = []
+    for index, weight in enumerate(target.model.core.weights):
+        place = f"{target.file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}"
+        if weight.url and weight.pinned:
+            try:
+                findings += [f._replace(where=place) for f in _moved(weight, registries)]
+                _compare(weight, web)
+            except (InputError, WorldError) as error:
+                findings += error.within(place).findings
+    return findings
+
+
+class _Pinner:
+    """Pins the weights of one target, whose model.toml nobody else is pinning."""
+
+    def __init__(self, target: "Target", store: "Store", web: "RegistryWeb") -> None:
+        from mpbuild.effects.registry.artifacts import Registries
+
+        self._target = target
+        self._text = target.text
+        self._store = store
+        self._web = web
+        self._registries = Registries(web)
+
+    def pin(self, *, upgrade: bool, say: Callable[[str], None]) -> Iterator[PinnedWeight]:
+        """Pin one after the other."""
+        for index, weight in _open(self._target.model, upgrade=upgrade):
+            say(f"  {'looking at' if weight.pinned else 'pinning'} {weight.name} at {weight.url}")
+            lines = positions.lines(self._text)
+            place = (
+                f"{self._target.file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}"
+            )
+            try:
+                found, before = self._find(weight), _pin_of(weight)
+            except (InputError, WorldError) as error:
+                raise error.within(place) from error
+            if found != before:
+                self._write(index, found)
+                yield PinnedWeight(
+                    label=self._target.label, name=weight.name, pin=found, before=before
+                )
+
+    def _find(self, weight: "Weight") -> Pin:
+        assert weight.url, "only these are open"
+        if not weight.url.startswith("oci:"):
+            return self._file(weight, weight.url)
+        from mpbuild.effects.registry.artifacts import RegistryReference
+
+        reference, sha256 = RegistryReference.parse(weight.url), weight.sha256
+        if weight.pinned:
+            if self._registries.current(reference) == reference.digest:
+                return _certain(weight)
+            reference, sha256 = msgspec.structs.replace(reference, digest=None), None
+        found = self._registries.find(weight.name, reference, sha256)
+        made = Pin(url=str(found.reference), sha256=found.sha256, size=found.size)
+        return made if weight.pinned else _agreeing(weight, made)
+
+    def _file(self, weight: "Weight", url: str) -> Pin:
+        """What a web server has: its size if the digest is known, or else all of it."""
+        if weight.pinned:
+            _compare(weight, self._web)
+            return _certain(weight)
+        if weight.sha256:
+            return _agreeing(weight, Pin(url=url, sha256=weight.sha256, size=self._web.size(url)))
+        from mpbuild.effects.http.acquire import acquire
+        from mpbuild.effects.http.download import FileSink
+
+        store = self._store
+        depot = FileSink(store.path / "partial", store.has, store.adopt)
+        found = acquire(url, into=depot, web=self._web, progress=lambda _: None)
+        return _agreeing(weight, Pin(url=url, sha256=found.digest, size=found.size))
+
+    def _write(self, index: int, pin: Pin) -> None:
+        text = pins.write(self._text, {index: pin})
+        where = self._target.file
+        atomic.tidy(self._target.folder)
+        try:
+            atomic.replace(self._target.folder / MODEL_FILE, self._text.encode(), text.encode())
+        except atomic.ChangedError as error:
+            raise InputError(
+                "it was changed while weights were being pinned, and stays as it is now",
+                where=where,
+                hint="lock again: what was fetched is kept",
+            ) from error
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            code = Code.DISK_FULL if full else Code.SYSTEM
+            raise WorldError(error.strerror or str(error), where=where, code=code) from error
+        self._text = text
+
+
+def _open(model: "Model", *, upgrade: bool) -> Iterator[tuple[int, "Weight"]]:
+    """The weights that are to be asked for, by their index."""
+    for index, weight in enumerate(model.core.weights):
+        if not weight.pinned or (upgrade and weight.url and _may_move(weight.url)):
+            yield index, weight
+
+
+def _may_move(url: str) -> bool:
+    """Whether ``url`` may lead to something else than it did."""
+    from mpbuild.effects.registry.artifacts import RegistryReference
+
+    return not url.startswith("oci:") or bool(RegistryReference.parse(url).tag)
+
+
+def _moved(weight: "Weight", registries: "Registries") -> Iterator[Finding]:
+    from mpbuild.effects.registry.artifacts import RegistryReference
+
+    if not (weight.url and weight.url.startswith("oci:")):
+        return
+    reference = RegistryReference.parse(weight.url)
+    if reference.tag and (current := registries.current(reference)) != reference.digest:
+        yield Finding(
+            Code.WEIGHTS_MOVED,
+            f"the tag {reference.tag} of {weight.name} names {current} now",
+            hint="run `mpbuild lock --upgrade` to follow it",
+            severity="warning",
+        )
+
+
+def _compare(weight: "Weight", web: "RegistryWeb") -> None:
+    """Compare a pin with what the server tells of the file; raises WorldError."""
+    from mpbuild.effects.registry.artifacts import artifact_request
+
+    known = _certain(weight)
+    request = artifact_request(weight.name, known.url, known.sha256, known.size, web)
+    size = web.size(request.urls[0])
+    if size != known.size:
+        raise _other(weight, f"it has {size} bytes now, and {known.size} are pinned")
+
+
+def _agreeing(weight: "Weight", found: Pin) -> Pin:
+    """``found``, unless the spec says otherwise already."""
+    for said, is_so, what in (
+        (weight.sha256, found.sha256, "sha256"),
+        (weight.size, found.size, "size"),
+    ):
+        if said is not None and said != is_so:
+            raise _other(weight, f"its {what} is {is_so}, and the spec says {said}")
+    return found
+
+
+def _other(weight: "Weight", message: str) -> WorldError:
+    return WorldError(
+        message,
+        where=f"{weight.name}: {weight.url}",
+        code=Code.CONTENT_MISMATCH,
+        hint="find out which of the two is false; to take what is there, remove sha256 and size "
+        "from the spec and lock again",
+    )
+
+
+def _pin_of(weight: "Weight") -> Pin | None:
+    return _certain(weight) if weight.pinned else None
+
+
+def _certain(weight: "Weight") -> Pin:
+    assert weight.url, "it is fetched"
+    assert weight.sha256, "and pinned"
+    return Pin(url=weight.url, sha256=weight.sha256, size=weight.size or 0)
+
+
+def _plain(pin: Pin) -> dict[str, Any]:
+    return {"url": pin.url, "sha256": pin.sha256.hex, "size": pin.size}

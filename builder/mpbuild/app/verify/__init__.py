@@ -1,0 +1,1 @@
+"""Verifies and reproduces packages."""

@@ -1,0 +1,151 @@
+"""Comparing a package with a checkout: spec, sources, weights, locks, and what steps read."""
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mpbuild.app.lock.lock_files import environments
+from mpbuild.app.workspace.targets import MODEL_FILE, find_root, labels
+from mpbuild.app.workspace.workspace import OpenWorkspace, Target
+from mpbuild.base import canonical
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.label import Label
+from mpbuild.derive import image_layers, image_paths
+from mpbuild.effects.workspace import sources
+from mpbuild.package.image_contents import ImageContents
+from mpbuild.verify.completeness import PackagePart
+
+
+class Checkout:
+    """A workspace, or one target's folder in it, that a package claims to be built from."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._workspace = OpenWorkspace(find_root(folder))
+
+    def compare(self, contents: Sequence[ImageContents]) -> list[Finding]:
+        """What differs: lock-mismatch for locks, content-mismatch for all else."""
+        try:
+            target = self._target(contents[0].model.package.name)
+            found = [
+                *_spec(target, contents[0]),
+                *_files(target, contents[0]),
+                *_locks(target, contents),
+            ]
+        except InputError as error:
+            return [finding._replace(code=Code.CONTENT_MISMATCH) for finding in error.findings]
+        return sorted(found, key=lambda finding: finding.where)
+
+    def step_inputs(self, contents: Sequence[ImageContents]) -> list[PackagePart]:
+        """What the checkout's steps read of it: a provenance of this source names all of it."""
+        try:
+            target = self._target(contents[0].model.package.name)
+            return list(_step_inputs(target))
+        except InputError:
+            return []  # told by compare
+
+    def _target(self, name: str) -> Target:
+        """The target with the package's name: in the folder itself, or in the workspace."""
+        root = self._workspace.root
+        here = (self._folder / MODEL_FILE).is_file()
+        names = [str(self._folder.resolve())] if here else []
+        matching = [label for label in labels(root, names, root) if self._name(label) == name]
+        if len(matching) != 1:
+            raise InputError(
+                f"the checkout has {len(matching)} targets whose package is {name!r}",
+                where=str(self._folder),
+                hint="name the target's own folder with --source",
+            )
+        return self._workspace.target(matching[0])
+
+    def _name(self, label: Label) -> str:
+        """The package's name, whatever else is wrong with a spec: most are not asked for."""
+        try:
+            package = self._workspace.target(label).document.get("package")
+        except InputError:
+            return ""
+        return str(package.get("name")) if isinstance(package, dict) else ""
+
+
+def _spec(target: Target, contents: ImageContents) -> Iterator[Finding]:
+    if canonical.digest(target.document) != canonical.digest(contents.document):
+        yield Finding(Code.CONTENT_MISMATCH, "the package was built from another spec", target.file)
+
+
+def _step_inputs(target: Target) -> Iterator[PackagePart]:
+    root, folder = target.workspace.root, target.label.path
+    for step in target.model.steps:
+        for pattern in step.files:
+            for path in sources.match(root, folder, pattern):
+                yield PackagePart("step-input", path, sources.digest(root, path))
+
+
+def _files(target: Target, contents: ImageContents) -> Iterator[Finding]:
+    """Code, weights and files: by the paths in an image that the checkout's spec gives them."""
+    root = target.workspace.root
+    folders = (f"{image_paths.SOURCES}/", f"{image_paths.WEIGHTS}/", f"{image_paths.FILES}/")
+    elsewhere = {image_layers.weight_path(w) for w in target.model.core.weights if not w.path}
+    packed = {
+        path: found
+        for path, found in contents.files.items()
+        if path.startswith(folders) and path not in elsewhere
+    }
+    expected = {**_sources(target), **_kept(target)}
+    for place, path in expected.items():
+        if place not in packed:
+            yield Finding(Code.CONTENT_MISMATCH, "the checkout's file is not in the package", path)
+        elif packed[place].digest != sources.digest(root, path):
+            yield Finding(Code.CONTENT_MISMATCH, "the checkout's file has other bytes there", path)
+        elif place.startswith(folders[0]) and (
+            packed[place].executable != sources.look(root, path).executable
+        ):
+            yield Finding(Code.CONTENT_MISMATCH, "only one of the two is executable", path)
+    for place in sorted(packed.keys() - expected.keys()):
+        yield Finding(Code.CONTENT_MISMATCH, "the checkout has nothing for this file", f"/{place}")
+
+
+def _sources(target: Target) -> dict[str, str]:
+    """Files of the checkout by their paths in an image."""
+    root, folder = target.workspace.root, target.label.path
+    found = {}
+    for pattern in target.model.core.sources:
+        for path in sources.match(root, folder, pattern):
+            source = image_layers.SourceFile(posixpath.relpath(path, folder or "."), pattern)
+            found[image_layers.source_destination(source)] = path
+    return found
+
+
+def _kept(target: Target) -> dict[str, str]:
+    """Weights and files of the checkout by their paths in an image."""
+    root, folder = target.workspace.root, target.label.path
+    core = target.model.core
+    named = [(image_layers.weight_path(w), w.path) for w in core.weights if w.path]
+    named += [(f"{image_paths.FILES}/{file.name}", file.path) for file in core.files]
+    return {
+        place: path for place, pattern in named for path in sources.match(root, folder, pattern)
+    }
+
+
+def _locks(target: Target, contents: Sequence[ImageContents]) -> Iterator[Finding]:
+    """The locks that any of the images carries, by name."""
+    folder = f"{image_paths.LOCKS}/"
+    packed = {
+        path.removeprefix(folder): found.digest
+        for content in contents
+        for path, found in content.files.items()
+        if path.startswith(folder)
+    }
+    for environment in environments(target):
+        for path in (environment.python_file, environment.debian_file):
+            if path.name in packed and _digest(path) != packed[path.name]:
+                message = "the package has another lock than the checkout"
+                yield Finding(Code.LOCK_MISMATCH, message, path.name)
+
+
+def _digest(path: Path) -> Digest | None:
+    try:
+        return Digest.of(path.read_bytes())
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Finds and reads a workspace and its targets, and creates new ones."""

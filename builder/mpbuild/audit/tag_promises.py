@@ -1,0 +1,130 @@
+"""What a wheel's file name promises, against what stands in it (code: tag-mismatch).
+
+Installers go by the file name alone. The Tag lines of WHEEL are what was built; who renames a wheel
+without them has not had it checked (PEP 427; auditwheel changes both). The symbol versions are
+what the objects themselves say: PEP 600 allows each manylinux tag some and no newer ones.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from packaging.tags import Tag, parse_tag
+
+from mpbuild.audit.audited_environment import AuditedEnvironment, Observation
+from mpbuild.audit.wheel_facts import WheelFacts
+from mpbuild.base.codes import Code
+from mpbuild.derive.elf_needs import ElfFile
+from mpbuild.formats.python import wheel_tags
+from mpbuild.formats.python.pylock import PythonPackage
+
+_ACCEPTABLE = "if it does no harm, say why in environment.accepted"
+_VERSION = re.compile(r"(GLIBC|GLIBCXX)_(\d+)\.(\d+)(?:\.(\d+))?")
+# auditwheel's policies: the newest GLIBCXX of each glibc at which a policy begins.
+_GLIBCXX = {
+    (2, 5): (3, 4, 8),
+    (2, 12): (3, 4, 13),
+    (2, 17): (3, 4, 19),
+    (2, 24): (3, 4, 22),
+    (2, 27): (3, 4, 24),
+    (2, 28): (3, 4, 24),
+    (2, 31): (3, 4, 28),
+    (2, 34): (3, 4, 29),
+    (2, 35): (3, 4, 30),
+    (2, 38): (3, 4, 32),
+    (2, 39): (3, 4, 33),
+}
+
+
+def check(subject: AuditedEnvironment) -> Iterator[Observation]:
+    """Wheels whose names say other things than they hold."""
+    for package, facts in subject.wheels:
+        yield from _tags(subject, package, facts)
+        yield from _versions(subject, package, facts)
+
+
+def _tags(
+    subject: AuditedEnvironment, package: PythonPackage, facts: WheelFacts
+) -> Iterator[Observation]:
+    named = wheel_tags.WheelName.of(package.wheel.filename).tags
+    declared = frozenset(_parsed(facts.tags))
+    usable = wheel_tags.supported(subject.python, subject.glibc)
+    promised = wheel_tags.floor(named, subject.python)
+    built = wheel_tags.floor(declared, subject.python)
+    told = f"WHEEL of {package.name} says {_shown(declared)}, its file name {_shown(named)}"
+    if wheel_tags.rank(declared, usable) is None:
+        message = f"{told}: it is not built for Python {subject.python} on this base"
+        yield _observation(subject, package, message, "use another build of it")
+    elif promised and not named & declared and (built is None or built > promised):
+        yield _observation(
+            subject,
+            package,
+            f"{told}: nobody checked on which glibc it runs",
+            f"what its objects need is checked when it is built; {_ACCEPTABLE}",
+            warning=True,
+        )
+
+
+def _versions(
+    subject: AuditedEnvironment, package: PythonPackage, facts: WheelFacts
+) -> Iterator[Observation]:
+    """Objects that need newer symbols than the tag allows; the base may have them all the same."""
+    glibc = wheel_tags.floor(wheel_tags.WheelName.of(package.wheel.filename).tags, subject.python)
+    if glibc is None:
+        return
+    glibcxx = max((v for g, v in _GLIBCXX.items() if g <= glibc), default=_GLIBCXX[2, 5])
+    ceilings: dict[str, tuple[int, ...]] = {"GLIBC": glibc, "GLIBCXX": glibcxx}
+    worst: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, elf in sorted(facts.elf.items()):
+        for symbols, version in _needed(elf):
+            if version > max(ceilings[symbols], worst.get(symbols, ((0,), ""))[0]):
+                worst[symbols] = (version, name)
+    for symbols, (version, name) in sorted(worst.items()):
+        yield _observation(
+            subject,
+            package,
+            f"{name} of {package.name} needs {symbols}_{_dotted(version)}, and its file name's"
+            f" manylinux_{glibc[0]}_{glibc[1]} allows {_dotted(ceilings[symbols])}",
+            f"whether the base has it is checked as elf-unmet; {_ACCEPTABLE}",
+            warning=True,
+        )
+
+
+def _needed(elf: ElfFile) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for versions in elf.versions_needed.values():
+        for match in filter(None, map(_VERSION.fullmatch, versions)):
+            symbols, *numbers = match.groups()
+            yield symbols, tuple(int(number) for number in numbers if number)
+
+
+def _observation(
+    subject: AuditedEnvironment,
+    package: PythonPackage,
+    message: str,
+    hint: str,
+    *,
+    warning: bool = False,
+) -> Observation:
+    return Observation(
+        Code.TAG_MISMATCH,
+        (package.name,),
+        message,
+        subject.at(package.name),
+        hint,
+        "warning" if warning else "error",
+    )
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[Tag]:
+    """Some tools write a compressed set into one line."""
+    for line in lines:
+        if line.count("-") == 2:
+            yield from parse_tag(line)
+
+
+def _shown(found: Iterable[Tag]) -> str:
+    texts = sorted(map(str, found))
+    return ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "") if texts else "nothing"
+
+
+def _dotted(version: Iterable[int]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,1 @@
+"""Derives layers: wheels, Debian packages, files and bytecode as reproducible tar streams."""

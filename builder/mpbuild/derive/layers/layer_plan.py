@@ -1,0 +1,38 @@
+"""The plan of one layer: which function derives it, from what."""
+
+import msgspec
+
+from mpbuild.base.digest import Digest
+from mpbuild.formats.archive import gzip
+
+WHEELS, DEBS, FILES, STORED = "wheel-layer", "deb-layer", "files-layer", "stored-layer"
+BYTECODE = "bytecode-layer"
+
+
+class Leaf(msgspec.Struct, frozen=True, tag=True):
+    """A byte string that no derive function makes, by the name of whoever brings it.
+
+    ``kind`` is ``source`` (a file of the workspace), ``runtime`` (a file of mpbuild_runtime),
+    ``step`` (``NAME/OUTPUT``), ``bytecode`` (``ACCELERATOR/bytecode.tar``), ``pex`` (what a PEX
+    begins with), ``lock`` (a lock file's name) or ``spec`` (the canonical core spec).
+    """
+
+    kind: str
+    name: str
+
+
+class LayerPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer before its leaves are known.
+
+    ``inputs`` maps the name under which the function sees a file (a wheel's or Debian package's
+    file name, a path in the image) to an input's digest or to a leaf. ``executable`` names the
+    inputs with the executable bit. ``title`` is for people.
+    """
+
+    rule: str
+    title: str
+    version: int = 1
+    inputs: dict[str, Digest | Leaf]
+    executable: tuple[str, ...] = ()
+    parameters: dict[str, str | bool] = {}
+    codec: str = gzip.CODEC

@@ -1,0 +1,184 @@
+"""Wheels as a layer. Format version 1.
+
+Follows packaging.python.org: "Binary distribution format", "Recording installed projects" and
+"Entry points specification".
+
+Members keep the compressed bytes they have in the wheel. Made anew are only: scripts (with the
+image's interpreter in their first line) and, where there are scripts or a ``.data`` folder, RECORD.
+Left out are RECORD's signatures, which would no longer be any.
+"""
+
+import base64
+import posixpath
+from collections.abc import Collection, Iterator, Mapping
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Buffer, Digest
+from mpbuild.base.errors import InputError
+from mpbuild.derive import image_paths
+from mpbuild.derive.layers.layer import (
+    CompressibleContent,
+    DeflateContent,
+    LayerNode,
+    StoredContent,
+)
+from mpbuild.derive.layers.layer_tree import Nodes
+from mpbuild.formats.archive.zip import ZipEntry
+from mpbuild.formats.python.wheel import Wheel, read_wheel
+
+_INTERPRETER = f"#!/{image_paths.VENV}/bin/python"
+_PLACEHOLDER = b"#!python"
+_WRAPPER_ENDS = (".exe", "-script.py", ".pya")
+_SCRIPT = """{interpreter}
+import sys
+from {module} import {name}
+if __name__ == "__main__":
+    sys.exit({attribute}())
+"""
+
+
+def wheel_nodes(wheels: Mapping[str, Buffer], python: str) -> tuple[LayerNode, ...]:
+    """The nodes of ``wheels`` (file name to bytes) installed for the interpreter ``python``."""
+    nodes = Nodes()
+    for filename, data in sorted(wheels.items()):
+        try:
+            _install(read_wheel(data, filename), python, nodes)
+        except InputError as error:
+            raise error.within(filename) from error
+    return nodes.row()
+
+
+def _install(wheel: Wheel, python: str, nodes: Nodes) -> None:
+    site = image_paths.site_packages(python)
+    record = f"{wheel.dist_info}/RECORD"
+    wrappers = dict(_wrappers(wheel))
+    moved: dict[str, str | None] = {}
+    changed: dict[str, bytes] = {}
+    for entry in wheel.entries:
+        if entry.is_directory or entry.name in (record, record + ".jws", record + ".p7s"):
+            continue
+        scheme, path = destination(wheel.name, wheel.dist_info, entry.name, python)
+        if path != f"{site}/{entry.name}":
+            moved[entry.name] = path
+        if scheme != "scripts":
+            nodes.file(path, _content(entry), executable=entry.executable)
+        elif _is_wrapper(path, wrappers):
+            moved[entry.name] = None
+        elif script := _script(entry):
+            changed[entry.name] = script
+            nodes.file(path, CompressibleContent(script), executable=True)
+        else:
+            nodes.file(path, _content(entry), executable=True)
+    for path, text in wrappers.items():
+        nodes.text(path, text, executable=True)
+    _spare_interpreter({*moved.values(), *wrappers}, python)
+    if moved or wrappers:
+        rows = [*_rows(wheel, moved, changed, site), *_wrapper_rows(wrappers, site)]
+        nodes.text(f"{site}/{record}", "\n".join(rows) + "\n")
+    else:
+        entry = next(entry for entry in wheel.entries if entry.name == record)
+        nodes.file(f"{site}/{record}", _content(entry))
+
+
+def destination(package: str, dist_info: str, name: str, python: str) -> tuple[str, str]:
+    """Of a member its scheme and its place: the root is site-packages, ``.data`` the others.
+
+    Raises InputError (layer-unsafe) where it is of no scheme.
+    """
+    site = image_paths.site_packages(python)
+    data = dist_info.removesuffix(".dist-info") + ".data/"
+    if not name.startswith(data):
+        return "", f"{site}/{name}"
+    scheme, _, rest = name.removeprefix(data).partition("/")
+    schemes = {
+        "purelib": site,
+        "platlib": site,
+        "scripts": f"{image_paths.VENV}/bin",
+        "data": image_paths.VENV,
+        "headers": f"{image_paths.VENV}/include/site/python{python}/{package}",
+    }
+    if scheme not in schemes or not rest:
+        raise InputError(
+            f"{name} is of no installation scheme",
+            code=Code.LAYER_UNSAFE,
+            hint="known are purelib, platlib, scripts, data and headers",
+        )
+    return scheme, f"{schemes[scheme]}/{rest}"
+
+
+def _spare_interpreter(paths: Collection[str | None], python: str) -> None:
+    """The interpreter is the base layer's: a wheel's layer would put another in its place."""
+    for name in ("bin/python", "bin/python3", f"bin/python{python}", "pyvenv.cfg"):
+        if f"{image_paths.VENV}/{name}" in paths:
+            raise InputError(f"it would replace /{image_paths.VENV}/{name}", code=Code.LAYER_UNSAFE)
+
+
+def _is_wrapper(path: str, wrappers: Mapping[str, str]) -> bool:
+    """Whether setuptools made this script for an entry point, for which a wrapper is made here.
+
+    Wheels of the first years bring both; pip and uv leave the script out.
+    """
+    stem = next((path[: -len(end)] for end in _WRAPPER_ENDS if path.lower().endswith(end)), path)
+    return stem in wrappers
+
+
+def _script(entry: ZipEntry) -> bytes:
+    """A script with the image's interpreter, where it begins with ``#!python``; else nothing."""
+    start = b""
+    for piece in entry.inflated():
+        start += bytes(piece[: len(_PLACEHOLDER)])
+        if len(start) >= len(_PLACEHOLDER):
+            break
+    if not start.startswith(_PLACEHOLDER):
+        return b""
+    rest = b"".join(entry.inflated()).partition(b"\n")[2]
+    return f"{_INTERPRETER}\n".encode() + rest
+
+
+def _content(entry: ZipEntry) -> StoredContent | DeflateContent:
+    if entry.stored:
+        return StoredContent(entry.checked())
+    return DeflateContent(entry.raw, entry.size, entry.crc)
+
+
+def _wrappers(wheel: Wheel) -> Iterator[tuple[str, str]]:
+    for script in (*wheel.console_scripts, *wheel.gui_scripts):
+        yield (
+            f"{image_paths.VENV}/bin/{script.name}",
+            _SCRIPT.format(
+                interpreter=_INTERPRETER,
+                module=script.module,
+                name=script.attribute.partition(".")[0],
+                attribute=script.attribute,
+            ),
+        )
+
+
+def _rows(
+    wheel: Wheel, moved: Mapping[str, str | None], changed: Mapping[str, bytes], site: str
+) -> Iterator[str]:
+    """The wheel's rows of RECORD: where things went, and without what was left out."""
+    for name, recorded in wheel.record.items():
+        path = moved.get(name, f"{site}/{name}")
+        if name in changed and path:
+            yield _row(path, changed[name], site)
+        elif path:
+            yield f"{_cell(path, site)},{recorded.hash},{recorded.size}"
+
+
+def _wrapper_rows(wrappers: Mapping[str, str], site: str) -> Iterator[str]:
+    for path, text in sorted(wrappers.items()):
+        yield _row(path, text.encode(), site)
+
+
+def _row(path: str, data: bytes, site: str) -> str:
+    raw = base64.urlsafe_b64encode(bytes.fromhex(Digest.of(data).hex)).rstrip(b"=").decode()
+    return f"{_cell(path, site)},sha256={raw},{len(data)}"
+
+
+def _cell(path: str, site: str) -> str:
+    """A path of RECORD, which is relative to site-packages outside of it, too."""
+    cell = path.removeprefix(f"{site}/")
+    if cell == path:
+        cell = posixpath.relpath(path, site)
+    return '"' + cell.replace('"', '""') + '"' if set(cell) & set('",\r\n') else cell

@@ -1,0 +1,1 @@
+"""Debian archives: mirrors, signed releases, package indexes."""

@@ -1,0 +1,278 @@
+"""A Debian archive, read so that nothing counts which its keyring doesn't vouch for.
+
+The Debian repository format: a signed InRelease names each index by sha256 and size. WorldError
+fetch-failed where nothing can be had, content-mismatch where what came isn't what was signed.
+"""
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.effects.http.client import MissingError, Web
+from mpbuild.effects.http.urls import shown
+from mpbuild.formats.debian import packages_index
+from mpbuild.formats.debian.deblock import ARCHITECTURE
+
+COMPONENT = "main"
+
+_RELEASE_LIMIT = 16 << 20
+_INDEX_LIMIT = 1 << 30
+_CLOCKS_DIFFER = timedelta(days=1)
+_SUFFIXES = (".xz", ".gz", "")
+
+Listed = dict[str, tuple[Digest, int]]
+
+
+def shipped_keyring(suite: str) -> bytes:
+    """The keys of Debian's archive for ``suite``; raise InputError for a suite without any."""
+    file = resources.files("mpbuild.effects.debian") / "keys" / f"debian-{suite}.pgp"
+    if not suite.isalpha() or not file.is_file():
+        raise InputError(
+            f"mpbuild has no keys for the Debian suite {suite!r}",
+            hint="give the base a `keyring`, or use bookworm or trixie",
+        )
+    return file.read_bytes()
+
+
+def read_keyring(path: Path) -> bytes:
+    """A keyring of the workspace; raise InputError where it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the keyring can't be read: {error.strerror}", where=str(path)) from error
+
+
+class ArchiveMirrors(NamedTuple):
+    """Where to read: roots of mirrors of the archive, and of that of its security updates.
+
+    ``security`` is empty where these don't count. ``snapshot`` is the moment at which the
+    archive is wanted; without one it is today's.
+    """
+
+    mirrors: Sequence[str]
+    security: Sequence[str] = ()
+    snapshot: datetime | None = None
+
+
+def moment(snapshot: str) -> datetime:
+    """The moment that a snapshot is called by, in UTC; raise InputError where it is none."""
+    try:
+        return datetime.strptime(snapshot, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InputError(f"there is no moment {snapshot!r}") from error
+
+
+def packages(
+    suite: str, archive: ArchiveMirrors, *, keyring: bytes, now: datetime, web: Web
+) -> packages_index.PackagesIndex:
+    """The index of ``suite``'s main packages for amd64, with its security updates.
+
+    Each comes from the first mirror that has it. A mirror is passed over that can't be reached,
+    lacks the suite, is stale or in the middle of an update; one whose signature is wrong is an
+    error. Security updates that are wanted and can't be read are an error, too.
+    """
+    if archive.snapshot and archive.snapshot > now:
+        raise InputError(f"the snapshot of {archive.snapshot:%Y-%m-%dT%H:%M:%SZ} is yet to come")
+    read = _Reader(keyring, now, archive.snapshot, web)
+    index = read.first(suite, archive.mirrors)
+    if not archive.security:
+        return packages_index.PackagesIndex(index)
+    try:
+        updates = read.first(f"{suite}-security", archive.security)
+    except _UntrustedError:
+        raise
+    except WorldError as error:
+        raise WorldError.collect([_without_security(suite), *error.findings]) from error
+    return packages_index.PackagesIndex(index, updates)
+
+
+class _Reader(NamedTuple):
+    keyring: bytes
+    now: datetime
+    snapshot: datetime | None
+    web: Web
+
+    def first(self, suite: str, mirrors: Sequence[str]) -> str:
+        """The text of the index, from the first mirror that has it."""
+        failed: list[Finding] = []
+        for mirror in mirrors:
+            try:
+                return self._index(suite, f"{mirror}/dists/{suite}")
+            except _UntrustedError:
+                raise
+            except WorldError as error:
+                failed += error.findings
+        raise WorldError.collect(failed)
+
+    def _index(self, suite: str, root: str) -> str:
+        signed = self.web.read(f"{root}/InRelease", limit=_RELEASE_LIMIT)
+        where = f"{shown(root)}/InRelease"
+        release = _release(verified(signed, self.keyring, where), suite, where)
+        self._check_time(release, where)
+        return _index(release, root, self.web)
+
+    def _check_time(self, release: packages_index.Paragraph, where: str) -> None:
+        latest = self.snapshot or self.now + _CLOCKS_DIFFER
+        if _moment(release, "date", where) > latest:
+            when = "from after the snapshot" if self.snapshot else "yet to come"
+            raise _stale(f"it is of {release['date']}, which is {when}", where)
+        moment = self.snapshot or self.now
+        if "valid-until" in release and _moment(release, "valid-until", where) < moment:
+            raise _stale(f"it was valid until {release['valid-until']} only", where)
+
+
+def verified(signed: bytes, keyring: bytes, where: str) -> bytes:
+    """What a clear-signed message says, if a key of ``keyring`` signed it (RFC 9580, section 7).
+
+    Text around the signed part is not in it.
+    """
+    import pysequoia
+
+    try:
+        certificates = pysequoia.Cert.split_bytes(keyring)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"the keyring can't be read: {_reason(error)}") from error
+    try:
+        message = pysequoia.verify(signed, lambda _: certificates)
+    except (RuntimeError, ValueError) as error:
+        raise _untrusted(_reason(error), where) from error
+    if not message.valid_sigs or message.bytes is None:
+        raise _untrusted("no valid signature of a known key", where)
+    return bytes(message.bytes)
+
+
+def _release(text: bytes, suite: str, where: str) -> packages_index.Paragraph:
+    release = next(packages_index.paragraphs(_decoded(text, where)), {})
+    names = (release.get("codename"), release.get("suite"))
+    if suite not in names:
+        raise _untrusted(f"it is the signed release of {names[0]}, not of {suite}", where)
+    return release
+
+
+def _moment(release: packages_index.Paragraph, field: str, where: str) -> datetime:
+    try:
+        moment = parsedate_to_datetime(release.get(field, ""))
+    except ValueError as error:
+        raise _untrusted(f"its {field} can't be read", where) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _index(release: packages_index.Paragraph, root: str, web: Web) -> str:
+    listed = packages_index.release_files(release)
+    plain = f"{COMPONENT}/binary-{ARCHITECTURE}/Packages"
+    hashed = release.get("acquire-by-hash", "").lower() == "yes"
+    missing = [MissingError("the release lists no index of packages", where=shown(root))]
+    for suffix in _SUFFIXES:
+        if plain + suffix in listed:
+            try:
+                data = _file(plain + suffix, listed, root, web, hashed=hashed)
+            except MissingError as error:
+                missing.append(error)
+            else:
+                return _decoded(_unpacked(data, suffix, plain, listed), f"{shown(root)}/{plain}")
+    raise missing[-1]
+
+
+def _file(path: str, listed: Listed, root: str, web: Web, *, hashed: bool) -> bytes:
+    digest, size = listed[path]
+    folder = path.rsplit("/", 1)[0]
+    url = f"{root}/{folder}/by-hash/SHA256/{digest.hex}" if hashed else f"{root}/{path}"
+    try:
+        data = web.read(url, limit=size)
+    except MissingError:
+        if not hashed:
+            raise
+        return _file(path, listed, root, web, hashed=False)
+    return _checked(data, digest, size, url)
+
+
+def _checked(data: bytes, digest: Digest, size: int, where: str) -> bytes:
+    if len(data) != size or Digest.of(data) != digest:
+        raise WorldError(
+            "the index is not the one that the release signs",
+            where=shown(where),
+            code=Code.CONTENT_MISMATCH,
+            hint="the mirror may be in the middle of an update: try again, or use another",
+        )
+    return data
+
+
+def _unpacked(data: bytes, suffix: str, plain: str, listed: Listed) -> bytes:
+    """``data`` decompressed, never beyond the size that the release gives the plain index."""
+    size = listed[plain][1] if plain in listed else _INDEX_LIMIT
+    try:
+        if suffix == ".xz":
+            text = _unxz(data, size + 1)
+        elif suffix == ".gz":
+            text = gzip.GzipFile(fileobj=BytesIO(data)).read(size + 1)
+        else:
+            text = data
+    except (lzma.LZMAError, OSError, EOFError, zlib.error) as error:
+        raise _broken(f"{plain}{suffix} can't be unpacked: {error}") from error
+    if len(text) > size or (plain in listed and listed[plain] != (Digest.of(text), len(text))):
+        raise _broken(f"{plain}{suffix} doesn't unpack to the {plain} that the release signs")
+    return text
+
+
+def _unxz(data: bytes, limit: int) -> bytes:
+    decompressor = lzma.LZMADecompressor(memlimit=_INDEX_LIMIT)
+    text = decompressor.decompress(data, limit)
+    if not decompressor.eof and len(text) < limit:
+        raise EOFError("it is cut off")
+    return text
+
+
+def _decoded(text: bytes, where: str) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _untrusted("it is not UTF-8", where) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _broken(message: str) -> WorldError:
+    return WorldError(message, code=Code.CONTENT_MISMATCH)
+
+
+class _UntrustedError(WorldError):
+    """What a mirror gives isn't what the keyring vouches for."""
+
+
+def _untrusted(message: str, where: str) -> WorldError:
+    return _UntrustedError(
+        message,
+        where=where,
+        code=Code.CONTENT_MISMATCH,
+        hint="the base's `keyring` says whose releases count; unsigned ones never do",
+    )
+
+
+def _stale(message: str, where: str) -> WorldError:
+    return WorldError(
+        message,
+        where=where,
+        code=Code.CONTENT_MISMATCH,
+        hint="use a mirror that is up to date; one of a snapshot has {snapshot} in its address",
+    )
+
+
+def _without_security(suite: str) -> Finding:
+    return Finding(
+        Code.FETCH_FAILED,
+        f"the security updates of {suite} can't be read, and the base asks for them",
+        hint="give the base `security_mirrors`, or set MPBUILD_DEBIAN_SECURITY_MIRROR; "
+        "`security = false` does without",
+    )

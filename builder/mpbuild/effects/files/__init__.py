@@ -1,0 +1,1 @@
+"""Files and folders: atomic writes, untrusted folders, OCI layouts, the user's state."""

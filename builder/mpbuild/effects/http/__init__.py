@@ -1,0 +1,1 @@
+"""HTTP: a bounded, streaming client, downloads by digest, range requests."""

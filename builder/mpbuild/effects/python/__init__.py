@@ -1,0 +1,1 @@
+"""Python packaging tools and indexes: uv, pip, pip-tools, project pages, interpreters."""

@@ -1,0 +1,175 @@
+"""Which index each package of an environment comes from, laid out so that a resolver can't err.
+
+Resolvers know indexes in an order of preference, not owners of packages. So the pages of owned
+packages are written into a folder, a simple repository (PEP 503) that holds nothing else, and the
+resolver asks that folder first: of a package with a page there it never looks further, and what
+an owner has beside is not seen. Folders of wheels become such repositories, too.
+"""
+
+import html
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from mpbuild.base.errors import InputError
+from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.projects import ProjectFile, Projects
+from mpbuild.effects.threads import at_once
+from mpbuild.spec import ownership
+
+_AT_ONCE = 8
+_HEAD = "<!DOCTYPE html>\n<html><head></head><body>\n"
+
+
+class IndexOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """An index that owns packages: normal names, or beginnings of names with ``*`` after them.
+
+    ``dated`` says whether it tells when files were uploaded.
+    """
+
+    index: PythonIndex
+    patterns: tuple[str, ...]
+    dated: bool = True
+
+
+class IndexSources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the packages of one environment come from: their owners, and one for all others.
+
+    ``dated`` is that of the default index.
+    """
+
+    default: PythonIndex = PythonIndex()
+    owners: tuple[IndexOwner, ...] = ()
+    dated: bool = True
+
+    def without(self, names: Collection[str]) -> "IndexSources":
+        """The same without the owners whose indexes are called so."""
+        kept = tuple(owner for owner in self.owners if owner.index.name not in names)
+        return msgspec.structs.replace(self, owners=kept)
+
+    def owner(self, name: str) -> IndexOwner | None:
+        """Who owns the package; None where the default index has it."""
+        found = ownership.owner({owner.index.name: owner.patterns for owner in self.owners}, name)
+        return next((owner for owner in self.owners if owner.index.name == found), None)
+
+
+class IndexView(msgspec.Struct, frozen=True, kw_only=True):
+    """Sources as a resolver is to see them.
+
+    ``default`` is empty where the resolver's own is meant; ``folder`` holds the pages of the
+    packages ``owned``, names to names of indexes. ``released_before`` (RFC 3339, or empty) is
+    for the resolver to keep to with all other packages; with owned ones it was kept to here.
+    """
+
+    sources: IndexSources = IndexSources()
+    default: PythonIndex = PythonIndex()
+    folder: Path | None = None
+    owned: Mapping[str, str] = {}
+    released_before: str = ""
+
+    @classmethod
+    def of(cls, index: PythonIndex) -> "IndexView":
+        """The view of one repository that has everything."""
+        return cls(sources=IndexSources(default=index), default=index)
+
+    def index_of(self, name: str) -> str:
+        """The name of the index that a resolved package came from.
+
+        Raises InputError where the package has an owner that doesn't have it.
+        """
+        owner = self.sources.owner(name)
+        if owner is None:
+            return self.sources.default.name
+        if name not in self.owned:
+            raise InputError(
+                f"{name} belongs to the index {owner.index.name}, which doesn't have it",
+                hint="publish it there, or take it out of the packages that the index owns",
+            )
+        return owner.index.name
+
+
+def lay_out(
+    sources: IndexSources, folder: Path, projects: Projects, released_before: datetime | None = None
+) -> IndexView:
+    """Write what ``sources`` own into ``folder``, which must be empty and private.
+
+    Pages hold addresses with logins. Files uploaded after ``released_before`` are left out.
+    Raises WorldError where an index can't be read, InputError where it tells no dates.
+    """
+    owned = dict(_pages(sources, folder / "owned", projects, released_before))
+    default = sources.default
+    if default.flat:
+        for name in sorted(projects.names(default)):
+            _write(folder / "default" / name, projects.files(default, name))
+        (folder / "default").mkdir(parents=True, exist_ok=True)
+        default = PythonIndex(default.name, (folder / "default").as_uri())
+    asked = released_before if sources.dated and not sources.default.flat else None
+    return IndexView(
+        sources=sources,
+        default=default,
+        folder=folder / "owned" if owned else None,
+        owned=owned,
+        released_before=asked.isoformat().replace("+00:00", "Z") if asked else "",
+    )
+
+
+def _pages(
+    sources: IndexSources, folder: Path, projects: Projects, released_before: datetime | None
+) -> Iterator[tuple[str, str]]:
+    for owner in sources.owners:
+        kept = released_before if owner.dated and not owner.index.flat else None
+        names = sorted(name for name in _names(owner, projects) if sources.owner(name) is owner)
+        with at_once(_AT_ONCE) as pool:
+            pages = pool.map(partial(projects.files, owner.index), names)
+            for name, files in zip(names, pages, strict=True):
+                _write(folder / name, _released(files, kept, owner) if kept else files)
+                yield name, owner.index.name
+
+
+def _names(owner: IndexOwner, projects: Projects) -> set[str]:
+    """The names it is known to own: of patterns, those that the index lists."""
+    exact = {pattern for pattern in owner.patterns if not pattern.endswith("*")}
+    if len(exact) == len(owner.patterns):
+        return exact
+    listed = projects.names(owner.index)
+    return exact | {name for name in listed if ownership.owns(owner.patterns, name)}
+
+
+def _released(
+    files: Iterable[ProjectFile], before: datetime, owner: IndexOwner
+) -> Sequence[ProjectFile]:
+    kept = []
+    for file in files:
+        if file.uploaded is None:
+            raise InputError(
+                f"the index {owner.index.name} doesn't say when {file.filename} was uploaded, so"
+                " lock.cooldown can't hold for it",
+                hint=f"say so: indexes.{owner.index.name}.dated = false",
+            )
+        if file.uploaded < before:
+            kept.append(file)
+    return kept
+
+
+def _write(folder: Path, files: Iterable[ProjectFile]) -> None:
+    """The page of a project; one without files still tells that there is nothing elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    links = "".join(f"{_link(file)}<br>\n" for file in files)
+    (folder / "index.html").write_text(f"{_HEAD}{links}</body></html>\n", "utf-8")
+
+
+def _link(file: ProjectFile) -> str:
+    fragment = f"#sha256={file.sha256.hex}" if file.sha256 else ""
+    attributes = {
+        "href": file.url + fragment,
+        "data-requires-python": file.requires_python or None,
+        "data-core-metadata": file.metadata or None,
+        "data-yanked": file.yanked,
+    }
+    said = "".join(
+        f' {key}="{html.escape(value)}"' for key, value in attributes.items() if value is not None
+    )
+    return f"<a{said}>{html.escape(file.filename)}</a>"

@@ -1,0 +1,222 @@
+"""Which package index the user means: uv's settings, then pip's, as their manuals document them."""
+
+import configparser
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from mpbuild.base.errors import InputError
+from mpbuild.effects.http.urls import shown, split_login
+
+_NAMED = re.compile(r"([A-Za-z0-9._-]+)=(.+)")
+_OF_UV = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
+_YES = ("1", "true", "yes", "on")
+
+
+class PythonIndex(msgspec.Struct, frozen=True):
+    """An index by the name that locks use, and its address with any login; empty is uv's own.
+
+    ``flat`` tells a folder of wheels (a file address) from a repository with a page a project.
+    """
+
+    name: str = "default"
+    url: str = ""
+    flat: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where a file address leads."""
+        return Path(unquote(urlsplit(self.url).path))
+
+    def with_login(self, url: str) -> str:
+        """``url`` with the index's login where it is on the index's own host."""
+        parts, own = urlsplit(url), urlsplit(self.url)
+        login, _, host = own.netloc.rpartition("@")
+        if not login or (parts.scheme, parts.netloc) != (own.scheme, host):
+            return url
+        return parts._replace(netloc=f"{login}@{host}").geturl()
+
+
+def folder_index(name: str, folder: Path, *, filled_later: bool = False) -> PythonIndex:
+    """The index ``name`` that is a folder of wheels.
+
+    Raises InputError where there is none, unless it is ``filled_later``.
+    """
+    if not folder.is_dir() and not filled_later:
+        raise InputError(
+            f"the folder of the index {name} does not exist",
+            where=str(folder),
+            hint="make it, and put the wheels of the packages into it that the index owns",
+        )
+    return PythonIndex(name, folder.absolute().as_uri(), flat=True)
+
+
+def find_index(
+    environ: Mapping[str, str], *, name: str = "default", url: str = "", system: Path = Path("/etc")
+) -> PythonIndex:
+    """The index ``name``: at ``url`` where the workspace gives one, else where uv or pip looks.
+
+    An index called ``name`` in UV_INDEX goes before ``url``, as a mirror of it. Of the default
+    one is asked, in this order: UV_DEFAULT_INDEX, UV_INDEX_URL, pip's no-index with a folder in
+    find-links, which means that folder, PIP_INDEX_URL, the user's uv.toml, the machine's in
+    ``system``, the pip.conf files alike; of others UV_INDEX and the indexes of these names in
+    uv.toml. Logins in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD count. Raises
+    InputError where a file can't be read or a folder isn't there, and where nothing says where an
+    index other than the default one is.
+    """
+    mirror = _named(environ.get("UV_INDEX", "").split(), name)
+    if mirror or url:
+        return _index(name, name, mirror or url, environ)
+    if name != "default":
+        return _configured(environ, name, system)
+    if not any(environ.get(variable) for variable in _OF_UV) and (
+        folder := _only_folder(environ, system)
+    ):
+        return folder_index(name, folder)
+    for found in _candidates(environ, system):
+        match = _NAMED.fullmatch(found)
+        own, address = match.groups() if match else (name, found)
+        return _index(name, own, address, environ)
+    return PythonIndex(name)
+
+
+def _index(name: str, own: str, address: str, environ: Mapping[str, str]) -> PythonIndex:
+    """``own`` is what variables with the login call it; a folder with wheels in it is flat."""
+    index = PythonIndex(name, _with_login(own, _address(address), environ))
+    if index.url.startswith("file:") and not index.folder.is_dir():
+        raise InputError(f"the folder of the index {name} does not exist", where=str(index.folder))
+    if not index.url.startswith("file:") or not any(index.folder.glob("*.whl")):
+        return index
+    return PythonIndex(name, index.url, flat=True)
+
+
+def _configured(environ: Mapping[str, str], name: str, system: Path) -> PythonIndex:
+    for file in _uv_files(environ, system):
+        indexes = [index for index in _tables(_settings(file)) if index.get("name") == name]
+        for index in indexes:
+            return _index(name, name, str(index.get("url")), environ)
+    raise InputError(
+        f"nothing says where the index {name} is",
+        hint=f"give indexes.{name} a url in mpbuild.toml, or set UV_INDEX={name}=https://...",
+    )
+
+
+def _named(words: Iterable[str], name: str) -> str:
+    """The address that one of ``NAME=URL`` gives ``name``."""
+    matches = (_NAMED.fullmatch(word) for word in words)
+    return next((match[2] for match in matches if match and match[1] == name), "")
+
+
+def _only_folder(environ: Mapping[str, str], system: Path) -> Path | None:
+    """The folder of wheels that pip is told to use in place of any index.
+
+    Raises InputError where it is told to, and there is none: an index is what nobody wants.
+    """
+    if environ.get("PIP_NO_INDEX", "").lower() in _YES:
+        links = environ.get("PIP_FIND_LINKS", "").split()
+    else:
+        settings = [_pip_settings(file) for file in _pip_files(environ, system)]
+        links = next((one["find-links"].split() for one in settings if _no_index(one)), [])
+    folders = [Path(unquote(link.removeprefix("file://"))).expanduser() for link in links]
+    found = next((folder for folder in folders if folder.is_dir()), None)
+    if links and not found:
+        raise InputError(
+            "pip is told to use no index but find-links, and no folder of this machine is there",
+            where=", ".join(map(shown, links)),
+            hint="give indexes.default of mpbuild.toml a folder or a url, or set UV_DEFAULT_INDEX",
+        )
+    return found
+
+
+def _no_index(settings: Mapping[str, str]) -> bool:
+    return settings.get("no-index", "").lower() in _YES and "find-links" in settings
+
+
+def _candidates(environ: Mapping[str, str], system: Path) -> Iterator[str]:
+    variables = (*_OF_UV, "PIP_INDEX_URL")
+    yield from (environ[variable] for variable in variables if environ.get(variable))
+    for file in _uv_files(environ, system):
+        yield from _in_uv_toml(_settings(file))
+    for file in _pip_files(environ, system):
+        if url := _pip_settings(file).get("index-url"):
+            yield url
+
+
+def _uv_files(environ: Mapping[str, str], system: Path) -> list[Path]:
+    own = _own_settings(environ)
+    return _files(environ.get("UV_CONFIG_FILE"), own / "uv/uv.toml", system / "uv/uv.toml")
+
+
+def _pip_files(environ: Mapping[str, str], system: Path) -> list[Path]:
+    user = (_own_settings(environ) / "pip/pip.conf", _home(environ) / ".pip/pip.conf")
+    return _files(environ.get("PIP_CONFIG_FILE"), *user, system / "pip.conf")
+
+
+def _own_settings(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or _home(environ) / ".config")
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or "/nonexistent")
+
+
+def _files(named: str | None, *usual: Path) -> list[Path]:
+    return [file for file in ([Path(named)] if named else usual) if file.is_file()]
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+
+
+def _tables(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    indexes = settings.get("index")
+    return [one for one in indexes if isinstance(one, dict)] if isinstance(indexes, list) else []
+
+
+def _in_uv_toml(settings: Mapping[str, Any]) -> Iterator[str]:
+    for index in _tables(settings):
+        if index.get("default") is True:
+            name = index.get("name")
+            yield f"{name}={index.get('url')}" if name else str(index.get("url"))
+    pip = settings.get("pip")
+    for table in (settings, pip if isinstance(pip, dict) else {}):
+        if isinstance(table.get("index-url"), str):
+            yield table["index-url"]
+
+
+def _pip_settings(file: Path) -> dict[str, str]:
+    """Options of ``pip install``: those of its own section go before the global ones."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text("utf-8"), str(file))
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    found: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            found |= parser.items(section)
+    return found
+
+
+def _address(text: str) -> str:
+    text = text.strip()
+    return text if "://" in text else Path(text).expanduser().absolute().as_uri()
+
+
+def _with_login(name: str, url: str, environ: Mapping[str, str]) -> str:
+    variable = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+    user = environ.get(f"{variable}_USERNAME", "")
+    password = environ.get(f"{variable}_PASSWORD", "")
+    if not (user or password):
+        return url
+    parts = urlsplit(split_login(url)[0])
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return parts._replace(netloc=f"{login}@{parts.netloc}").geturl()

@@ -1,0 +1,248 @@
+"""pip, asked what it would install: a second resolver, which is told what the first one was.
+
+It runs with nothing of the user's but what it needs to reach an index, installs nothing, and reads
+metadata only: beside a wheel where the index has it there (PEP 658), else by ranges of the wheel.
+It downloads a wheel whole where the server does neither.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError, MpbuildError, WorldError
+from mpbuild.base.redaction import redacted
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.uv import WheelPlatform
+from mpbuild.formats.python import markers, wheel_tags
+
+# Everything else, PIP_CONSTRAINT and PIP_FIND_LINKS among them, would change what is resolved.
+_PASSED = frozenset(
+    {
+        *("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "PIP_CACHE_DIR", "PIP_DEFAULT_TIMEOUT"),
+        *("PIP_TIMEOUT", "PIP_RETRIES", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_TRUSTED_HOST"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("NETRC", "PIP_KEYRING_PROVIDER", "PIP_PROXY"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    }
+)
+# What pip and pip-tools import; all of it is Python, so that any interpreter can run it.
+_MODULES = ("pip", "piptools", "build", "click", "packaging", "pyproject_hooks")
+# Markers are evaluated for the Python that runs pip, whatever --python-version says, so that
+# Python gives the lock's answers. Only these are not the same on every CPython on linux/amd64.
+_AS_TARGET = """\
+import platform, runpy, sys
+module, python, folders, *words = sys.argv[1:]
+sys.path += folders.split("\\n")
+platform.python_version = lambda: python
+platform.python_version_tuple = lambda: tuple(python.split("."))
+platform.release = platform.version = lambda: ""
+sys.argv = [module, *words]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+# So talkative it tells an index that fails from one without the package, at twice the effort.
+_ALOUD = "-vvv"
+_UNREACHABLE = re.compile(r"HTTP error|\b(401|403) Error|Could not fetch URL (?!.*: 404 )")
+_OTHER_BYTES = "DO NOT MATCH THE HASHES"
+_NO_EXTRA = re.compile(r"WARNING: (.* does not provide the extra .*)")
+
+
+class PipPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """A package that pip would install: its wheel, and what the wheel's metadata ask for.
+
+    ``name`` and ``version`` are normal forms; ``sha256`` is None where the index tells none.
+    """
+
+    name: str
+    version: str
+    filename: str
+    sha256: Digest | None
+    yanked: bool = False
+    requires: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    requires_python: str = ""
+
+
+def resolve(
+    requirements: Sequence[str],
+    target: WheelPlatform,
+    view: IndexView,
+    environ: Mapping[str, str],
+    *,
+    constraints: Sequence[str] = (),
+    dependencies: bool = True,
+) -> tuple[PipPackage, ...]:
+    """What pip would install for ``requirements``, on ``target``, from the indexes of ``view``.
+
+    ``requirements`` and ``constraints`` are lines of pip's requirements files; hashes in them
+    choose among wheels. Raises InputError (lock-disagreement, content-mismatch) where pip finds
+    no solution, WorldError (fetch-failed) where it can't read an index.
+    """
+    if not requirements:
+        return ()
+    with tempfile.TemporaryDirectory(prefix="mpbuild-pip-") as folder:
+        cwd = Path(folder)
+        (cwd / "requirements.txt").write_text("\n".join(requirements), "utf-8")
+        (cwd / "constraints.txt").write_text("\n".join(constraints), "utf-8")
+        words = [*_words(target), *([] if dependencies else ["--no-deps"])]
+        done = run("pip", words, python=target.python, view=view, environ=environ, cwd=cwd)
+        refuse("pip", done)
+        return _parse(cwd / "report.json")
+
+
+def run(
+    module: str,
+    words: Sequence[str],
+    *,
+    python: str,
+    view: IndexView,
+    environ: Mapping[str, str],
+    cwd: Path,
+    interpreter: str = sys.executable,
+) -> "subprocess.CompletedProcess[str]":
+    """Run ``module``, as if the Python that runs it were a ``python`` (3.11); says all on stdout.
+
+    It sees the standard library, pip and pip-tools, and nothing that is installed beside them. One
+    that fails runs once more, to say all that it knows.
+    """
+    full = markers.environment(python)["python_full_version"]
+    program = (interpreter, "-I", "-S", "-B", "-c", _AS_TARGET)
+    command = [*program, module, full, "\n".join(_folders()), *words]
+    environment = pip_environment(environ, view)
+    done = _run(command, environment, cwd)
+    return _run([*command, _ALOUD], environment, cwd) if done.returncode else done
+
+
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], cwd: Path
+) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise WorldError(f"{command[0]} does not start: {error}") from error
+
+
+def pip_environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
+    """What pip is to see of ``environ``, and the indexes: their logins are for no process list.
+
+    pip takes a package from whichever index has it. So what ``view`` owns must be told by hashes.
+    """
+    passed = {name: value for name, value in environ.items() if name in _PASSED}
+    own = {"PIP_INDEX_URL": view.default.url} if view.default.url else {}
+    if view.folder:
+        own["PIP_EXTRA_INDEX_URL"] = view.folder.as_uri()
+    fixed = {
+        "LC_ALL": "C.UTF-8",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_COLOR": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PROGRESS_BAR": "off",
+    }
+    return passed | own | fixed
+
+
+def refuse(tool: str, done: "subprocess.CompletedProcess[str]") -> None:
+    """Raise what ``tool`` said as an error of ours, unless it found what it was asked for."""
+    said = redacted(done.stdout)
+    if done.returncode:
+        _fail(tool, said)
+    lacking = _NO_EXTRA.search(said)
+    if lacking:
+        raise InputError(f"{tool} warns: {lacking[1]}", code=Code.LOCK_DISAGREEMENT)
+
+
+def _fail(tool: str, said: str) -> NoReturn:
+    lines = (line.strip() for line in said.splitlines())
+    failures = "\n".join(dict.fromkeys(line for line in lines if _UNREACHABLE.search(line)))
+    if failures:
+        raise WorldError(f"{tool} can't read an index:\n{failures[-2000:]}")
+    reason = _reason(said)
+    if _OTHER_BYTES in reason:
+        raise InputError(
+            f"{tool} finds other bytes than the lock names:\n{reason}", code=Code.CONTENT_MISMATCH
+        )
+    raise InputError(f"{tool} does not come to this lock:\n{reason}", code=Code.LOCK_DISAGREEMENT)
+
+
+def _reason(said: str) -> str:
+    """From the first error on, without advice; the last line of a traceback if there is no more."""
+    told = said.partition("\nTraceback (most recent call last)")[0].partition("\nTo fix this")[0]
+    _, error, reason = told.partition("ERROR: ")
+    if not error:
+        reason = said.strip().rpartition("\n")[2]
+    return reason.strip()[-2000:]
+
+
+def _words(target: WheelPlatform) -> list[str]:
+    words = "install --dry-run --ignore-installed --report report.json --target nowhere"
+    platforms = [f"--platform={name}" for name in wheel_tags.platforms(target.glibc)]
+    return [
+        *words.split(),
+        *("--only-binary", ":all:", "--no-require-hashes", "--use-feature=fast-deps"),
+        *("--implementation", "cp", "--abi", f"cp{target.python.replace('.', '')}"),
+        *("--python-version", target.python, *platforms),
+        *("-r", "requirements.txt", "-c", "constraints.txt"),
+    ]
+
+
+def _folders() -> list[str]:
+    """The folders that pip, pip-tools and what they stand on are imported from."""
+    specs = {name: find_spec(name) for name in _MODULES}
+    absent = [name for name, spec in specs.items() if spec is None or spec.origin is None]
+    if absent:
+        raise WorldError(
+            f"the second resolver can't run without {', '.join(absent)}",
+            hint="install mpbuild again: pip and pip-tools are among its dependencies",
+        )
+    origins = [Path(spec.origin) for spec in specs.values() if spec and spec.origin]
+    return list(dict.fromkeys(str(origin.parent.parent) for origin in origins))
+
+
+def _parse(report: Path) -> tuple[PipPackage, ...]:
+    try:
+        return tuple(_found(item) for item in json.loads(report.read_bytes())["install"])
+    except MpbuildError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise WorldError(f"this pip gives a report that mpbuild can't read: {error!r}") from error
+
+
+def _found(item: Mapping[str, Any]) -> PipPackage:
+    metadata, download = item["metadata"], item["download_info"]
+    digits = download["archive_info"].get("hashes", {}).get("sha256")
+    return PipPackage(
+        name=canonicalize_name(metadata["name"]),
+        version=str(Version(metadata["version"])),
+        filename=unquote(urlsplit(download["url"]).path.rsplit("/", 1)[-1]),
+        sha256=Digest.from_hex(digits) if digits else None,
+        yanked=item.get("is_yanked", False),
+        requires=tuple(metadata.get("requires_dist", ())),
+        extras=tuple(sorted(map(canonicalize_name, metadata.get("provides_extra", ())))),
+        requires_python=metadata.get("requires_python", ""),
+    )

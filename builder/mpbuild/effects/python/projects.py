@@ -1,0 +1,255 @@
+"""What a package index says of its projects: the simple repository API, or a folder of wheels.
+
+The packaging specification "Simple repository API" (PEP 503, 592, 658, 691, 700), in JSON or HTML.
+"""
+
+import html
+import posixpath
+import re
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import msgspec
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import MpbuildError, WorldError
+from mpbuild.effects.http.client import Document, MissingError, Web
+from mpbuild.effects.http.urls import shown
+from mpbuild.effects.python.indexes import PythonIndex
+
+_LIMIT = 64 << 20
+_HTML = "text/html"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,198}[a-z0-9])?")
+_BASE = re.compile(rb"<base\b", re.IGNORECASE)
+
+
+class ProjectFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a project: what an index tells of it, empty or None where it doesn't.
+
+    ``metadata`` is the digest of the wheel's METADATA beside it (PEP 658), or ``true``; ``yanked``
+    None or the reason.
+    """
+
+    filename: str
+    url: str
+    sha256: Digest | None = None
+    size: int | None = None
+    uploaded: datetime | None = None
+    requires_python: str = ""
+    metadata: str = ""
+    yanked: str | None = None
+
+
+class Projects:
+    """The projects of indexes; each page is asked for once, a folder is looked into each time."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._files: dict[tuple[PythonIndex, str], tuple[ProjectFile, ...]] = {}
+        self._names: dict[PythonIndex, frozenset[str]] = {}
+
+    def files(self, index: PythonIndex, name: str) -> tuple[ProjectFile, ...]:
+        """The files of the project ``name`` (its normal form); none where there is no such.
+
+        Addresses carry the index's login where they are on its host; what a server keeps on this
+        machine's disk is left out. Raises WorldError (fetch-failed) where the index can't be read.
+        """
+        if index.flat:
+            return _in_folder(index, name)
+        key = (index, name)
+        if key not in self._files:
+            self._files[key] = self._page(index, name)
+        return self._files[key]
+
+    def names(self, index: PythonIndex) -> frozenset[str]:
+        """The normal names of all projects; raise WorldError where the index doesn't list them.
+
+        What is no name is left out: nobody can ask for it.
+        """
+        if index.flat:
+            return _folder_names(index)
+        if index not in self._names:
+            self._names[index] = self._listed(index)
+        return self._names[index]
+
+    def _page(self, index: PythonIndex, name: str) -> tuple[ProjectFile, ...]:
+        try:
+            page = self._read(index, f"{name}/")
+        except MissingError:
+            return ()
+        base = _base(page)
+        files = (_file(found, base, index) for found in _parsed(page, name, "files"))
+        schemes = ("http", "https", *(["file"] if index.url.startswith("file:") else []))
+        return tuple(file for file in files if urlsplit(file.url).scheme in schemes)
+
+    def _listed(self, index: PythonIndex) -> frozenset[str]:
+        try:
+            page = self._read(index, "")
+        except MissingError as error:
+            raise WorldError(
+                f"the index {index.name} doesn't list its projects, and a pattern of names is"
+                " to be matched with them",
+                where=shown(index.url),
+                hint=f"write out the names in indexes.{index.name}.packages",
+            ) from error
+        listed = (str(project.get("name")).strip() for project in _parsed(page, "", "projects"))
+        return frozenset(name for name in map(canonicalize_name, listed) if _NAME.fullmatch(name))
+
+    def _read(self, index: PythonIndex, path: str) -> Document:
+        from mousebender.simple import ACCEPT_SUPPORTED
+
+        url = f"{index.url.rstrip('/')}/{path}"
+        if not url.startswith("file:"):
+            return self._web.document(url, accept=ACCEPT_SUPPORTED, limit=_LIMIT)
+        if not path and not (_path(url) / "index.html").is_file():
+            names = [entry.name for entry in _path(url).iterdir() if entry.is_dir()]
+            return Document(
+                url, _HTML, "".join(f"<a>{html.escape(name)}</a>" for name in names).encode()
+            )
+        data = self._web.read(f"{url}index.html", limit=_LIMIT)
+        return Document(url, _HTML, data)
+
+
+def _in_folder(index: PythonIndex, name: str) -> tuple[ProjectFile, ...]:
+    return tuple(
+        ProjectFile(filename=path.name, url=path.as_uri(), size=path.stat().st_size)
+        for path in _wheels(index)
+        if _name_of(path) == name
+    )
+
+
+def _folder_names(index: PythonIndex) -> frozenset[str]:
+    return frozenset(name for name in map(_name_of, _wheels(index)) if name)
+
+
+def _wheels(index: PythonIndex) -> list[Path]:
+    """The files that are called wheels; none where the folder is made later."""
+    try:
+        return sorted(
+            path for path in index.folder.iterdir() if path.suffix == ".whl" and path.is_file()
+        )
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        message = f"the folder of the index {index.name} can't be read: {error.strerror}"
+        raise WorldError(message, where=str(index.folder)) from error
+
+
+def _name_of(path: Path) -> str:
+    """The normal name of a wheel's package, empty where the file is no wheel by its name."""
+    try:
+        return parse_wheel_filename(path.name)[0] if path.name.isprintable() else ""
+    except ValueError:
+        return ""
+
+
+def _path(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _parsed(page: Document, name: str, key: str) -> list[Mapping[str, Any]]:
+    """What the page has under ``key`` of the form of PEP 691; no name means the list of all."""
+    from mousebender import simple
+
+    media_type = page.media_type.partition(";")[0].strip().lower()
+    try:
+        text = page.data.decode("utf-8")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", simple.APIVersionWarning)
+            details: Any = (
+                simple.parse_project_details(text, media_type, name)
+                if name
+                else simple.parse_project_index(text, media_type)
+            )
+        return [dict(found) for found in details[key]]
+    except (
+        *(ValueError, LookupError, TypeError, RecursionError),
+        *(simple.UnsupportedMIMEType, simple.UnsupportedAPIVersion),
+    ) as error:
+        raise WorldError(
+            f"what came is no page of a package index: {error}", where=shown(page.url)
+        ) from error
+
+
+class _BaseReader(HTMLParser):
+    """Finds the first ``href`` that relative links start from (HTML, "The base element")."""
+
+    href = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "base" and not self.href:
+            self.href = dict(attrs).get("href") or ""
+
+
+def _base(page: Document) -> str:
+    """The address that the links of a page start from: its own unless it says another."""
+    reader = _BaseReader()
+    if "html" in page.media_type and _BASE.search(page.data):
+        reader.feed(page.data.decode("utf-8", "replace"))
+    try:
+        return urljoin(page.url, reader.href)
+    except ValueError:
+        return page.url
+
+
+def _file(found: Mapping[str, Any], base: str, index: PythonIndex) -> ProjectFile:
+    try:
+        url = urljoin(base, _text(found["url"]))
+        digits = found.get("hashes", {}).get("sha256")
+        return ProjectFile(
+            filename=posixpath.basename(_text(found["filename"])),
+            url=index.with_login(url.partition("#")[0]),
+            sha256=Digest.from_hex(digits) if digits else None,
+            size=_size(found.get("size")),
+            uploaded=_moment(found.get("upload-time")),
+            requires_python=_text(found.get("requires-python") or ""),
+            metadata=_metadata(found.get("core-metadata", found.get("dist-info-metadata"))),
+            yanked=_yanked(found.get("yanked", False)),
+        )
+    except (
+        *(MpbuildError, ValueError, LookupError, AttributeError, TypeError, OverflowError),
+    ) as error:
+        raise WorldError(
+            f"what the index tells of {found.get('filename')!a} can't be read: {error!a}",
+            where=shown(base),
+        ) from error
+
+
+def _text(said: Any) -> str:
+    """``said`` if it is a text that can be written out again; raise TypeError or ValueError."""
+    if not isinstance(said, str):
+        raise TypeError(f"{said!a} is no text")
+    said.encode()
+    return said
+
+
+def _size(said: Any) -> int | None:
+    if said is None or (type(said) is int and 0 <= said < 1 << 63):
+        return said
+    raise ValueError(f"{said!a} is no size")
+
+
+def _moment(text: str | None) -> datetime | None:
+    """PEP 700: in UTC, so that of a time without a zone, too."""
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _metadata(said: Any) -> str:
+    if isinstance(said, dict):
+        return f"sha256={_text(said['sha256'])}" if said.get("sha256") else "true"
+    return "true" if said else ""
+
+
+def _yanked(said: Any) -> str | None:
+    if said is False or said is None:
+        return None
+    return _text(said) if isinstance(said, str) else ""

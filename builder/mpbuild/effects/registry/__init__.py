@@ -1,0 +1,1 @@
+"""OCI registries: the client, logins and the files that a registry serves."""

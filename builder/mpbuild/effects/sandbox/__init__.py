@@ -1,0 +1,1 @@
+"""Sandboxed processes: bubblewrap, seccomp, staging, executors of steps."""

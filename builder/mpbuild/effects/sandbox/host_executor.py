@@ -1,0 +1,146 @@
+"""Executing steps without a sandbox, on the host's own Python: works anywhere, proves nothing."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from mpbuild.base.codes import Code
+from mpbuild.base.errors import AnswerError, WorldError
+from mpbuild.effects.sandbox.step_executor import (
+    StepStore,
+    command_of,
+    judge,
+    prepare,
+    told_by,
+    working_folder,
+)
+from mpbuild.effects.sandbox.supervise import ProcessOutcome, Supervision
+from mpbuild.engine.action import Action, Result
+
+_SITE_PACKAGES = "opt/venv/lib/python{}/site-packages"
+_WHICH = (
+    "import os, sys; print(os.path.realpath(sys.executable)); print('%d.%d' % sys.version_info[:2])"
+)
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_SIGKILL = int(signal.SIGKILL)
+
+
+class HostExecutor:
+    """Runs steps as plain processes: same files, same command, but the host is all around.
+
+    The interpreter is the host's of the version in ``parameters["python"]``, whatever path the
+    command calls it by; the wheels come from the action's layers. Results say ``sandboxed`` false.
+    """
+
+    def __init__(self, store: StepStore) -> None:
+        self._store = store
+
+    def run(self, action: Action, timeout_ms: int | None) -> Result:
+        """Run ``action`` and keep what it made; errors are those of a sandboxed step.
+
+        Raises WorldError (``sandbox-unavailable``) where the host has no such interpreter.
+        """
+        with told_by(action), self._store.scratch() as folder:
+            version = str(action.parameters.get("python", ""))
+            tools = _tools(version, folder / "bin")
+            work, out = prepare(action, self._store, folder)
+            environment = {
+                **action.environment,
+                "PATH": os.pathsep.join([str(tools), os.defpath]),
+                "PYTHONPATH": os.pathsep.join(self._site_packages(action, version)),
+                "PYTHONNOUSERSITE": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+            command = _on_host(command_of(action, str(out)), tools)
+            cwd = work / working_folder(action)
+            completed = _complete(command, environment, cwd, timeout_ms)
+            return Result(judge(action, completed, out, self._store), sandboxed=False)
+
+    def _site_packages(self, action: Action, version: str) -> Iterator[str]:
+        """Those of the uppermost layer first, as it would hide the others."""
+        for diff_id in reversed(action.root):
+            folder = self._store.tree(diff_id) / _SITE_PACKAGES.format(version)
+            if folder.is_dir():
+                yield str(folder)
+
+
+def _tools(version: str, folder: Path) -> Path:
+    """A folder in which every name of the interpreter means the one of ``version``."""
+    interpreter = _interpreter(version, os.environ.get("PATH", os.defpath))
+    folder.mkdir()
+    for name in ("python", "python3", f"python{version}"):
+        (folder / name).symlink_to(interpreter)
+    return folder
+
+
+@cache
+def _interpreter(version: str, search_path: str) -> str:
+    """The real path of ``pythonX.Y``; what is on PATH may be a shim, so it is asked."""
+    found = shutil.which(f"python{version}", path=search_path)
+    if found is not None:
+        answer = subprocess.run(
+            [found, "-I", "-c", _WHICH], capture_output=True, text=True, check=False
+        )
+        path, _, told = answer.stdout.strip().partition("\n")
+        if answer.returncode == 0 and told == version:
+            return path
+    raise WorldError(
+        f"there is no python{version} on PATH",
+        code=Code.SANDBOX_UNAVAILABLE,
+        hint="install it, or build with the sandbox, which brings its own",
+    )
+
+
+def _on_host(command: tuple[str, ...], tools: Path) -> tuple[str, ...]:
+    program = tools / PurePosixPath(command[0]).name
+    return (str(program), *command[1:]) if program.exists() else command
+
+
+def _complete(
+    command: tuple[str, ...], environment: dict[str, str], cwd: Path, timeout_ms: int | None
+) -> ProcessOutcome:
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            env=environment,
+            cwd=cwd,
+            umask=0o022,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, nothing that locks
+        )
+    except (OSError, ValueError) as error:
+        raise AnswerError(f"cannot start {command[0]!r}: {error}") from error
+    with process:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            return Supervision(process, pidfd, lambda: _end(process.pid)).run(
+                stdin=b"", keep_stdout=False, timeout_ms=timeout_ms
+            )
+        finally:
+            os.close(pidfd)
+            _end(process.pid)
+
+
+def _die_with_parent() -> None:
+    """Between fork and exec: a build that is killed takes its step along (prctl(2)).
+
+    The signal comes when the thread that forked ends, which waits for the step.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+
+
+def _end(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

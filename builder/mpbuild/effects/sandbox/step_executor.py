@@ -1,0 +1,150 @@
+"""Executing steps: actions that run a command in a sandbox and leave files."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import AnswerError, InputError, MpbuildError
+from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
+from mpbuild.effects.sandbox.staging import checked, collect, stage
+from mpbuild.effects.sandbox.supervise import ProcessOutcome
+from mpbuild.engine.action import Action, Output, Result
+
+WORK = "/work"
+OUT = "/out"
+_PLACEHOLDER = "{out}"
+_TAIL_LINES = 40
+_CHUNK = 1 << 20
+_LINE_LENGTH = 400
+_COMMAND_LENGTH = 80
+
+
+class StepStore(Protocol):
+    """What executors need of the content-addressed store."""
+
+    def blob(self, digest: Digest, /) -> Path:
+        """The file of that digest; linked where it is read-only and dated 1980, else copied."""
+
+    def tree(self, diff_id: Digest, /) -> Path:
+        """The folder that holds that layer unpacked."""
+
+    def keep(self, path: Path, /) -> Output:
+        """Move a file into the store, read-only and dated 1980."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A fresh private folder on the store's filesystem, removed after use.
+
+        An OSError inside becomes a WorldError.
+        """
+
+
+class StepExecutor:
+    """Runs steps by a sandbox.
+
+    A step finds its inputs, read-only, below ``/work`` and runs in ``parameters["cwd"]`` there;
+    it leaves its outputs in ``/out``, for which ``{out}`` stands in its command. Its root is the
+    action's layers, its environment the action's.
+    """
+
+    def __init__(self, sandbox: Sandbox, store: StepStore) -> None:
+        self._sandbox = sandbox
+        self._store = store
+
+    def run(self, action: Action, timeout_ms: int | None) -> Result:
+        """Run ``action`` and keep what it made.
+
+        Raises AnswerError (``step-failed``) with the end of its log where it fails, takes longer
+        than ``timeout_ms`` or lacks an output; InputError (``output-undeclared``) where it
+        leaves anything else.
+        """
+        with told_by(action), self._store.scratch() as folder:
+            work, out = prepare(action, self._store, folder)
+            completed = self._sandbox.run(
+                SandboxSpec(
+                    layers=tuple(self._store.tree(diff_id) for diff_id in action.root),
+                    command=command_of(action, OUT),
+                    binds={WORK: Bind(work), OUT: Bind(out, writable=True)},
+                    environment=action.environment,
+                    cwd=f"{WORK}/{working_folder(action)}",
+                    timeout_ms=timeout_ms,
+                )
+            )
+            return Result(judge(action, completed, out, self._store), sandboxed=True)
+
+
+def prepare(action: Action, store: StepStore, folder: Path) -> tuple[Path, Path]:
+    """The folder with the action's inputs and the empty one for its outputs, in ``folder``."""
+    work, out = folder / "work", folder / "out"
+    (work / working_folder(action)).mkdir(parents=True)
+    blobs = {name: _sound(store.blob(d), d, name) for name, d in action.inputs.items()}
+    stage(blobs, action.executable, work)
+    out.mkdir()
+    out.chmod(0o755)
+    return work, out
+
+
+def _sound(blob: Path, digest: Digest, name: str) -> Path:
+    """``blob``, hashed: what a damaged input gives would be kept under a right key."""
+    with blob.open("rb") as file:
+        if Digest.of_chunks(iter(lambda: file.read(_CHUNK), b"")) != digest:
+            raise InputError(
+                f"the store holds other bytes under {digest}",
+                where=name,
+                hint="`mpbuild store verify` removes them; then build again",
+                code=Code.CONTENT_MISMATCH,
+            )
+    return blob
+
+
+def working_folder(action: Action) -> str:
+    """Where below its inputs the action runs; ``.`` unless its parameters say otherwise."""
+    folder = str(action.parameters.get("cwd", "."))
+    return folder if folder == "." else checked(folder)
+
+
+def command_of(action: Action, out: str) -> tuple[str, ...]:
+    """The action's command, with the place for its outputs put in."""
+    return tuple(word.replace(_PLACEHOLDER, out) for word in action.command)
+
+
+def judge(
+    action: Action, completed: ProcessOutcome, out: Path, store: StepStore
+) -> dict[str, Output]:
+    """Keep the outputs of a command that succeeded and made what it was to; raise elsewhere."""
+    tail = _tail(completed.log)
+    if not completed.succeeded:
+        raise AnswerError(completed.reason + tail, hint=_hint(completed))
+    try:
+        outputs = collect(out, action.outputs)
+    except AnswerError as error:
+        raise AnswerError(error.findings[0].message + tail) from error
+    return {name: store.keep(path) for name, path in outputs.items()}
+
+
+@contextmanager
+def told_by(action: Action) -> Iterator[None]:
+    """Let every error from inside say which command it speaks of."""
+    try:
+        yield
+    except MpbuildError as error:
+        raise error.within(_printable(" ".join(action.command))[:_COMMAND_LENGTH]) from error
+
+
+def _hint(completed: ProcessOutcome) -> str:
+    if completed.timed_out:
+        return "give it a longer timeout"
+    return "it may have run out of memory" if completed.status == 128 + 9 else ""
+
+
+def _tail(log: bytes) -> str:
+    """The last lines of a log, fit for a terminal, below the message they belong to."""
+    text = log.decode("utf-8", "backslashreplace").replace("\r", "\n")
+    lines = [_printable(line)[:_LINE_LENGTH] for line in text.split("\n") if line.strip()]
+    return "".join(f"\n  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\t" else "?" for c in text)

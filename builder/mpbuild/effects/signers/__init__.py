@@ -1,0 +1,1 @@
+"""Signers: who holds private keys and signs with them."""

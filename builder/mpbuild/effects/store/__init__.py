@@ -1,0 +1,1 @@
+"""The content-addressed store: blobs, results, unpacked layers, maintenance."""

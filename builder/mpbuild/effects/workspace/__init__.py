@@ -1,0 +1,1 @@
+"""The workspace on disk: source files and the state of its repository."""

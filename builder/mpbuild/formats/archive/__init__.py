@@ -1,0 +1,1 @@
+"""Archives and compressed streams: ar, tar, zip, gzip, xz."""

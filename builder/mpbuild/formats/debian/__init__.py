@@ -1,0 +1,1 @@
+"""Debian formats: binary packages, control data, package indexes, Debian locks."""

@@ -1,0 +1,153 @@
+"""Binary Debian packages (deb(5), deb-control(5), Debian policy 4.6)."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Buffer
+from mpbuild.base.errors import InputError
+from mpbuild.formats.archive import ar, gzip, stream, untar, xz
+from mpbuild.formats.archive.tar import Kind, TarEntry, check_tree
+from mpbuild.formats.archive.unsafe import UnsafeError
+
+_LARGEST = 2 << 30
+_LARGEST_CONTROL = 64 << 20
+_SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_VERSION = re.compile(r"(?:[0-9]+:)?[0-9A-Za-z.+~-]+")
+_ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_FIELD = re.compile(r"([!-,.-9;-~][!-9;-~]*):[ \t]*(.*)")
+
+
+class DebEntry(NamedTuple):
+    """A member of data.tar, with the mode it has there; ``content`` is empty for all but files."""
+
+    path: str
+    kind: Kind
+    mode: int
+    target: str
+    content: bytes
+
+
+class DebPackage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a package is and holds.
+
+    ``control`` has the fields of the control file in their order, further lines of a value as
+    they stand; ``scripts`` the text of each maintainer script, so that one can refuse it.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    control: dict[str, str]
+    scripts: dict[str, str]
+    entries: tuple[DebEntry, ...]
+
+
+def read_deb(data: Buffer) -> DebPackage:
+    """The package in ``data``, inflated.
+
+    Raise UnsafeError for a package that is not sound, InputError (not-supported-yet) for a
+    compression other than gzip, xz and none.
+    """
+    control_tar, data_tar = _members(data)
+    texts = {
+        entry.path: content
+        for entry, content in _files(control_tar, _LARGEST_CONTROL)
+        if entry.kind == "file"
+    }
+    if "control" not in texts:
+        raise UnsafeError("the package has no control file")
+    control = _control(texts["control"])
+    members = tuple(_files(data_tar, _LARGEST))
+    check_tree((entry for entry, _ in members), absolute_links=True)
+    return DebPackage(
+        name=_field(control, "Package", _NAME),
+        version=_field(control, "Version", _VERSION),
+        architecture=_field(control, "Architecture", _ARCHITECTURE),
+        control=control,
+        scripts={name: texts[name].decode(errors="replace") for name in _SCRIPTS if name in texts},
+        entries=tuple(
+            DebEntry(entry.path, entry.kind, entry.mode, entry.target, content)
+            for entry, content in members
+        ),
+    )
+
+
+def _members(data: Buffer) -> tuple[ar.ArMember, ar.ArMember]:
+    """control.tar and data.tar: three members, in this order, and no others."""
+    members = list(ar.read(data))
+    stems = [member.name.partition(".tar")[0] for member in members]
+    if stems != ["debian-binary", "control", "data"]:
+        names = [member.name for member in members[:8]]
+        raise UnsafeError(f"a package holds debian-binary, control.tar and data.tar, not {names}")
+    version = bytes(members[0].data[:20])
+    if version != b"2.0\n":
+        raise InputError(
+            f"not a package of format 2.0: {version!r}",
+            code=Code.NOT_SUPPORTED_YET,
+            hint="take the package from a current suite",
+        )
+    return members[1], members[2]
+
+
+def _files(member: ar.ArMember, limit: int) -> Iterator[tuple[TarEntry, bytes]]:
+    compression = member.name.partition(".tar")[2]
+    if compression not in _COMPRESSIONS:
+        raise InputError(
+            f"{member.name} has a compression that is not supported",
+            code=Code.NOT_SUPPORTED_YET,
+            hint="supported are gzip, xz and none, which Debian's own archive uses",
+        )
+    try:
+        chunks = _COMPRESSIONS[compression](member.data)
+        for entry, content in untar.read(stream.at_most(chunks, limit)):
+            yield entry, b"".join(content)
+    except UnsafeError as error:
+        raise error.within(member.name) from error
+
+
+def _plain(data: Buffer) -> Iterator[Buffer]:
+    yield data
+
+
+def _gzip(data: Buffer) -> Iterator[Buffer]:
+    return gzip.decompress((data,))
+
+
+_COMPRESSIONS: dict[str, Callable[[Buffer], Iterator[Buffer]]] = {
+    "": _plain,
+    ".gz": _gzip,
+    ".xz": xz.decompress,
+}
+
+
+def _control(data: bytes) -> dict[str, str]:
+    """One paragraph (policy, section 5.1): fields, each with its further lines."""
+    try:
+        lines = data.decode().rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise UnsafeError("is not UTF-8", where="control") from error
+    fields: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        match = _FIELD.fullmatch(line)
+        if match and match[1].lower() not in map(str.lower, fields):
+            fields[match[1]] = match[2].rstrip(" \t\r")
+        elif fields and line[:1] in (" ", "\t") and line.strip():
+            last = next(reversed(fields))
+            fields[last] += f"\n{line}"
+        else:
+            raise UnsafeError(
+                f"not a field, or a second one: {line[:80]!r}", where=f"control:{number}"
+            )
+    return fields
+
+
+def _field(control: dict[str, str], name: str, form: re.Pattern[str]) -> str:
+    value = control.get(name, "")
+    if not form.fullmatch(value):
+        raise UnsafeError(f"{name} is {value[:80]!r}", where="control")
+    return value

@@ -1,0 +1,1 @@
+"""The dossier: the documents in which a package describes itself."""

@@ -1,0 +1,1 @@
+"""Evidence: build records, in-toto statements, DSSE envelopes, Sigstore bundles."""

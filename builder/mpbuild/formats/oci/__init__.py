@@ -1,0 +1,1 @@
+"""OCI documents: images, indexes, referrers, ModelPack artifacts, annotations."""

@@ -1,0 +1,158 @@
+"""Referrers: manifests that say something about another (OCI distribution 1.1, "Referrers").
+
+A Sigstore bundle is attached as cosign attaches it: ``artifactType`` and the one layer have the
+bundle's media type, the configuration is the empty one, annotations tell the predicate's type.
+"""
+
+from typing import Any
+
+import msgspec
+
+from mpbuild.base import canonical, epoch
+from mpbuild.base.codes import Code
+from mpbuild.base.coding import plain, typed
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.formats.evidence import bundle
+from mpbuild.formats.oci import oci
+
+CONTENT = "dev.sigstore.bundle.content"
+PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+LARGEST = 1 << 20
+"""Of a manifest or a listing, in bytes: hundreds of layers, thousands of referrers."""
+
+
+class Referrer(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """An image manifest with a subject; its ``artifact_type`` says what it is."""
+
+    schema_version: int = 2
+    media_type: str = oci.MANIFEST
+    artifact_type: str
+    config: oci.Descriptor
+    layers: tuple[oci.Descriptor, ...]
+    subject: oci.Descriptor
+    annotations: dict[str, str] = {}
+
+    @property
+    def bundle(self) -> oci.Descriptor:
+        """The bundle that it attaches; raise InputError (bundle-malformed) where that is unclear.
+
+        A size beyond that of any bundle is refused here, before anything is read.
+        """
+        if len(self.layers) != 1 or self.layers[0].media_type != bundle.MEDIA_TYPE:
+            raise InputError(
+                f"it has {len(self.layers)} layers, and must have one {bundle.MEDIA_TYPE}",
+                code=Code.BUNDLE_MALFORMED,
+            )
+        if not 0 <= self.layers[0].size <= bundle.LARGEST:
+            raise InputError(
+                f"its bundle is said to have {self.layers[0].size} bytes; {bundle.LARGEST} are"
+                " allowed",
+                code=Code.BUNDLE_MALFORMED,
+            )
+        return self.layers[0]
+
+
+def attach(subject: oci.Descriptor, data: bytes, predicate_type: str) -> Referrer:
+    """The manifest that attaches the bundle ``data`` to ``subject``."""
+    return Referrer(
+        artifact_type=bundle.MEDIA_TYPE,
+        config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
+        layers=(oci.descriptor(bundle.MEDIA_TYPE, data),),
+        subject=oci.Descriptor(
+            media_type=subject.media_type, digest=subject.digest, size=subject.size
+        ),
+        annotations={
+            CONTENT: "dsse-envelope",
+            PREDICATE_TYPE: predicate_type,
+            "org.opencontainers.image.created": epoch.RFC3339,
+        },
+    )
+
+
+def encode(referrer: Referrer) -> bytes:
+    """The canonical bytes."""
+    return canonical.encode(plain(referrer))
+
+
+def read(data: bytes) -> Referrer:
+    """A manifest with a subject; raise InputError (bundle-malformed) on anything else."""
+    try:
+        referrer = typed(canonical.decode(data), Referrer)
+    except InputError as error:
+        raise InputError(error.findings[0].message, code=Code.BUNDLE_MALFORMED) from error
+    # The body's own media type counts: an index offered as a manifest is refused.
+    if referrer.schema_version != 2 or referrer.media_type != oci.MANIFEST:
+        raise InputError(f"not a {oci.MANIFEST}", code=Code.BUNDLE_MALFORMED)
+    return referrer
+
+
+def tag(subject: Digest) -> str:
+    """The fallback tag under which a subject's referrers are listed ("Referrers Tag Schema")."""
+    return f"sha256-{subject.hex}"
+
+
+class ReferrerDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a listing says of one referrer, as far as it matters here."""
+
+    digest: Digest
+    size: int
+
+
+def read_listing(data: bytes) -> tuple[ReferrerDescriptor, ...]:
+    """The referrers that a listing names, each once; raise InputError (bundle-malformed)."""
+    found = _listed(_manifests(data))
+    return tuple({entry.digest: entry for entry in found}.values())
+
+
+def listing(referrer: Referrer, known: bytes | None) -> bytes:
+    """The index under the fallback tag: what ``known`` lists, and ``referrer``.
+
+    The entry repeats the type and the annotations ("Referrers Tag Schema"); those of others stay
+    as they are. Raise InputError (bundle-malformed) where ``known`` is no listing.
+    """
+    data = encode(referrer)
+    digest = str(Digest.of(data))
+    entry = {
+        "mediaType": referrer.media_type,
+        "digest": digest,
+        "size": len(data),
+        "artifactType": referrer.artifact_type,
+        "annotations": referrer.annotations,
+    }
+    others = _manifests(known) if known is not None else []
+    entries = {str(one.digest): other for one, other in zip(_listed(others), others, strict=True)}
+    entries[digest] = entry
+    return canonical.encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": oci.INDEX,
+            "manifests": [entries[digest] for digest in sorted(entries)],
+        }
+    )
+
+
+def _manifests(data: bytes) -> list[Any]:
+    try:
+        document = canonical.decode(data)
+    except InputError as error:
+        raise _no_listing(error) from error
+    if not isinstance(document, dict) or not isinstance(document.get("manifests"), list):
+        raise InputError("a listing of referrers has no manifests", code=Code.BUNDLE_MALFORMED)
+    manifests: list[Any] = document["manifests"]
+    return manifests
+
+
+def _listed(manifests: list[Any]) -> tuple[ReferrerDescriptor, ...]:
+    try:
+        return typed(manifests, tuple[ReferrerDescriptor, ...])
+    except InputError as error:
+        raise _no_listing(error) from error
+
+
+def _no_listing(error: InputError) -> InputError:
+    return InputError(
+        f"not a listing of referrers: {error.findings[0].message}", code=Code.BUNDLE_MALFORMED
+    )

@@ -1,0 +1,1 @@
+"""Python packaging formats: wheels, source distributions, pylock.toml, PEX, bytecode."""

@@ -1,0 +1,233 @@
+"""Wheels: zip archives that say consistently what they are.
+
+packaging.python.org: "Binary distribution format", "Recording installed projects", "Entry points
+specification".
+"""
+
+import configparser
+import csv
+import re
+from collections.abc import Mapping
+from email.message import Message
+from email.parser import HeaderParser
+
+import msgspec
+from packaging.utils import (
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Buffer
+from mpbuild.base.errors import InputError
+from mpbuild.formats.archive.unsafe import UnsafeError
+from mpbuild.formats.archive.zip import ZipEntry, read_archive
+
+_LARGEST_TEXT = 16 << 20
+_HASH = re.compile(r"sha(256|384|512)=[A-Za-z0-9_-]{43,86}=*")
+_SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +-]*")
+_REFERENCE = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[[^\]]*\])?")
+
+
+class EntryPoint(msgspec.Struct, frozen=True):
+    """A script that an installer makes: it calls ``attribute`` of ``module``."""
+
+    name: str
+    module: str
+    attribute: str
+
+
+class RecordRow(msgspec.Struct, frozen=True):
+    """A row of RECORD as it stands: ``sha256=…`` and the size, each perhaps empty."""
+
+    hash: str
+    size: str
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wheel is and holds.
+
+    ``name`` and ``version`` are normalised. ``tags`` are those of the file name,
+    ``declared_tags`` those of WHEEL, each sorted; they need not agree.
+    """
+
+    name: str
+    version: str
+    tags: tuple[str, ...]
+    declared_tags: tuple[str, ...]
+    root_is_purelib: bool
+    dist_info: str
+    entries: tuple[ZipEntry, ...]
+    record: dict[str, RecordRow]
+    console_scripts: tuple[EntryPoint, ...]
+    gui_scripts: tuple[EntryPoint, ...]
+
+
+def read_wheel(data: Buffer, filename: str) -> Wheel:
+    """The wheel in ``data``; contents other than its metadata are not inflated yet.
+
+    Raise UnsafeError for an archive that is not sound or not completely recorded, InputError
+    (content-mismatch) where file name, ``.dist-info`` and METADATA disagree about what it is.
+    """
+    name, version, tags = _parse_filename(filename)
+    entries = read_archive(data)
+    files = {entry.name: entry for entry in entries if not entry.is_directory}
+    dist_info = _dist_info(files, name, version)
+    _check_metadata(_headers(files, f"{dist_info}/METADATA"), name, version)
+    declared = _headers(files, f"{dist_info}/WHEEL")
+    _check_wheel_version(declared)
+    record = _record(_text(files, f"{dist_info}/RECORD"))
+    _check_record(files, record, dist_info)
+    console_scripts, gui_scripts = _scripts(files, f"{dist_info}/entry_points.txt")
+    return Wheel(
+        name=name,
+        version=str(version),
+        tags=tags,
+        declared_tags=tuple(sorted(declared.get_all("Tag", []))),
+        root_is_purelib=_only(declared, "Root-Is-Purelib").lower() == "true",
+        dist_info=dist_info,
+        entries=entries,
+        record=record,
+        console_scripts=console_scripts,
+        gui_scripts=gui_scripts,
+    )
+
+
+def _parse_filename(filename: str) -> tuple[str, Version, tuple[str, ...]]:
+    try:
+        name, version, _, tags = parse_wheel_filename(filename)
+    except (InvalidWheelFilename, InvalidVersion) as error:
+        raise InputError(f"not a wheel's file name: {error}", code=Code.CONTENT_MISMATCH) from error
+    return name, version, tuple(sorted(map(str, tags)))
+
+
+def _dist_info(files: Mapping[str, ZipEntry], name: str, version: Version) -> str:
+    folders = {path.partition("/")[0] for path in files if "/" in path}
+    found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
+    if len(found) != 1:
+        raise UnsafeError(f"a wheel has one .dist-info folder, this has {found[:3]}")
+    stem = found[0].removesuffix(".dist-info")
+    its_name, _, its_version = stem.partition("-")
+    _check_identity(its_name, its_version, name, version, found[0])
+    return found[0]
+
+
+def _check_metadata(metadata: Message, name: str, version: Version) -> None:
+    _check_identity(_only(metadata, "Name"), _only(metadata, "Version"), name, version, "METADATA")
+
+
+def _check_identity(
+    its_name: str, its_version: str, name: str, version: Version, where: str
+) -> None:
+    try:
+        same = canonicalize_name(its_name) == name and Version(its_version) == version
+    except InvalidVersion:
+        same = False
+    if not same:
+        raise InputError(
+            f"says {its_name[:80]} {its_version[:80]}, the file name says {name} {version}",
+            where=where,
+            code=Code.CONTENT_MISMATCH,
+            hint="rename nothing: use the wheel as it was published",
+        )
+
+
+def _check_wheel_version(declared: Message) -> None:
+    wheel_version = _only(declared, "Wheel-Version")
+    if not re.fullmatch(r"1\.[0-9]+", wheel_version):
+        raise InputError(
+            f"Wheel-Version {wheel_version[:80]!r} is not 1.x",
+            where="WHEEL",
+            code=Code.NOT_SUPPORTED_YET,
+            hint="use an older build of the package",
+        )
+
+
+def _text(files: Mapping[str, ZipEntry], path: str) -> str:
+    entry = files.get(path)
+    if entry is None:
+        raise UnsafeError(f"the wheel has no {path}")
+    if entry.size > _LARGEST_TEXT:
+        raise UnsafeError(f"{entry.size} bytes of metadata", where=path)
+    try:
+        return b"".join(entry.inflated()).decode()
+    except UnicodeDecodeError as error:
+        raise UnsafeError("is not UTF-8", where=path) from error
+
+
+def _headers(files: Mapping[str, ZipEntry], path: str) -> Message:
+    return HeaderParser().parsestr(_text(files, path))
+
+
+def _only(headers: Message, key: str) -> str:
+    values = headers.get_all(key, [])
+    if len(values) != 1:
+        raise UnsafeError(f"{key} stands {len(values)} times in the metadata, not once")
+    return str(values[0]).strip()
+
+
+def _record(text: str) -> dict[str, RecordRow]:
+    record: dict[str, RecordRow] = {}
+    try:
+        for path, digest, size in filter(None, csv.reader(text.splitlines(), strict=True)):
+            if path in record:
+                raise UnsafeError(f"RECORD has {path[:200]} twice")
+            record[path] = RecordRow(digest, size)
+    except (csv.Error, ValueError) as error:
+        raise UnsafeError(f"malformed rows: {error}", where="RECORD") from error
+    return record
+
+
+def _check_record(
+    files: Mapping[str, ZipEntry], record: Mapping[str, RecordRow], dist_info: str
+) -> None:
+    """Every file has a row, and what it says is true; a hash that it gives is a strong one.
+
+    Some wheels that are published give none of a few files. Nothing rests on these hashes: the
+    whole wheel is locked by its own.
+    """
+    exempt = {f"{dist_info}/RECORD{suffix}" for suffix in ("", ".jws", ".p7s")}
+    for path, entry in files.items():
+        if path in exempt:
+            continue
+        row = record.get(path)
+        if row is None:
+            raise UnsafeError(f"RECORD does not list {path}")
+        strong = not row.hash or _HASH.fullmatch(row.hash)
+        if not strong or row.size not in ("", str(entry.size)):
+            raise UnsafeError(
+                f"RECORD says {row.hash},{row.size} of its {entry.size} bytes", where=path
+            )
+
+
+def _scripts(
+    files: Mapping[str, ZipEntry], path: str
+) -> tuple[tuple[EntryPoint, ...], tuple[EntryPoint, ...]]:
+    if path not in files:
+        return (), ()
+    parser = configparser.ConfigParser(
+        delimiters=("=",), interpolation=None, default_section="\0", strict=True
+    )
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    try:
+        parser.read_string(_text(files, path))
+    except configparser.Error as error:
+        raise UnsafeError(f"malformed: {error.message[:200]}", where=path) from error
+    console, gui = (
+        tuple(_entry_point(*item, path) for item in parser.items(group))
+        if parser.has_section(group)
+        else ()
+        for group in ("console_scripts", "gui_scripts")
+    )
+    return console, gui
+
+
+def _entry_point(name: str, reference: str, where: str) -> EntryPoint:
+    match = _REFERENCE.fullmatch(reference or "")
+    if not match or not _SCRIPT.fullmatch(name):
+        raise UnsafeError(
+            f"no script can be made of {name[:80]!r} = {reference!r:.80}", where=where
+        )
+    return EntryPoint(name, match[1], match[2])

@@ -1,0 +1,1 @@
+"""Lock rules: resolution inputs, drift, floors, skew, the Debian closure; pure."""

@@ -1,0 +1,162 @@
+"""Whether a lock still is what the spec asks for: offline, from the texts alone."""
+
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import Protocol, TypeVar
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import markers, pylock
+from mpbuild.locks import debian_lock
+from mpbuild.locks.python_inputs import PythonInputs
+from mpbuild.spec.model import Model
+
+L = TypeVar("L", bound="_Lock")
+
+_HINT = "run `mpbuild lock`"
+_CHANGED = "the spec has changed since it was locked"
+_CHANGED_TOGETHER = f"{_CHANGED}: all accelerators are locked together"
+
+
+def check_python(
+    text: str | None, wanted: PythonInputs, *, environment: str, file: str
+) -> list[Finding]:
+    """What is wrong with the Python lock ``text`` of ``file``; None where there is no file.
+
+    What can be seen in the packages is looked for whatever the lock says of its resolution.
+    Codes: lock-missing, lock-malformed, lock-drift.
+    """
+
+    def drift(lock: pylock.PythonLock) -> list[str]:
+        changed = _CHANGED_TOGETHER if wanted.union else _CHANGED
+        return _unmet(wanted, lock) or ([] if lock.resolution == wanted.digest else [changed])
+
+    return _check(text, file, environment, pylock, drift)
+
+
+def check_debian(
+    text: str | None, wanted: debian_lock.DebianInputs, *, environment: str, file: str
+) -> list[Finding]:
+    """What is wrong with the Debian lock ``text`` of ``file``; None where there is no file."""
+
+    def drift(lock: deblock.DebianLock) -> list[str]:
+        return _absent(wanted, lock) or ([] if lock.resolution == wanted.digest else [_CHANGED])
+
+    return _check(text, file, environment, deblock, drift)
+
+
+def check_weights(model: Model, text: str, *, file: str) -> list[Finding]:
+    """Weights of the model.toml ``text`` that are fetched and could be any bytes: lock-missing."""
+    found = [(i, weight) for i, weight in enumerate(model.core.weights) if not weight.pinned]
+    if not found:
+        return []
+    from mpbuild.spec import positions
+
+    lines = positions.lines(text)
+    return [
+        Finding(
+            Code.LOCK_MISSING,
+            f"the weights {weight.name} are fetched and not pinned",
+            f"{file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}",
+            _HINT,
+        )
+        for index, weight in found
+    ]
+
+
+class _Lock(Protocol):
+    @property
+    def environment(self) -> str: ...
+
+
+class _Format(Protocol[L]):
+    def read(self, text: str, *, file: str) -> L: ...
+
+    def write(self, lock: L) -> str: ...
+
+
+def _check(
+    text: str | None,
+    file: str,
+    environment: str,
+    form: _Format[L],
+    drift: Callable[[L], list[str]],
+) -> list[Finding]:
+    if text is None:
+        return [Finding(Code.LOCK_MISSING, "there is no lock", file, _HINT)]
+    try:
+        lock = form.read(text, file=file)
+    except InputError as error:
+        return list(error.findings)
+    if lock.environment != environment:
+        message = f"it is the lock of {lock.environment}, not of {environment}"
+        return [Finding(Code.LOCK_DRIFT, message, file, _HINT)]
+    changes = [Finding(Code.LOCK_DRIFT, change, file, _HINT) for change in drift(lock)]
+    return changes or list(_edited(text, form.write(lock), file))
+
+
+def _edited(text: str, canonical: str, file: str) -> Iterator[Finding]:
+    """Where a lock isn't what mpbuild would write: its layout, or the digest of its content."""
+    if text == canonical:
+        return
+    pairs = zip_longest(text.split("\n"), canonical.split("\n"))
+    line, (found, _) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    what = "mpbuild writes other bytes for it"
+    if found and found.startswith("content = "):
+        what = "its content has another digest"
+    message = f"it was edited or merged by hand: {what}"
+    yield Finding(Code.LOCK_DRIFT, message, f"{file}:{line}", _HINT)
+
+
+def _unmet(wanted: PythonInputs, lock: pylock.PythonLock) -> list[str]:
+    versions = {package.name: package.version for package in lock.packages}
+    found = []
+    if lock.python != wanted.python:
+        found.append(f"it is for Python {lock.python}, and the spec asks for {wanted.python}")
+    required, bounds = _asked(wanted)
+    found += [
+        f"{requirement} is not in it"
+        for requirement in required
+        if canonicalize_name(requirement.name) not in versions
+    ]
+    for requirement in bounds:
+        version = versions.get(canonicalize_name(requirement.name))
+        if version and not requirement.specifier.contains(version, prereleases=True):
+            found.append(f"the spec asks for {requirement}, and it has {version}")
+    for package in lock.packages:
+        index = wanted.index_of(package.name)
+        if package.index != index:
+            found.append(f"{package.name} is from the index {package.index}, and {index} owns it")
+    return found
+
+
+def _asked(wanted: PythonInputs) -> tuple[list[Requirement], list[Requirement]]:
+    """What must be there, and what bounds versions; of a package, overrides count alone."""
+    required, constraints, overrides = (
+        [one for one in map(Requirement, texts) if markers.applies(one, wanted.python)]
+        for texts in (wanted.requirements, wanted.constraints, wanted.overrides)
+    )
+    overridden = {canonicalize_name(one.name) for one in overrides}
+    bounds = [one for one in required if canonicalize_name(one.name) not in overridden]
+    return required, [*bounds, *constraints, *overrides]
+
+
+def _absent(wanted: debian_lock.DebianInputs, lock: deblock.DebianLock) -> list[str]:
+    names = {package.name for package in lock.packages}
+    if lock.suite != wanted.suite:
+        return [f"it is for {lock.suite}, and the base is {wanted.suite}"]
+    found = [f"{name} is not in it" for name in (*wanted.base, *wanted.system) if name not in names]
+    found += [
+        f"{package.name} is the base's, and it says otherwise"
+        for package in lock.packages
+        if package.name in wanted.base and not package.base
+    ]
+    if lock.links != wanted.links:
+        found.append("its link table is not the spec's")
+    if not wanted.security and any(package.security for package in lock.packages):
+        found.append("it has security updates, and they don't count for the base")
+    return found

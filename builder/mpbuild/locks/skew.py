@@ -1,0 +1,35 @@
+"""Whether the locks of a target's accelerators agree on what they share; from the locks alone."""
+
+from collections.abc import Mapping
+
+from packaging.version import Version
+
+from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
+from mpbuild.formats.python.pylock import PythonLock, PythonPackage
+
+
+def skew(locks: Mapping[str, PythonLock]) -> list[Finding]:
+    """Every package that two of ``locks``, by file name, have in another version or wheel."""
+    findings = []
+    first: dict[str, tuple[str, PythonPackage]] = {}
+    for file, lock in locks.items():
+        for package in lock.packages:
+            name, other = first.setdefault(package.name, (lock.environment, package))
+            if not _agree(other, package):
+                told = f"{_told(other, package)} for {name} and {_told(package, other)} for"
+                message = f"{package.name} is {told} {lock.environment}, and they must agree"
+                findings.append(Finding(Code.LOCK_DRIFT, message, file, "run `mpbuild lock`"))
+    return findings
+
+
+def _agree(one: PythonPackage, other: PythonPackage) -> bool:
+    if one.index == other.index:
+        return one == other
+    return Version(one.version).public == Version(other.version).public
+
+
+def _told(package: PythonPackage, other: PythonPackage) -> str:
+    if package.version != other.version:
+        return package.version
+    return f"{package.wheel.filename} ({package.wheel.sha256})"

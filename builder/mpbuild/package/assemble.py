@@ -1,0 +1,140 @@
+"""From layers to the package: building, verifying and rebuilding do it alike, by derive."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from mpbuild.base.accelerator import Accelerator
+from mpbuild.base.digest import Digest
+from mpbuild.derive import image_layers, image_paths
+from mpbuild.derive.dossier import dossier_files
+from mpbuild.derive.image import DerivedImage, annotations, image
+from mpbuild.derive.layers.layer import Layer
+from mpbuild.derive.layers.layer_plan import FILES, STORED, LayerPlan, Leaf
+from mpbuild.derive.model_artifact import ModelArtifact, carried, model_artifact
+from mpbuild.derive.package_index import PackageIndex, package
+from mpbuild.derive.pex import DerivedPex, pex
+from mpbuild.effects.store.store import Store
+from mpbuild.formats.oci import oci
+from mpbuild.formats.oci.modelpack import ModelArtifactFile
+from mpbuild.spec.model import Model
+
+
+class BoundLayer(NamedTuple):
+    """A layer, and the plan it was derived by, in which no leaf lacks its bytes any more."""
+
+    plan: LayerPlan
+    layer: Layer
+
+
+class PexStart(NamedTuple):
+    """What every PEX of a package begins with: outputs of one sandboxed action."""
+
+    bootstrap: Digest
+    main: Digest
+
+
+class PackageParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a package is put together from; all bytes are in the store.
+
+    ``locks`` are those of every environment that the spec builds with, ``documents`` spec and
+    locks by name, ``layers`` those of each image, lowest first.
+    """
+
+    model: Model
+    locks: Mapping[str, image_layers.EnvironmentLocks]
+    documents: Mapping[str, Digest]
+    layers: Mapping[Accelerator, Sequence[BoundLayer]]
+    starts: Mapping[Accelerator, PexStart]
+
+
+class Assembly(msgspec.Struct, frozen=True, kw_only=True):
+    """A package with its children, and their own small blobs."""
+
+    package: PackageIndex
+    images: tuple[DerivedImage, ...]
+    pexes: tuple[DerivedPex, ...]
+    model: ModelArtifact
+    blobs: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """What a registry transfers for it, in bytes: what several children hold counts once."""
+        manifests: list[oci.Manifest | oci.ArtifactManifest] = [one.manifest for one in self.images]
+        manifests += [one.manifest for one in self.pexes]
+        manifests.append(self.model.manifest)
+        blobs = {b.digest: b.size for m in manifests for b in (m.config, *m.layers)}
+        children = sum(child.size for child in self.package.index.manifests)
+        return len(self.package.index_bytes) + children + sum(blobs.values())
+
+
+def assemble(parts: PackageParts, store: Store) -> Assembly:
+    """The package of ``parts``."""
+    about = annotations(parts.model)
+    images = tuple(
+        image(parts.model, accelerator, parts.locks[accelerator].python, made)
+        for accelerator, made in parts.layers.items()
+    )
+    pexes = tuple(_pex(parts, accelerator, store) for accelerator in parts.layers)
+    files = list(_files(parts, store))
+    documents = dossier_files(parts.model, parts.locks, files)
+    files += [ModelArtifactFile.of(path, data) for path, data in documents.items()]
+    model = model_artifact(parts.model, files, _code(parts), about)
+    children = [*(i.descriptor for i in images), *(p.descriptor for p in pexes)]
+    made = package(parts.model, [*children, model.descriptor])
+    return Assembly(
+        package=made,
+        images=images,
+        pexes=pexes,
+        model=model,
+        blobs=(
+            oci.EMPTY,
+            *documents.values(),
+            *(data for one in images for data in (one.config_bytes, one.manifest_bytes)),
+            *(data for one in pexes for data in (*one.made.values(), one.manifest_bytes)),
+            *(model.config_bytes, model.manifest_bytes),
+            made.index_bytes,
+        ),
+    )
+
+
+def _pex(parts: PackageParts, accelerator: Accelerator, store: Store) -> DerivedPex:
+    """The PEX with the leaves of the image in it."""
+    placed = image_layers.pex_paths(_leaves(parts.layers[accelerator]), accelerator)
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(store.mapped(digest)) for path, digest in placed.items()}
+        bootstrap = stack.enter_context(store.mapped(parts.starts[accelerator].bootstrap))
+        lock = parts.locks[accelerator].python
+        main = store.read(parts.starts[accelerator].main)
+        return pex(parts.model, accelerator, lock, files, bootstrap, main)
+
+
+def _files(parts: PackageParts, store: Store) -> Iterator[ModelArtifactFile]:
+    """The files of the model artifact but its dossier: leaves of the images, and all locks."""
+    leaves = _leaves(next(iter(parts.layers.values())))
+    for path in carried(parts.model):
+        folder, _, name = path.rpartition("/")
+        if path == "spec.json" or folder == "locks":
+            digest = parts.documents[name]
+        else:
+            digest = leaves[f"{image_paths.MODEL}/{path}"]
+        yield ModelArtifactFile(path, digest, store.size(digest))
+
+
+def _leaves(layers: Iterable[BoundLayer]) -> dict[str, Digest]:
+    """The bytes of an image's leaves, and of fetched weights, by their paths in it."""
+    found: dict[str, Digest] = {}
+    for plan, _ in layers:
+        if plan.rule in (FILES, STORED):
+            for path, digest in plan.inputs.items():
+                assert not isinstance(digest, Leaf), "all of them have their bytes by now"
+                found[path] = digest
+    return found
+
+
+def _code(parts: PackageParts) -> Layer:
+    """The layer of the code, which every image has."""
+    made = next(iter(parts.layers.values()))
+    return next(one.layer for one in made if one.plan.title == image_layers.CODE)

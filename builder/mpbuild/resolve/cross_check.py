@@ -1,0 +1,203 @@
+"""Whether a second resolver comes to the same lock.
+
+pip is asked for names, versions and files, pip-tools for names and versions, both under the lock's
+own versions. Of two wheels of one version pip may prefer one that came to the index after it was
+locked; that is told as a warning as long as the index has the locked one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+from packaging.requirements import Requirement
+
+from mpbuild.audit import requirement_closure
+from mpbuild.audit.audited_environment import AuditedEnvironment
+from mpbuild.audit.wheel_facts import WheelFacts
+from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding, InputError
+from mpbuild.effects.python import pip, pip_tools
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.pip import PipPackage
+from mpbuild.effects.python.uv import Uv
+from mpbuild.formats.python.pylock import PythonLock, PythonPackage
+from mpbuild.locks.python_inputs import PythonInputs
+from mpbuild.resolve import python_lock
+
+_CODE = Code.LOCK_DISAGREEMENT
+_HINT = "run `mpbuild lock`; where they still disagree, bound the package in the spec"
+_CHANGED = "released files never change: find out which of the two is false before locking again"
+
+
+class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock and what it answers; ``file`` names it in messages.
+
+    ``view`` is what resolvers see of the indexes, ``environ`` what they may take settings from.
+    """
+
+    lock: PythonLock
+    wanted: PythonInputs
+    view: IndexView
+    file: str
+    uv: Uv
+    environ: Mapping[str, str]
+
+    def found_by_pip(self) -> tuple[PipPackage, ...]:
+        """What pip takes; where there are overrides, which it doesn't know, for the pins alone."""
+        target = python_lock.target(self.wanted)
+        pins = [_pin(package, hashed=self._owned(package)) for package in self.lock.packages]
+        if self.wanted.overrides:
+            return pip.resolve(pins, target, self.view, self.environ, dependencies=False)
+        bounds = [*pins, *map(_bound, self.wanted.constraints)]
+        wanted = self.wanted.requirements
+        return pip.resolve(wanted, target, self.view, self.environ, constraints=bounds)
+
+    def found_by_pip_tools(self) -> dict[str, str]:
+        """Versions by name; what belongs to an index of its own is named by hash for it, too."""
+        pins = [_pin(package, hashed=self._owned(package)) for package in self.lock.packages]
+        return pip_tools.resolve(
+            *(self.wanted.requirements, self.lock.python, self.view, self.uv, self.environ),
+            constraints=[*pins, *map(_bound, self.wanted.constraints)],
+        )
+
+    def offers(self, package: PythonPackage) -> bool:
+        """Whether pip, told the wheel's hash, finds the wheel."""
+        target, pin = python_lock.target(self.wanted), _pin(package, hashed=True)
+        try:
+            (found,) = pip.resolve([pin], target, self.view, self.environ, dependencies=False)
+        except InputError:
+            return False
+        return found.sha256 == package.wheel.sha256
+
+    def _owned(self, package: PythonPackage) -> bool:
+        """Whether to name its hash: pip looks for every package in every index."""
+        return package.name in self.view.owned
+
+
+def check(question: CrossCheck) -> list[Finding]:
+    """Where pip or pip-tools come to something else than the lock.
+
+    Codes: lock-disagreement; content-mismatch, where a file has other bytes; lock-unchecked, where
+    one couldn't be asked. Raises WorldError (fetch-failed) where an index can't be read.
+    """
+    return by_pip(question) + by_pip_tools(question)
+
+
+def by_pip(question: CrossCheck) -> list[Finding]:
+    """Where pip comes to something else."""
+    return _told(question, _pip)
+
+
+def by_pip_tools(question: CrossCheck) -> list[Finding]:
+    """Where pip-tools comes to something else."""
+    return _told(question, _pip_tools)
+
+
+def _told(question: CrossCheck, ask: Callable[[CrossCheck], Iterable[Finding]]) -> list[Finding]:
+    try:
+        return list(ask(question))
+    except InputError as error:
+        return list(error.within(question.file).findings)
+
+
+def _pip(question: CrossCheck) -> Iterator[Finding]:
+    found = {package.name: package for package in question.found_by_pip()}
+    if question.wanted.overrides:
+        yield from _closure(question, found)
+    else:
+        versions = {name: package.version for name, package in found.items()}
+        yield from _versions("pip", question, versions)
+    for package in question.lock.packages:
+        other = found.get(package.name)
+        if other and other.version == package.version:
+            yield from _file(question, package, other)
+
+
+def _pip_tools(question: CrossCheck) -> Iterator[Finding]:
+    if question.wanted.overrides:
+        message = "pip-tools was not asked: it knows no overrides"
+        yield Finding(Code.LOCK_UNCHECKED, message, question.file, severity="note")
+    else:
+        yield from _versions("pip-tools", question, question.found_by_pip_tools())
+
+
+def _versions(tool: str, question: CrossCheck, found: Mapping[str, str]) -> Iterator[Finding]:
+    locked = {package.name: package.version for package in question.lock.packages}
+    for name in sorted(locked.keys() | found.keys()):
+        if name not in found:
+            message = f"{tool} has no need of {name} {locked[name]}, which is in the lock"
+        elif name not in locked:
+            message = f"{tool} needs {name} {found[name]}, which is not in the lock"
+        elif found[name] != locked[name]:
+            message = f"{tool} takes {name} {found[name]}, and the lock has {locked[name]}"
+        else:
+            continue
+        yield Finding(_CODE, message, question.file, _HINT)
+
+
+def _file(question: CrossCheck, package: PythonPackage, found: PipPackage) -> Iterator[Finding]:
+    """What pip says of the wheel where it takes the locked version."""
+    wheel, where = package.wheel, question.file
+    if found.yanked:
+        message = f"pip finds {package.name} {package.version} withdrawn from the index (yanked)"
+        hint = f"`mpbuild lock --upgrade={package.name}` takes another release"
+        yield Finding(_CODE, message, where, hint)
+    if found.filename != wheel.filename:
+        yield _other_build(question, package, found)
+    elif found.sha256 is None:
+        message = f"the index tells pip no sha256 of {wheel.filename}"
+        yield Finding(_CODE, message, where, "take packages from an index that tells it")
+    elif found.sha256 != wheel.sha256:
+        message = f"pip finds {found.sha256} for {wheel.filename}, and the lock has {wheel.sha256}"
+        yield Finding(Code.CONTENT_MISMATCH, message, where, _CHANGED)
+
+
+def _other_build(question: CrossCheck, package: PythonPackage, found: PipPackage) -> Finding:
+    told = f"pip takes {found.filename}, and the lock has {package.wheel.filename}"
+    if question.offers(package):
+        hint = f"`mpbuild lock --upgrade={package.name}` takes the wheel that fits best today"
+        return Finding(_CODE, told, question.file, hint, severity="warning")
+    message = f"{told}, which the index does not have with the lock's sha256"
+    return Finding(_CODE, message, question.file, "run `mpbuild lock`")
+
+
+def _closure(question: CrossCheck, found: Mapping[str, PipPackage]) -> Iterator[Finding]:
+    """The dependencies in the metadata that pip found, followed with the overrides applied."""
+    wanted = question.wanted
+    subject = AuditedEnvironment(
+        file=question.file,
+        spec_file=question.file,
+        lock=question.lock,
+        facts={name: _facts(package) for name, package in found.items()},
+        glibc=python_lock.target(wanted).glibc,
+        requirements=wanted.requirements,
+        constraints=wanted.constraints,
+        overrides=wanted.overrides,
+    )
+    for seen in requirement_closure.check(subject):
+        yield Finding(_CODE, f"by what pip finds, {seen.message}", question.file, seen.hint)
+
+
+def _facts(package: PipPackage) -> WheelFacts:
+    return WheelFacts(
+        whole=False,
+        name=package.name,
+        version=package.version,
+        dist_info="",
+        files={},
+        requires=package.requires,
+        extras=package.extras,
+        requires_python=package.requires_python,
+    )
+
+
+def _pin(package: PythonPackage, *, hashed: bool) -> str:
+    """``===``, because ``==1.0`` admits 1.0+local."""
+    told = f" --hash=sha256:{package.wheel.sha256.hex}" if hashed else ""
+    return f"{package.name}==={package.version}{told}"
+
+
+def _bound(text: str) -> str:
+    """A constraint as pip takes it: without extras, which bind nothing."""
+    requirement = Requirement(text)
+    requirement.extras = set()
+    return str(requirement)

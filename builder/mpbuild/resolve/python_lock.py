@@ -1,0 +1,230 @@
+"""Python locks: from what is wanted to the one wheel of each package that comes out."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from packaging.tags import Tag
+from packaging.utils import canonicalize_name
+
+from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.effects.http.file_request import FileRequest
+from mpbuild.effects.python.index_views import IndexView
+from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.uv import (
+    NO_WHEEL,
+    Pin,
+    ResolvedPackage,
+    Uv,
+    WheelCandidate,
+    WheelPlatform,
+)
+from mpbuild.effects.threads import at_once
+from mpbuild.formats.python import wheel_tags
+from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
+from mpbuild.locks.python_inputs import PythonInputs
+
+if TYPE_CHECKING:
+    from mpbuild.effects.http.client import Web
+    from mpbuild.effects.python.projects import Projects
+
+NOTHING: Mapping[str, PythonPackage] = MappingProxyType({})
+
+_SIZES_AT_ONCE = 8
+
+
+def target(wanted: PythonInputs) -> WheelPlatform:
+    """What the wheels must run on."""
+    major, minor = wanted.glibc.split(".")
+    return WheelPlatform(wanted.python, (int(major), int(minor)))
+
+
+def resolve(
+    wanted: PythonInputs,
+    view: IndexView,
+    uv: Uv,
+    *,
+    requirements: Sequence[str] | None = None,
+    known: Mapping[str, PythonPackage] = NOTHING,
+    pins: Iterable[Pin] = (),
+    fresh: Collection[str] = (),
+) -> tuple[ResolvedPackage, ...]:
+    """The versions that uv chooses for ``wanted``, or for other ``requirements`` under its bounds.
+
+    Versions of ``known`` stay where they can unless named in ``fresh``; ``pins`` bind what they
+    name. Raises InputError where there is no solution, and (content-mismatch) where a known file
+    has other bytes today.
+    """
+    resolved = uv.compile(
+        wanted.requirements if requirements is None else requirements,
+        target(wanted),
+        view,
+        constraints=[*wanted.constraints, *(f"{name}=={version}" for name, version in pins)],
+        overrides=wanted.overrides,
+        preferences=[(p.name, p.version) for p in known.values() if p.name not in fresh],
+    )
+    refuse_changed(resolved, known)
+    return resolved
+
+
+def lock(
+    wanted: PythonInputs,
+    *,
+    environment: str,
+    view: IndexView,
+    uv: Uv,
+    web: "Web",
+    known: Mapping[str, PythonPackage] = NOTHING,
+    pins: Iterable[Pin] = (),
+    fresh: Collection[str] = (),
+) -> PythonLock:
+    """Resolve ``wanted``; packages ``known`` by name stay as they are unless named in ``fresh``.
+
+    ``pins`` bind what they name. Raises InputError where there is no solution, and
+    (content-mismatch) where a known file has other bytes today.
+    """
+    resolved = resolve(wanted, view, uv, known=known, pins=pins, fresh=fresh)
+    aim = target(wanted)
+    ranks = wheel_tags.supported(aim.python, aim.glibc)
+    chosen = [
+        choose(package, ranks, None if package.name in fresh else known.get(package.name))
+        for package in resolved
+    ]
+    sizes = _sizes(chosen, {p.wheel.sha256: p.wheel.size for p in known.values()}, view, web)
+    packages = [
+        _locked(package, wheel, sizes, view)
+        for package, wheel in zip(resolved, chosen, strict=True)
+    ]
+    return PythonLock(
+        environment=environment,
+        python=wanted.python,
+        resolution=wanted.digest,
+        resolver=uv.version,
+        packages=tuple(sorted(packages, key=lambda package: package.name)),
+    )
+
+
+def requests(
+    lock: PythonLock, *, find: Callable[[str], PythonIndex], uv: Uv, projects: "Projects"
+) -> tuple[FileRequest, ...]:
+    """How to get the wheels of ``lock``; their addresses come from the indexes, just now.
+
+    ``find`` gives an index by its name. Raises WorldError (fetch-failed) where one of them has a
+    file no longer.
+    """
+    places: dict[Digest, str] = {}
+    for name in sorted({package.index for package in lock.packages}):
+        packages = [package for package in lock.packages if package.index == name]
+        places |= _places(find(name), packages, lock.python, uv, projects)
+    wheels = [package.wheel for package in lock.packages]
+    gone = [wheel.filename for wheel in wheels if wheel.sha256 not in places]
+    if gone:
+        raise WorldError.collect([_gone(filename) for filename in gone])
+    return tuple(
+        FileRequest(name=w.filename, urls=(places[w.sha256],), digest=w.sha256, size=w.size)
+        for w in wheels
+    )
+
+
+def _places(
+    index: PythonIndex, packages: Sequence[PythonPackage], python: str, uv: Uv, projects: "Projects"
+) -> dict[Digest, str]:
+    """Where the wheels of ``packages`` are in ``index``: uv knows the default one's mirrors.
+
+    A folder says no digests: what lies there under the wheel's name is checked when it comes.
+    """
+    if index.name == "default" and not index.flat:
+        return uv.locate([(p.name, p.version) for p in packages], python, index)
+    found = {}
+    for package in packages:
+        for file in projects.files(index, package.name):
+            named = file.filename == package.wheel.filename
+            if named if index.flat else file.sha256 == package.wheel.sha256:
+                found[package.wheel.sha256] = file.url
+    return found
+
+
+def choose(
+    package: ResolvedPackage, ranks: Mapping[Tag, int], locked: PythonPackage | None = None
+) -> WheelCandidate:
+    """The wheel to lock: the one already ``locked`` if it still serves, else the best by its tags.
+
+    Among equals the higher build number counts, then the name, so that the choice is one. That
+    ``locked`` has not changed meanwhile is for ``refuse_changed`` to say.
+    """
+    fitting = []
+    for wheel in package.wheels:
+        said = wheel_tags.WheelName.of(wheel.filename)
+        rank = wheel_tags.rank(said.tags, ranks)
+        if rank is not None and wheel.sha256:
+            if locked and wheel.filename == locked.wheel.filename:
+                return wheel
+            number, letters = said.build or (0, "")
+            fitting.append(((-rank, number, letters, wheel.filename), wheel))
+    if not fitting:
+        raise InputError(
+            f"{package.name} {package.version} has no wheel with a sha256 for this Python and"
+            " platform",
+            hint=NO_WHEEL,
+        )
+    return max(fitting, key=lambda pair: pair[0])[1]
+
+
+def refuse_changed(resolved: Iterable[ResolvedPackage], old: Mapping[str, PythonPackage]) -> None:
+    """Raise InputError (content-mismatch) where a locked file name stands for other bytes now."""
+    findings = []
+    for package in resolved:
+        locked = old.get(package.name)
+        for wheel in package.wheels if locked else ():
+            if locked and wheel.filename == locked.wheel.filename:
+                findings += _changed(wheel, locked.wheel)
+    if findings:
+        raise InputError.collect(findings)
+
+
+def _changed(wheel: WheelCandidate, locked: LockedWheel) -> list[Finding]:
+    if wheel.sha256 in (None, locked.sha256):
+        return []
+    return [
+        Finding(
+            Code.CONTENT_MISMATCH,
+            f"the index has other bytes for it than the lock: {wheel.sha256}, not {locked.sha256}",
+            wheel.filename,
+            "released files never change: find out which of the two is false before locking again",
+        )
+    ]
+
+
+def _locked(
+    package: ResolvedPackage, wheel: WheelCandidate, sizes: Mapping[Digest, int], view: IndexView
+) -> PythonPackage:
+    assert wheel.sha256, "choose gives no other"
+    file = LockedWheel(filename=wheel.filename, sha256=wheel.sha256, size=sizes[wheel.sha256])
+    name = canonicalize_name(package.name)
+    index = view.index_of(name)
+    return PythonPackage(name=name, version=package.version, wheel=file, index=index)
+
+
+def _sizes(
+    wheels: Sequence[WheelCandidate], known: Mapping[Digest, int], view: IndexView, web: "Web"
+) -> dict[Digest, int]:
+    """Sizes in bytes by digest; those that neither lock nor index tells, asked of the server."""
+
+    def size(wheel: WheelCandidate) -> int:
+        told = wheel.size or (known.get(wheel.sha256) if wheel.sha256 else None)
+        return told or web.size(view.default.with_login(wheel.url))
+
+    with at_once(_SIZES_AT_ONCE) as pool:
+        found = pool.map(size, wheels)
+        return {w.sha256: size for w, size in zip(wheels, found, strict=True) if w.sha256}
+
+
+def _gone(filename: str) -> Finding:
+    return Finding(
+        Code.FETCH_FAILED,
+        "the index has no such file any more",
+        filename,
+        "if it was withdrawn, `mpbuild lock` finds another",
+    )
