@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
-LAZY = ("mpbuild.resolve", "mpbuild.spec", "mpbuild.derive", "mpbuild.engine", "mpbuild_rules")
+LAZY = ("mpbuild.locks", "mpbuild.spec", "mpbuild.derive", "mpbuild.engine", "mpbuild_rules")
 
 
 def change(path, old, new):

@@ -10,7 +10,8 @@ from packaging.utils import parse_wheel_filename
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import WorldError
 from mpbuild.effects.http.client import Web
-from mpbuild.effects.http.download import FileSink, Request, download
+from mpbuild.effects.http.download import FileSink, download
+from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.indexes import find_index
 from mpbuild.effects.python.uv import Uv
 
@@ -32,7 +33,7 @@ def published(run_folder):
         pytest.skip(f"no package index that has these wheels is within reach: {error}")
     download(
         [
-            Request(
+            FileRequest(
                 name=row["file"],
                 urls=tuple(found[d] for d in (Digest.from_hex(row["sha256"]),) if d in found),
                 digest=Digest.from_hex(row["sha256"]),
