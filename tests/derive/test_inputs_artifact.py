@@ -5,8 +5,9 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
+from mpbuild.base.files import WorkspaceFile
 from mpbuild.derive import inputs_artifact
-from mpbuild.derive.inputs_artifact import InputFile, StepFile, StepFiles
+from mpbuild.derive.inputs_artifact import InputFile, StepFiles
 from mpbuild.formats.oci import oci, referrer
 
 SUBJECT = oci.descriptor(oci.INDEX, b"index", annotations={"a": "b"})
@@ -23,7 +24,7 @@ FILES = [
     file("steps.json", b"s"),
 ]
 STEPS = {
-    "train": StepFiles("models/m", (StepFile("models/m/train.py", Digest.of(b"t"), True),)),
+    "train": StepFiles("models/m", (WorkspaceFile("models/m/train.py", Digest.of(b"t"), True),)),
     "idle": StepFiles("models/m", ()),
 }
 

@@ -15,6 +15,7 @@ from mpbuild.base.codes import Code
 from mpbuild.base.coding import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
+from mpbuild.base.files import WorkspaceFile
 from mpbuild.derive.layers.layer_plan import STORED, LayerPlan
 from mpbuild.formats.archive import tar
 from mpbuild.formats.oci import oci, referrer
@@ -34,19 +35,11 @@ class InputFile(msgspec.Struct, frozen=True, order=True):
     media_type: str = FILE
 
 
-class StepFile(msgspec.Struct, frozen=True):
-    """A file of the workspace: its path from the workspace's root, and its bytes by digest."""
-
-    path: str
-    digest: Digest
-    executable: bool = False
-
-
 class StepFiles(msgspec.Struct, frozen=True):
     """The files of a workspace that a step reads; ``folder`` is the model's."""
 
     folder: str
-    files: tuple[StepFile, ...]
+    files: tuple[WorkspaceFile, ...]
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,15 +10,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from mpbuild.base.digest import Digest
+from mpbuild.base.files import WorkspaceFile
 from mpbuild.engine.graph import Ref, Task
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file of the workspace: its path from the workspace's root, and its bytes by digest."""
-
-    path: str
-    digest: Digest
-    executable: bool = False
 
 
 class StepData(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +25,7 @@ class StepData(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     folder: str
     command: tuple[str, ...]
-    files: tuple[File, ...]
+    files: tuple[WorkspaceFile, ...]
     outputs_of: dict[str, Ref]
     outputs: tuple[str, ...]
     root: tuple[Ref, ...]

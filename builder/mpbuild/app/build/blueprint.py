@@ -14,12 +14,12 @@ from mpbuild.base import canonical
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.files import WorkspaceFile
 from mpbuild.derive import image_layers
-from mpbuild.derive.inputs_artifact import StepFile, StepFiles
+from mpbuild.derive.inputs_artifact import StepFiles
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.workspace import sources
-from mpbuild.engine.rule import File
 from mpbuild.locks.toolchain import Toolchain
 from mpbuild.spec.model import CoreFile, Model, Weight
 
@@ -49,10 +49,10 @@ class DeclaredFiles(msgspec.Struct, frozen=True):
     scan: SourceScan
     folder: str
 
-    def named(self, pattern: str) -> list[File]:
+    def named(self, pattern: str) -> list[WorkspaceFile]:
         """The files ``pattern`` matched."""
         return [
-            File(path, self.scan.files[path][1], self.scan.files[path][0].executable)
+            WorkspaceFile(path, self.scan.files[path][1], self.scan.files[path][0].executable)
             for path in self.scan.patterns[f"{self.folder}:{pattern}"]
         ]
 
@@ -110,7 +110,7 @@ def of_target(
         _keep_sources(target, store, files.values())
         steps[step.name] = StepFiles(
             target.label.path,
-            tuple(StepFile(f.path, f.digest, f.executable) for _, f in sorted(files.items())),
+            tuple(file for _, file in sorted(files.items())),
         )
     return Blueprint(
         model=model,
@@ -147,7 +147,7 @@ def _leaves(target: Target, declared: DeclaredFiles, store: Store) -> dict[Leaf,
     return leaves
 
 
-def _check_digest(one: Weight | CoreFile, file: File, where: str) -> None:
+def _check_digest(one: Weight | CoreFile, file: WorkspaceFile, where: str) -> None:
     if one.sha256 and one.sha256 != file.digest:
         raise InputError(
             f"{one.name}: {file.path} has the digest {file.digest}",
@@ -157,7 +157,7 @@ def _check_digest(one: Weight | CoreFile, file: File, where: str) -> None:
         )
 
 
-def _keep_sources(target: Target, store: Store, files: Iterable[File]) -> None:
+def _keep_sources(target: Target, store: Store, files: Iterable[WorkspaceFile]) -> None:
     """Put source files into the store; one that changed since it was hashed stops the build."""
     for file in files:
         if not store.has(file.digest):

@@ -14,7 +14,7 @@ from mpbuild.derive import image_layers, inputs_artifact
 from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
 from mpbuild.derive.pex import PYTHON as TOOLCHAIN_PYTHON
 from mpbuild.engine.graph import Graph, Ref, Task
-from mpbuild.engine.rule import File, Rules, StepData
+from mpbuild.engine.rule import Rules, StepData
 from mpbuild.package.derived_layers import layer_name, layer_task
 from mpbuild.spec.model import Model, Step
 
@@ -86,7 +86,7 @@ class _Planner:
             name=step.name,
             folder=read.folder,
             command=step.command,
-            files=tuple(File(f.path, f.digest, f.executable) for f in read.files),
+            files=read.files,
             outputs_of={
                 f"steps/{need.step}/{need.output}": Ref(f"step:{need.step}", need.output)
                 for need in step.needs
