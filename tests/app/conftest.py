@@ -16,6 +16,7 @@ import pytest
 
 from mpbuild.app.build import toolchain
 from mpbuild.app.build.build import build
+from mpbuild.app.build.build_result import BuildResult
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.app.lock.lock_files import LockEnvironment, environments
 from mpbuild.app.workspace.workspace import OpenWorkspace
@@ -26,8 +27,10 @@ from mpbuild.base.label import Label
 from mpbuild.cli.root import run
 from mpbuild.derive import image_layers, pex
 from mpbuild.effects.files.oci_layout import Layout
+from mpbuild.effects.installation import find_installation
 from mpbuild.effects.signers.key_signer import KeySigner, make_pair
 from mpbuild.effects.store.store import Store
+from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.engine.action import Result
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.evidence import bundle, dsse, record, statement
@@ -91,6 +94,7 @@ class Nobody:
     def finished(self, name, *, cached): ...
     def fetching(self, files, size): ...
     def received(self, count): ...
+    def reached(self, stage): ...
 
 
 class Stock(NamedTuple):
@@ -179,14 +183,13 @@ class Toolchain:
     MAIN = b"#!/usr/bin/env python3.11\n\nboot(\n    pex_hash='%s',\n)\n" % (b"0" * 40)
 
     def __init__(self, folder: Path) -> None:
-        self.environment = msgspec.structs.replace(
-            toolchain.environment(), root=folder, folder=folder
-        )
+        self.folder = folder
+        self.environment = toolchain.environment(folder)
 
     def prepare(self, store: Store, stock: Stock) -> None:
         """Put everything into ``store``."""
         stock.write_locks(self.environment, store, "pex")
-        locks = toolchain.read().locks
+        locks = toolchain.read_toolchain(self.folder).locks
         derivation = LayerDeriver(store)
         layers = []
         for plan in image_layers.environment_layers(locks, "3.11"):
@@ -210,15 +213,27 @@ class Toolchain:
         return out.getvalue()
 
 
+def build_tiny(root: Path, store: Store, toolchain: Toolchain, observer=None) -> BuildResult:
+    """Build the workspace at ``root`` from what ``store`` holds."""
+    return build(
+        Snapshot(root, store),
+        LABEL,
+        store,
+        BuildOptions(offline=True),
+        observer or Nobody(),
+        find_installation(toolchain.folder),
+    )
+
+
+@pytest.fixture
+def build_again(small_toolchain) -> Callable[..., BuildResult]:
+    """``build_again(root, store, observer=None)``: what a build without a memo gives."""
+    return lambda root, store, observer=None: build_tiny(root, store, small_toolchain, observer)
+
+
 @pytest.fixture(scope="session")
 def small_toolchain(tmp_path_factory) -> Toolchain:
     return Toolchain(tmp_path_factory.mktemp("toolchain"))
-
-
-@pytest.fixture(autouse=True)
-def toolchain_of_tests(small_toolchain, monkeypatch) -> None:
-    """mpbuild finds the small toolchain as its own."""
-    monkeypatch.setattr(toolchain, "environment", lambda: small_toolchain.environment)
 
 
 class Key(NamedTuple):
@@ -504,13 +519,12 @@ def made(tmp_path_factory, small_toolchain, stock) -> Tiny:
     store = Store(folder / "store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        patch.setattr(toolchain, "environment", lambda: small_toolchain.environment)
         small_toolchain.prepare(store, stock)
         root = stock.workspace(folder / "workspace", store)
-        result = build(OpenWorkspace(root), LABEL, store, BuildOptions(offline=True), Nobody())
-        digest = Digest(result["package"]["digest"])
+        result = build_tiny(root, store, small_toolchain)
+        digest = result.package.digest
         write_layout(store, digest, folder / "layout")
-        kept = record.decode(Path(result["record"]).read_bytes())
+        kept = record.decode(Path(result.record).read_bytes())
     keys = [Key(*make_pair(folder / name, None)) for name in ("key", "other")]
     return Tiny(root, store, digest, folder / "layout", kept, *keys)
 
@@ -524,13 +538,14 @@ def tiny(made, monkeypatch) -> Tiny:
 
 
 @pytest.fixture
-def cli(tiny, capfdbinary) -> Callable[..., Answer]:
+def cli(tiny, small_toolchain, capfdbinary) -> Callable[..., Answer]:
     """``cli("verify", …)``: mpbuild in this process, with the store of the package."""
 
     def call(*words: Any, store: Path | None = None) -> Answer:
         capfdbinary.readouterr()
         path = store or tiny.store.path
-        code = run(["--store", str(path), "--format", "json", *map(str, words)])
+        words = ("--store", path, "--format", "json", *words)
+        code = run([*map(str, words)], toolchain=small_toolchain.folder)
         return Answer(code, json.loads(capfdbinary.readouterr().out))
 
     return call
@@ -551,7 +566,7 @@ def signed(unsigned, cli) -> Attack:
 
 
 @pytest.fixture
-def rebuild(tiny, tmp_path, monkeypatch, cli, stock, make_tar):
+def rebuild(tiny, tmp_path, monkeypatch, cli, stock, small_toolchain, make_tar):
     """``rebuild(change)``: what mpbuild makes of a changed workspace, unsigned."""
 
     def make(change: Callable[[Path], None]) -> Attack:
@@ -561,9 +576,8 @@ def rebuild(tiny, tmp_path, monkeypatch, cli, stock, make_tar):
         stock.lock(root, tiny.store)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
-            options = BuildOptions(offline=True)
-            result = build(OpenWorkspace(root), LABEL, tiny.store, options, Nobody())
-        write_layout(tiny.store, Digest(result["package"]["digest"]), tmp_path / "changed layout")
+            result = build_tiny(root, tiny.store, small_toolchain)
+        write_layout(tiny.store, result.package.digest, tmp_path / "changed layout")
         return Attack(tiny, tmp_path / "changed layout", cli, make_tar)
 
     return make

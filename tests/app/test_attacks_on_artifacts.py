@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mpbuild.app.build import build
+from mpbuild.app.build import executors
 from mpbuild.app.verify import rederive
 from mpbuild.app.verify.verify import read_images
 from mpbuild.base import canonical
@@ -608,7 +608,7 @@ size = 5
 
 def test_steps_that_read_the_same_or_nothing_are_kept(rebuild, tiny, cli, tmp_path, monkeypatch):
     """The host runs the steps here: what is asked is what becomes of them."""
-    monkeypatch.setattr(build, "sandboxed_steps", build.host_steps)
+    monkeypatch.setattr(executors, "sandboxed_steps", executors.host_steps)
 
     def with_steps(root):
         text = STEPS + f'sha256 = "{tiny.store.put([b"hello"]).digest.hex}"\n'

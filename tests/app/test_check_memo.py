@@ -172,17 +172,22 @@ def test_a_spec_that_cannot_be_read_is_told_again_and_again(kept):
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_changes_while_it_is_checked_is_not_remembered(fresh, monkeypatch, name):
     """What was judged is the text before; what a later check would find is the text after."""
-    read = Path.read_bytes
+    path, looks = fresh.root / name, []
+    stat, inode = os.fstat, path.stat().st_ino
 
-    def changing(path):
-        data = read(path)
-        if path == fresh.root / name:
-            path.write_bytes(data + b"\n")
-        return data
+    def change_after_the_second_look(descriptor):
+        """The first look is before the file is read, the second one after."""
+        found = stat(descriptor)
+        if found.st_ino == inode:
+            looks.append(found)
+            if len(looks) == 2:
+                path.write_bytes(path.read_bytes() + b"\n")
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", changing)
+        patch.setattr(os, "fstat", change_after_the_second_look)
         assert fresh.check() == []
+    assert len(looks) >= 2
     assert not fresh.hit
 
 

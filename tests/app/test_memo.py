@@ -8,13 +8,20 @@ import pytest
 
 import mpbuild
 from mpbuild.app.build import memo
-from mpbuild.app.build.build import build
+from mpbuild.app.build.build_result import (
+    ActionCounts,
+    BuildResult,
+    BuiltChild,
+    BuiltModel,
+    BuiltPackage,
+)
 from mpbuild.app.build.options import BuildOptions
-from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
+from mpbuild.effects.installation import find_installation
 from mpbuild.effects.store.store import Store
+from mpbuild.effects.workspace.snapshot import FileVersion, Snapshot
 
 FILES = {
     "mpbuild.toml": "workspace",
@@ -25,8 +32,19 @@ FILES = {
     "m/weights.bin": "weights",
 }
 PATTERNS = ["src/**/*.py", "weights.bin"]
-ALSO = ["mpbuild.toml", "m/model.toml", "lockfiles/m/pylock.cpu.toml"]
-RESULT = {"label": "//m", "actions": {"total": 3, "run": 2, "cached": 1}}
+DOCUMENTS = ["mpbuild.toml", "m/model.toml", "lockfiles/m/pylock.cpu.toml"]
+BYTES = Digest.of(b"index")
+RESULT = BuildResult(
+    label=Label("//m"),
+    package=BuiltPackage(BYTES, 5, partial=True),
+    images=(BuiltChild(Accelerator.CPU, BYTES, 3),),
+    pex=(BuiltChild(Accelerator.CPU, BYTES, 2),),
+    model=BuiltModel(BYTES, 1),
+    hermetic=True,
+    record="/state/record.json",
+    actions=ActionCounts(total=3, run=2, cached=1),
+    seconds=1.5,
+)
 LATER = 60 * 10**9
 
 
@@ -42,20 +60,37 @@ class Kept:
         self.blob = self.store.put_bytes(b"index")
         self.layer = Digest.of(b"layer")
         (self.store.path / "derived" / self.layer.hex).write_bytes(b"the way to derive it")
-        self.slot = memo.MemoKey(self.store.path, self.root, Label("//m"), BuildOptions())
-        self.scan = memo.scan(self.root, "m", PATTERNS, ALSO)
-        self.keep(self.scan)
+        self.key = memo.MemoKey(
+            self.store.path, self.root, Label("//m"), BuildOptions(), find_installation().identity
+        )
+        self.snapshot = Snapshot(self.root)
+        for name in DOCUMENTS:
+            self.snapshot.document(name)
+        for pattern in PATTERNS:
+            for path in self.snapshot.match("m", pattern):
+                self.snapshot.file(path)
+        self.keep()
 
-    def keep(self, scan):
-        memo.keep(self.slot, scan, [self.blob], [self.layer], RESULT)
+    def keep(self, at=None):
+        """Remember the build; ``at`` is the time before the first look at any file."""
+        snapshot = self.snapshot.branch()
+        snapshot.patterns, snapshot.versions = self.snapshot.patterns, self.snapshot.versions
+        snapshot.documents = self.snapshot.documents
+        snapshot.at = self.snapshot.at if at is None else at
+        memo.keep(self.key, snapshot, [self.blob], [self.layer], RESULT)
 
-    def keep_as_if_scanned_later(self):
+    def keep_as_if_read_later(self):
         """So late that what the file system says of a file is enough."""
-        self.keep(self.scan._replace(at=self.scan.at + LATER))
+        self.keep(self.snapshot.at + LATER)
+
+    def find(self, **changes):
+        """What a new command is answered."""
+        key = self.key._replace(mpbuild=find_installation().identity)._replace(**changes)
+        return memo.find(key, Snapshot(key.root))
 
     @property
     def hit(self):
-        return memo.find(self.slot) is not None
+        return self.find() is not None
 
 
 @pytest.fixture
@@ -67,16 +102,16 @@ def kept(tmp_path):
 def sure(request, kept):
     """Both ways of finding a file unchanged: by its bytes, and by its looks."""
     if request.param == "looked at":
-        kept.keep_as_if_scanned_later()
+        kept.keep_as_if_read_later()
     return kept
 
 
 def test_nothing_changed_is_a_hit_and_ran_nothing(sure):
-    assert memo.find(sure.slot) == {"label": "//m", "actions": {"total": 3, "run": 0, "cached": 3}}
+    assert sure.find() == RESULT._replace(actions=ActionCounts(total=3, run=0, cached=3))
 
 
 def test_without_a_memo_there_is_no_hit(kept):
-    kept.slot.path.unlink()
+    kept.key.path.unlink()
     assert not kept.hit
 
 
@@ -152,37 +187,38 @@ def test_what_changed_within_the_clocks_grain_is_read_again(kept):
     """A file that was touched right before the scan may have been touched again right after it,
     and look the same: so its looks don't count."""
     path = "m/src/a.py"
-    seen, _ = kept.scan.files[path]
-    missed = kept.scan._replace(files=kept.scan.files | {path: (seen, Digest.of(b"before"))})
+    seen = kept.snapshot.versions[path].stat
+    kept.snapshot.versions[path] = FileVersion(seen, Digest.of(b"before"))
     changed = max(seen.mtime_ns, seen.ctime_ns)
     for at, trusted in ((changed, False), (changed + 999_999_999, False), (changed + LATER, True)):
-        kept.keep(missed._replace(at=at))
+        kept.keep(at)
         assert kept.hit is trusted
 
 
-def test_a_scan_is_dated_before_its_first_look(kept):
-    """However long the build took between the scan and the memo."""
-    before = kept.scan.at
-    assert all(before >= max(seen.mtime_ns, seen.ctime_ns) for seen, _ in kept.scan.files.values())
-    assert json.loads(kept.slot.path.read_bytes())["at"] == before
+def test_a_snapshot_is_dated_before_its_first_look(kept):
+    """However long the build took between the snapshot and the memo."""
+    before = kept.snapshot.at
+    looks = [version.stat for version in kept.snapshot.versions.values()]
+    assert all(before >= max(seen.mtime_ns, seen.ctime_ns) for seen in looks)
+    assert json.loads(kept.key.path.read_bytes())["at"] == before
 
 
 @pytest.mark.parametrize(
     "options", [BuildOptions(sandbox="none"), BuildOptions(accelerators=(Accelerator.CPU,))]
 )
 def test_another_way_to_build_is_a_miss(sure, options):
-    assert memo.find(sure.slot._replace(options=options)) is None
+    assert sure.find(options=options) is None
 
 
 @pytest.mark.parametrize("options", [BuildOptions(jobs=3), BuildOptions(offline=True)])
 def test_what_decides_no_byte_is_still_a_hit(sure, options):
-    assert memo.find(sure.slot._replace(options=options)) is not None
+    assert sure.find(options=options) is not None
 
 
 def test_another_label_or_workspace_is_a_miss(sure, tmp_path):
-    assert memo.find(sure.slot._replace(label=Label("//n"))) is None
+    assert sure.find(label=Label("//n")) is None
     shutil.copytree(sure.root, tmp_path / "copy")
-    assert memo.find(sure.slot._replace(root=tmp_path / "copy")) is None
+    assert sure.find(root=tmp_path / "copy") is None
 
 
 def test_a_missing_blob_is_a_miss(sure):
@@ -198,7 +234,8 @@ def test_another_mpbuild_is_a_miss(sure, monkeypatch):
 def test_any_changed_file_of_mpbuild_itself_is_a_miss(sure, runtime):
     """It may be run from a checkout; what images carry of the runtime is not only Python."""
     (runtime / "mpbuild-run").write_text("#!/bin/sh\n")
-    sure.keep(sure.scan)
+    sure.key = sure.key._replace(mpbuild=find_installation().identity)
+    sure.keep()
     assert sure.hit
     (runtime / "__pycache__").mkdir()
     (runtime / "__pycache__" / "x.pyc").touch()
@@ -208,63 +245,65 @@ def test_any_changed_file_of_mpbuild_itself_is_a_miss(sure, runtime):
 
 
 def test_garbage_is_a_miss(kept, garbage):
-    kept.slot.path.unlink()
-    kept.slot.path.write_bytes(garbage)
+    kept.key.path.unlink()
+    kept.key.path.write_bytes(garbage)
     assert not kept.hit
 
 
 @pytest.mark.parametrize(
     "value", [None, 1, "x", [], {}, [1], {"x": 1}, {"x": []}, {"x": [1, 2, 3]}]
 )
-@pytest.mark.parametrize("key", ["patterns", "files", "blobs", "at", "result"])
+@pytest.mark.parametrize("key", ["patterns", "files", "documents", "blobs", "at", "result"])
 def test_a_memo_with_another_value_anywhere_is_a_miss_or_a_whole_answer(kept, key, value):
-    document = json.loads(kept.slot.path.read_bytes())
-    kept.slot.path.unlink()
-    kept.slot.path.write_text(json.dumps(document | {key: value}))
-    found = memo.find(kept.slot)
-    assert found is None or found["actions"]["total"] == 3
+    document = json.loads(kept.key.path.read_bytes())
+    kept.key.path.unlink()
+    kept.key.path.write_text(json.dumps(document | {key: value}))
+    found = kept.find()
+    assert found is None or found.actions.total == 3
 
 
 @pytest.mark.parametrize(
     "key", ["schema", "mpbuild", "options", "patterns", "files", "at", "result"]
 )
 def test_a_memo_that_lacks_something_is_a_miss(kept, key):
-    document = json.loads(kept.slot.path.read_bytes())
+    document = json.loads(kept.key.path.read_bytes())
     del document[key]
-    kept.slot.path.unlink()
-    kept.slot.path.write_text(json.dumps(document))
+    kept.key.path.unlink()
+    kept.key.path.write_text(json.dumps(document))
     assert not kept.hit
 
 
 def test_a_memo_that_cannot_be_written_fails_no_build(kept):
     shutil.rmtree(kept.store.path / "last")
-    kept.keep(kept.scan)
+    kept.keep()
     assert not kept.hit
 
 
-def test_a_real_build_leaves_a_memo_that_answers_with_its_package(tiny, tmp_path, monkeypatch):
+def test_a_real_build_leaves_a_memo_that_answers_with_its_package(
+    tiny, tmp_path, monkeypatch, build_again, small_toolchain
+):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    options = BuildOptions(offline=True)
     shutil.copytree(tiny.workspace, tmp_path / "workspace")
     root = tmp_path / "workspace"
-    label = Label("//models/tiny")
+    result = build_again(root, tiny.store)
+    mpbuild = find_installation(small_toolchain.folder).identity
+    options = BuildOptions(offline=True)
+    key = memo.MemoKey(tiny.store.path, root, Label("//models/tiny"), options, mpbuild)
 
-    class Nobody:
-        started = finished = fetching = received = staticmethod(lambda *_, **__: None)
+    def found():
+        return memo.find(key, Snapshot(root))
 
-    result = build(OpenWorkspace(root), label, tiny.store, options, Nobody())
-    slot = memo.MemoKey(tiny.store.path, root, label, options)
-    found = memo.find(slot)
-    assert found["package"] == result["package"] == found["package"] | {"digest": tiny.digest}
+    assert found() == result.unchanged
+    assert found().package.digest == tiny.digest
     for name in ("mpbuild.toml", "models/tiny/model.toml", "models/tiny/src/tiny/model.py"):
         text = (root / name).read_text()
         (root / name).write_text(text + "\n")
-        assert memo.find(slot) is None
+        assert found() is None
         (root / name).write_text(text)
-        assert memo.find(slot) is not None
+        assert found() is not None
     for path in (root / "lockfiles").rglob("*.toml"):
         path.write_text(path.read_text() + "\n")
-        assert memo.find(slot) is None
+        assert found() is None
 
 
 def test_a_memo_misses_once_a_layer_can_no_longer_be_derived(kept):

@@ -1,12 +1,12 @@
-"""From a spec to a graph: leaves are what their digests say, in the store before anything runs."""
+"""From a spec to a graph: leaves are what their digests say, and planning needs no store."""
 
 import shutil
 
 import msgspec
 import pytest
 
-from mpbuild.app.build import blueprint, toolchain
-from mpbuild.app.build.blueprint import declared_patterns, read_sources, runtime_files
+from mpbuild.app.build import toolchain
+from mpbuild.app.build.blueprint import declared_patterns, target_blueprint
 from mpbuild.app.build.build_graph import plan_build
 from mpbuild.app.lock.lock_files import read_locks
 from mpbuild.app.workspace.workspace import OpenWorkspace
@@ -15,9 +15,12 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.derive.layers.layer_plan import Leaf
+from mpbuild.effects.installation import find_installation
 from mpbuild.effects.store.store import Store
+from mpbuild.effects.workspace.snapshot import Snapshot
 
 LABEL = Label("//models/tiny")
+RUNTIME = {name: path.read_bytes() for name, path in find_installation().runtime_files.items()}
 
 
 @pytest.fixture
@@ -32,23 +35,27 @@ def store(tmp_path):
     return Store(tmp_path / "plan store")
 
 
-def made(root, store, change=lambda target: None):
-    """The blueprint; ``change`` is made between hashing the sources and keeping them."""
-    target = OpenWorkspace(root).target(LABEL)
-    locks = read_locks(target)
-    also = [path.relative_to(root).as_posix() for path in locks.files.values()]
-    declared = read_sources(target, also)
-    change(target)
-    return blueprint.of_target(target, locks, toolchain.read(), declared, store)
+@pytest.fixture
+def blueprint_of(small_toolchain):
+    """``blueprint_of(root, store=None)``: the target's, its sources put into ``store``."""
+
+    def make(root, store=None):
+        snapshot = Snapshot(root, store)
+        target = OpenWorkspace(root, snapshot).target(LABEL)
+        locks, read = read_locks(target), toolchain.read_toolchain(small_toolchain.folder)
+        return target_blueprint(target, locks, read, RUNTIME, snapshot)
+
+    return make
 
 
-def planned(root, store):
-    return plan_build(made(root, store), [Accelerator.CPU])
+@pytest.fixture
+def planned(blueprint_of):
+    return lambda root: plan_build(blueprint_of(root).blueprint, [Accelerator.CPU])
 
 
-def test_every_leaf_is_in_the_store_under_its_name(workspace, store):
-    found = made(workspace, store).leaves
-    leaves = {f"{leaf.kind}:{leaf.name}": digest for leaf, digest in found.items()}
+def test_every_leaf_is_what_its_digest_says(workspace, store, blueprint_of):
+    found = blueprint_of(workspace, store)
+    leaves = {f"{leaf.kind}:{leaf.name}": digest for leaf, digest in found.blueprint.leaves.items()}
     folder = workspace / LABEL.path
     assert leaves["source:src/tiny/model.py"] == Digest.of(
         (folder / "src/tiny/model.py").read_bytes()
@@ -59,12 +66,20 @@ def test_every_leaf_is_in_the_store_under_its_name(workspace, store):
         *("lock:pylock.cpu.toml", "lock:debian.cpu.toml"),
         *("lock:pylock.toolchain.toml", "lock:debian.toolchain.toml"),
     }
-    kept = {name: digest for name, digest in leaves.items() if "toolchain" not in name}
-    assert all(store.read(digest) is not None for digest in kept.values())
+    in_memory = {Digest.of(blob) for blob in found.blobs}
+    for name, digest in leaves.items():
+        if "toolchain" not in name:
+            assert store.has(digest) if name.startswith("source:") else digest in in_memory
 
 
-def test_each_layer_of_an_image_is_a_task_of_the_graph(workspace, store):
-    found = planned(workspace, store)
+def test_a_blueprint_needs_no_store(workspace, store, blueprint_of):
+    assert (
+        blueprint_of(workspace).blueprint.leaves == blueprint_of(workspace, store).blueprint.leaves
+    )
+
+
+def test_each_layer_of_an_image_is_a_task_of_the_graph(workspace, planned):
+    found = planned(workspace)
     titles = [layer.title for layer, _ in found.images[Accelerator.CPU]]
     assert titles[0] == "base: 1 Debian packages"
     assert titles[-1] == "spec and locks"
@@ -72,30 +87,32 @@ def test_each_layer_of_an_image_is_a_task_of_the_graph(workspace, store):
     assert "pex" in found.graph.tasks
 
 
-def test_the_plan_of_one_workspace_is_the_same_anywhere(workspace, tiny, store, tmp_path):
-    elsewhere = Store(tmp_path / "elsewhere")
-    assert made(workspace, store).leaves == made(tiny.workspace, elsewhere).leaves
-    one, other = planned(workspace, store), planned(tiny.workspace, elsewhere)
+def test_the_plan_of_one_workspace_is_the_same_anywhere(workspace, tiny, blueprint_of, planned):
+    assert blueprint_of(workspace).blueprint.leaves == blueprint_of(tiny.workspace).blueprint.leaves
+    one, other = planned(workspace), planned(tiny.workspace)
     assert {name: task.action.key for name, task in one.graph.tasks.items()} == {
         name: task.action.key for name, task in other.graph.tasks.items()
     }
 
 
 @pytest.mark.parametrize("path", ["src/tiny/model.py", "weights/numbers.bin"])
-def test_a_source_that_changes_while_it_is_read_stops_the_build(workspace, store, path):
-    def change(target):
-        (target.folder / path).write_bytes(b"other")
-
+def test_a_source_that_changed_before_it_was_kept_stops_the_build(
+    workspace, store, blueprint_of, path
+):
+    """Of a snapshot without a sink, which must open the file once more."""
+    snapshot = Snapshot(workspace)
+    snapshot.file(f"models/tiny/{path}")
+    (workspace / LABEL.path / path).write_bytes(b"other")
     with pytest.raises(InputError, match="changed while it was read") as caught:
-        made(workspace, store, change)
+        snapshot.put(f"models/tiny/{path}", store)
     assert caught.value.findings[0].where == f"models/tiny/{path}"
 
 
-def test_every_pattern_that_matches_nothing_is_told(workspace):
+def test_every_pattern_that_matches_nothing_is_named(workspace, blueprint_of):
     shutil.rmtree(workspace / LABEL.path / "src")
     (workspace / LABEL.path / "weights/numbers.bin").unlink()
     with pytest.raises(InputError) as caught:
-        read_sources(OpenWorkspace(workspace).target(LABEL), [])
+        blueprint_of(workspace)
     assert [(f.message, f.where) for f in caught.value.findings] == [
         ("src/**/*.py matches no file", "models/tiny/model.toml"),
         ("weights/numbers.bin matches no file", "models/tiny/model.toml"),
@@ -108,29 +125,27 @@ def pin_weights(workspace, digest):
     spec.write_text(spec.read_text().replace(text, f'{text}sha256 = "{digest.hex}"\n'))
 
 
-def test_weights_with_the_digest_that_the_spec_says_are_taken(workspace, store):
+def test_weights_with_the_digest_that_the_spec_says_are_taken(workspace, blueprint_of):
     pin_weights(workspace, Digest.of(bytes(range(256)) * 16))
-    assert made(workspace, store).leaves[Leaf("source", "weights/numbers.bin")]
+    assert blueprint_of(workspace).blueprint.leaves[Leaf("source", "weights/numbers.bin")]
 
 
-def test_weights_with_another_digest_than_the_spec_says_are_refused(workspace, store):
+def test_weights_with_another_digest_than_the_spec_says_are_refused(workspace, blueprint_of):
     other = Digest.of(b"other")
     pin_weights(workspace, other)
     with pytest.raises(
         InputError, match=r"numbers: models/tiny/weights/numbers\.bin has"
     ) as caught:
-        made(workspace, store)
+        blueprint_of(workspace)
     (finding,) = caught.value.findings
     assert finding.code == "content-mismatch"
-    assert finding.hint == f"the spec says {other}"
+    assert finding.hint == f"the spec has {other}"
 
 
-def test_the_executable_bit_of_a_source_is_kept(workspace, store):
+def test_the_executable_bit_of_a_source_is_kept(workspace, planned):
     (workspace / LABEL.path / "src/tiny/model.py").chmod(0o755)
     code = next(
-        layer
-        for layer, _ in planned(workspace, store).images[Accelerator.CPU]
-        if layer.title == "code"
+        layer for layer, _ in planned(workspace).images[Accelerator.CPU] if layer.title == "code"
     )
     assert code.executable == ("opt/model/src/tiny/model.py",)
 
@@ -145,7 +160,7 @@ def test_what_a_target_declares_are_sources_weights_and_inputs_of_steps(workspac
 
 
 def test_the_runtime_is_its_python_files_and_the_entry_point():
-    names = runtime_files()
+    names = find_installation().runtime_files
     assert "mpbuild_runtime/mpbuild-run" in names
     assert "mpbuild_runtime/__init__.py" in names
     assert all(path.is_file() for path in names.values())

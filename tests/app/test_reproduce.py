@@ -6,9 +6,6 @@ import shutil
 import msgspec
 import pytest
 
-from mpbuild.app.build.build import build
-from mpbuild.app.build.options import BuildOptions
-from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
@@ -181,7 +178,9 @@ def test_the_listing_of_a_layout_names_the_inputs_artifact_by_its_type(unsigned)
     assert entry["mediaType"] == oci.MANIFEST
 
 
-def test_of_two_builds_of_one_package_the_last_ones_inputs_count(tiny, tmp_path, monkeypatch):
+def test_of_two_builds_of_one_package_the_last_ones_inputs_count(
+    tiny, tmp_path, monkeypatch, build_again
+):
     """What a layout holds must not depend on what the store has seen before."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of this build"))
     (digest,) = [d for d, _ in referrers.StoreReferrers(tiny.store).inputs(tiny.digest)]
@@ -190,17 +189,6 @@ def test_of_two_builds_of_one_package_the_last_ones_inputs_count(tiny, tmp_path,
     tiny.store.refer(tiny.digest, tiny.store.put_bytes(earlier))
     shutil.rmtree(tiny.store.path / "last")
     (tiny.store.path / "last").mkdir()
-    result = build(
-        OpenWorkspace(tiny.workspace), LABEL, tiny.store, BuildOptions(offline=True), Nobody()
-    )
-    assert result["package"]["digest"] == tiny.digest
+    result = build_again(tiny.workspace, tiny.store)
+    assert result.package.digest == tiny.digest
     assert [d for d, _ in referrers.StoreReferrers(tiny.store).inputs(tiny.digest)] == [digest]
-
-
-class Nobody:
-    """Watches a build and says nothing."""
-
-    def started(self, name): ...
-    def finished(self, name, *, cached): ...
-    def fetching(self, files, size): ...
-    def received(self, count): ...

@@ -9,6 +9,7 @@ import pytest
 from mpbuild.app.build import toolchain
 from mpbuild.base.errors import WorldError
 from mpbuild.derive import image_layers
+from mpbuild.effects.installation import find_installation, toolchain_folder
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 from mpbuild.locks import drift
@@ -16,22 +17,23 @@ from mpbuild.locks import drift
 FILES = {"debian.toolchain.toml", "pylock.toolchain.toml"}
 
 
-@pytest.fixture(autouse=True)
-def toolchain_of_tests():
-    """None here: it is mpbuild's own that is tested."""
-
-
 @pytest.fixture
 def read():
-    return toolchain.read()
+    return toolchain.read_toolchain(find_installation().toolchain)
 
 
 def test_the_locks_answer_to_what_is_declared():
-    place = toolchain.environment()
+    place = toolchain.environment(find_installation().toolchain)
     python, debian = place.python_file.read_text(), place.debian_file.read_text()
     whose = {"environment": place.name}
-    assert drift.check_python(python, place.python, **whose, file=place.python_file.name) == []
-    assert drift.check_debian(debian, place.debian, **whose, file=place.debian_file.name) == []
+    assert (
+        drift.check_python(python, place.python, **whose, file=place.python_file.name).findings
+        == []
+    )
+    assert (
+        drift.check_debian(debian, place.debian, **whose, file=place.debian_file.name).findings
+        == []
+    )
 
 
 def test_what_is_read_are_the_files_as_they_are(read, checkout):
@@ -77,20 +79,18 @@ def test_the_wheel_of_mpbuild_brings_them(checkout, tmp_path, read):
     assert brought == read.files
 
 
-def test_an_installed_mpbuild_reads_those_of_its_wheel(monkeypatch, tmp_path, read):
+def test_an_installed_mpbuild_reads_those_of_its_wheel(tmp_path, read):
     folder = tmp_path / "site-packages/mpbuild/toolchain"
     folder.mkdir(parents=True)
     for name, data in read.files.items():
         (folder / name).write_bytes(data)
-    monkeypatch.setattr(toolchain, "resource_files", lambda package: folder.parent)
-    assert toolchain.environment().folder == folder
-    assert toolchain.read() == read
+    assert toolchain_folder(folder.parent) == folder
+    assert toolchain.read_toolchain(folder) == read
 
 
-def test_an_mpbuild_without_them_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(toolchain, "resource_files", lambda package: tmp_path / "a/mpbuild")
+def test_an_mpbuild_without_them_says_what_to_do(tmp_path):
     with pytest.raises(WorldError) as caught:
-        toolchain.read()
+        toolchain.read_toolchain(toolchain_folder(tmp_path / "a/mpbuild"))
     (finding,) = caught.value.findings
     assert finding.code == "lock-missing"
-    assert finding.hint == "install mpbuild anew: they come with it"
+    assert finding.hint == "install mpbuild again: they come with it"

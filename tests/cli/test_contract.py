@@ -215,10 +215,10 @@ def test_an_accelerator_that_the_spec_lacks_is_refused(in_workspace, model):
 
 NAMES = {
     "//examples/digit": "did you mean //examples/digits?",
-    "//nothing/like/it": "there are //examples/digits",
-    "//vision/...": "there are //examples/digits",
+    "//nothing/like/it": "targets: //examples/digits",
+    "//vision/...": "targets: //examples/digits",
     "examples": "did you mean //examples/digits?",
-    "nowhere": "there are //examples/digits",
+    "nowhere": "targets: //examples/digits",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 COMMON = {"schema", "ok", "findings"}
 TARGET = {
-    *("label", "package", "images", "pex", "model", "adapters"),
+    *("label", "package", "images", "pex", "model"),
     *("record", "hermetic", "actions", "seconds", "statements"),
 }
 
@@ -39,7 +39,6 @@ def test_build_answers_with_the_package_and_its_children_record_and_actions(digi
         assert child.keys() == {"accelerator", "digest", "size"}
         assert (child["accelerator"], is_digest(child["digest"])) == ("cpu", True)
     assert target["model"].keys() == {"digest", "size"}
-    assert target["adapters"] == []
     assert target["actions"].keys() == {"total", "run", "cached"}
     assert target["hermetic"] is True
 

@@ -98,37 +98,40 @@ def repository(tmp_path, monkeypatch):
 
 @needs_git
 def test_a_clean_repository_has_a_commit(repository):
-    found = git.source(repository)
+    found = git.repository_state(repository)
     assert len(found.commit) == 40
     assert not found.dirty
-    assert git.source(repository / "inner") == found
+    assert git.repository_state(repository / "inner") == found
 
 
 @needs_git
 @pytest.mark.parametrize("change", ["file", "new"])
 def test_whatever_differs_makes_it_dirty(repository, change):
-    commit = git.source(repository).commit
+    commit = git.repository_state(repository).commit
     (repository / change).write_text("two\n")
-    assert (git.source(repository).commit, git.source(repository).dirty) == (commit, True)
+    assert (git.repository_state(repository).commit, git.repository_state(repository).dirty) == (
+        commit,
+        True,
+    )
 
 
 @needs_git
 def test_what_lies_outside_of_the_workspace_does_not_count(repository):
     (repository / "file").write_text("two\n")
-    assert not git.source(repository / "inner").dirty
+    assert not git.repository_state(repository / "inner").dirty
 
 
 @needs_git
 def test_a_repository_without_a_commit_has_none(tmp_path, repository):
     subprocess.run(["git", "init", "-q", tmp_path / "empty"], check=True)
-    assert git.source(tmp_path / "empty").commit is None
+    assert git.repository_state(tmp_path / "empty").commit is None
 
 
 @needs_git
 def test_the_environment_of_a_hook_leads_nowhere_else(repository, tmp_path, monkeypatch):
-    commit = git.source(repository).commit
+    commit = git.repository_state(repository).commit
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "none"))
-    assert git.source(repository).commit == commit
+    assert git.repository_state(repository).commit == commit
 
 
 @needs_git
@@ -138,16 +141,16 @@ def test_looking_at_a_repository_runs_nothing_that_it_names(repository, tmp_path
     script.chmod(0o755)
     with (repository / ".git/config").open("a") as config:
         config.write(f'[core]\n\tfsmonitor = "{script}"\n')
-    git.source(repository)
+    git.repository_state(repository)
     assert not (tmp_path / "ran").exists()
 
 
 def test_outside_of_a_repository_nothing_is_known(tmp_path):
-    found = git.source(tmp_path)
+    found = git.repository_state(tmp_path)
     assert (found.commit, found.dirty) == (None, True)
 
 
 def test_without_git_nothing_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = git.source(tmp_path)
+    found = git.repository_state(tmp_path)
     assert (found.commit, found.dirty) == (None, True)

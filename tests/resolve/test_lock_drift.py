@@ -1,11 +1,14 @@
 """Whether a lock is still the spec's, offline: missing, drifted, edited, or good."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import Finding
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 from mpbuild.locks import debian_lock, drift
@@ -69,9 +72,17 @@ MORE = pylock.write(
 )
 
 
+def check_python(*words: Any, **named: Any) -> list[Finding]:
+    return drift.check_python(*words, **named).findings
+
+
+def check_debian(*words: Any, **named: Any) -> list[Finding]:
+    return drift.check_debian(*words, **named).findings
+
+
 def told(text: str | None, *requirements: str) -> list[tuple[str, str]]:
     wanted = inputs(requirements, python="3.11", suite="bookworm") if requirements else WANTED
-    findings = drift.check_python(text, wanted, environment="cpu", file="pylock.cpu.toml")
+    findings = check_python(text, wanted, environment="cpu", file="pylock.cpu.toml")
     assert all(finding.where.startswith("pylock.cpu.toml") for finding in findings)
     assert all("mpbuild lock" in finding.hint for finding in findings)
     return [(finding.code, finding.message) for finding in findings]
@@ -79,7 +90,7 @@ def told(text: str | None, *requirements: str) -> list[tuple[str, str]]:
 
 def test_a_good_lock_has_no_findings() -> None:
     assert told(TEXT) == []
-    assert drift.check_debian(DEBIAN_TEXT, DEBIAN, environment="cpu", file="x") == []
+    assert check_debian(DEBIAN_TEXT, DEBIAN, environment="cpu", file="x") == []
 
 
 def test_no_lock_is_missing() -> None:
@@ -110,7 +121,7 @@ def test_an_edit_by_hand_shows_in_the_digest_of_the_content(old: str, new: str) 
     assert MORE.count(old) >= 1
     edited = MORE.replace(old, new, 1)
     edited = edited.replace("packages = 2", f"packages = {edited.count('[[packages]]')}")
-    (finding,) = drift.check_python(edited, WANTED, environment="cpu", file="lock")
+    (finding,) = check_python(edited, WANTED, environment="cpu", file="lock")
     assert finding.code == "lock-drift"
     assert finding.where == f"lock:{edited.count(chr(10))}"
     assert finding.message.endswith("edited or merged by hand: its content has another digest")
@@ -120,7 +131,7 @@ def test_what_can_be_seen_in_the_packages_needs_no_digest_to_be_seen() -> None:
     without = pylock.write(msgspec.structs.replace(LOCK, packages=()))
     assert told(without) == [("lock-drift", "numpy>=2 is not in it")]
     bare = deblock.read(DEBIAN_TEXT, file="x")
-    (finding,) = drift.check_debian(
+    (finding,) = check_debian(
         deblock.write(msgspec.structs.replace(bare, packages=())),
         DEBIAN,
         environment="cpu",
@@ -131,8 +142,8 @@ def test_what_can_be_seen_in_the_packages_needs_no_digest_to_be_seen() -> None:
 
 def test_the_lock_of_another_environment_is_drift() -> None:
     for text, wanted, check in (
-        (TEXT, WANTED, drift.check_python),
-        (DEBIAN_TEXT, DEBIAN, drift.check_debian),
+        (TEXT, WANTED, check_python),
+        (DEBIAN_TEXT, DEBIAN, check_debian),
     ):
         (finding,) = check(text, wanted, environment="cuda", file="x")
         assert (finding.code, finding.where) == ("lock-drift", "x")
@@ -155,14 +166,14 @@ def test_drift_says_what_the_lock_lacks(requirements: list[str], said: list[str]
 def test_what_another_accelerator_adds_is_drift_of_all() -> None:
     requirements = ["numpy>=2", "tiny; python_version<'3'"]
     wanted = inputs(requirements, python="3.11", suite="bookworm", union=[*requirements, "b"])
-    (finding,) = drift.check_python(TEXT, wanted, environment="cpu", file="pylock.cpu.toml")
+    (finding,) = check_python(TEXT, wanted, environment="cpu", file="pylock.cpu.toml")
     assert finding.code == "lock-drift"
     assert finding.message.endswith("all accelerators are locked together")
 
 
 def test_another_python_is_drift() -> None:
     wanted = inputs(["numpy>=2"], python="3.13", suite="trixie")
-    (finding,) = drift.check_python(TEXT, wanted, environment="cpu", file="x")
+    (finding,) = check_python(TEXT, wanted, environment="cpu", file="x")
     assert "it is for Python 3.11, and the spec asks for 3.13" in finding.message
 
 
@@ -187,7 +198,7 @@ def test_another_python_is_drift() -> None:
 def test_drift_of_a_debian_lock_says_what_changed(
     wanted: debian_lock.DebianInputs, said: str
 ) -> None:
-    (finding,) = drift.check_debian(DEBIAN_TEXT, wanted, environment="cpu", file="x")
+    (finding,) = check_debian(DEBIAN_TEXT, wanted, environment="cpu", file="x")
     assert finding.hint == "run `mpbuild lock`"
     assert (finding.code, finding.message) == ("lock-drift", said)
 
@@ -197,13 +208,13 @@ def test_security_updates_in_the_lock_of_a_base_without_are_drift() -> None:
     lock = deblock.read(DEBIAN_TEXT, file="x")
     packages = tuple(msgspec.structs.replace(p, security=True) for p in lock.packages)
     lock = msgspec.structs.replace(lock, packages=packages, resolution=wanted.digest)
-    (finding,) = drift.check_debian(deblock.write(lock), wanted, environment="cpu", file="x")
+    (finding,) = check_debian(deblock.write(lock), wanted, environment="cpu", file="x")
     assert finding.message == "it has security updates, and they don't count for the base"
 
 
 def test_a_package_from_an_index_that_does_not_own_it_is_drift() -> None:
     edited = MORE.replace('index = "default"', 'index = "other"', 1)
-    (finding,) = drift.check_python(edited, WANTED, environment="cpu", file="lock")
+    (finding,) = check_python(edited, WANTED, environment="cpu", file="lock")
     assert finding.code == "lock-drift"
     assert "is from the index other, and default owns it" in finding.message
 
@@ -219,14 +230,14 @@ def test_a_package_from_an_index_that_does_not_own_it_is_drift() -> None:
 )
 def test_bounds_are_looked_at_offline(bounds: dict[str, list[str]], said: str) -> None:
     wanted = inputs(["numpy>=2"], python="3.11", suite="bookworm", **bounds)
-    messages = [f.message for f in drift.check_python(MORE, wanted, environment="cpu", file="l")]
+    messages = [f.message for f in check_python(MORE, wanted, environment="cpu", file="l")]
     assert said in messages[0]
     assert said or messages == ["the spec has changed since it was locked"]
 
 
 def test_an_override_counts_in_place_of_the_requirement() -> None:
     wanted = inputs(["numpy>=3"], python="3.11", suite="bookworm", overrides=["numpy>=2"])
-    (finding,) = drift.check_python(MORE, wanted, environment="cpu", file="l")
+    (finding,) = check_python(MORE, wanted, environment="cpu", file="l")
     assert finding.message == "the spec has changed since it was locked"
 
 
@@ -234,9 +245,7 @@ def test_an_override_counts_in_place_of_the_requirement() -> None:
 @given(st.data())
 def test_whatever_is_changed_in_a_lock_is_noticed(data: st.DataObject) -> None:
     text, check, wanted = data.draw(
-        st.sampled_from(
-            [(MORE, drift.check_python, WANTED), (DEBIAN_TEXT, drift.check_debian, DEBIAN)]
-        )
+        st.sampled_from([(MORE, check_python, WANTED), (DEBIAN_TEXT, check_debian, DEBIAN)])
     )
     at = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(at, min(len(text), at + 80)))

@@ -1,8 +1,9 @@
-"""Frozen data to plain JSON values and back, for every struct of ours."""
+"""Frozen data to plain JSON values and back, for every struct and named tuple of ours.
+
+Imports little: msgspec is loaded where a struct is converted.
+"""
 
 from typing import Any, TypeVar
-
-import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
@@ -16,12 +17,24 @@ _TEXTS = (Digest, Label, Version)
 
 
 def plain(value: Any) -> Any:
-    """``value`` as dicts, lists, texts and numbers."""
+    """``value`` as dicts, lists, texts and numbers; named tuples become dicts, as structs do."""
+    if isinstance(value, tuple | list):
+        if names := getattr(value, "_fields", None):
+            return {name: plain(getattr(value, name)) for name in names}
+        return [plain(one) for one in value]
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    import msgspec
+
     return msgspec.to_builtins(value, enc_hook=_to_text, str_keys=True)
 
 
 def typed(value: Any, kind: type[T]) -> T:
     """``value`` as a ``kind``; raise InputError with the path inside where it isn't one."""
+    import msgspec
+
     try:
         return msgspec.convert(value, kind, dec_hook=_from_text)
     except msgspec.ValidationError as error:

@@ -1,17 +1,18 @@
 """``mpbuild build``: packages from targets."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mpbuild.app.build import memo
+from mpbuild.app.build.build_result import BuildResult
 from mpbuild.app.build.options import BuildOptions
-from mpbuild.app.workspace.targets import labels
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
-from mpbuild.base.digest import Digest
+from mpbuild.base.coding import plain
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.base.units import human_size
@@ -68,27 +69,42 @@ def command(
     signing = _signing(session, key, builder_id, sign=sign)
     accelerators = [Accelerator(name) for name in names]
     options = BuildOptions(tuple(accelerators), jobs or 0, offline, sandbox)
-    root = session.root
-    found = labels(root, targets, session.directory)
+    found = session.labels(targets)
     if output and len(found) != 1:
         raise InputError(
             f"--output takes one target, and {len(found)} are meant: {', '.join(found)}",
             hint="build them one by one",
             code=Code.USAGE,
         )
-    results = []
+    reports = []
     for label in found:
         started = time.monotonic()
-        slot = memo.MemoKey(session.store_path, root, label, options)
-        result = memo.find(slot)
-        if result is None or (signing and not signing.proven(result)):
-            result = _build(session, label, options)
-        result["seconds"] = round(time.monotonic() - started, 3)
-        result["statements"] = [signing.sign(result)] if signing else []
-        if output:
-            _write(session, result, output)
-        results.append(result)
-    session.emit({"targets": results}, lambda: "\n".join(map(_text, results)))
+        result = _result(session, label, options, signing)
+        statements = [signing.sign(result.package.digest)] if signing else []
+        folder = _write(session, result, output) if output else None
+        seconds = round(time.monotonic() - started, 3)
+        reports.append(_Report(result._replace(seconds=seconds), statements, folder))
+    session.emit(
+        {"targets": [report.json for report in reports]},
+        lambda: "\n".join(report.text for report in reports),
+    )
+
+
+class _Report(NamedTuple):
+    """A target's entry in the command's result; ``folder`` is that of its layout."""
+
+    result: BuildResult
+    statements: list[dict[str, Any]]
+    folder: Path | None
+
+    @property
+    def json(self) -> dict[str, Any]:
+        output = {} if self.folder is None else {"output": str(self.folder)}
+        return {**plain(self.result), "statements": self.statements, **output}
+
+    @property
+    def text(self) -> str:
+        return "\n".join(_lines(self))
 
 
 def _signing(
@@ -105,46 +121,56 @@ def _signing(
     return Signing(session, key, builder_id)
 
 
-def _build(session: Session, label: Label, options: BuildOptions) -> dict[str, Any]:
+def _result(
+    session: Session, label: Label, options: BuildOptions, signing: "Signing | None"
+) -> BuildResult:
+    """The memo's answer, or a build; who signs must have built the package, too."""
+    mpbuild = session.installation.identity
+    key = memo.MemoKey(session.store_path, session.root, label, options, mpbuild)
+    result = memo.find(key, session.snapshot)
+    if result and (signing is None or signing.proven(result.package.digest)):
+        return result
+    return build_target(session, label, options)
+
+
+def build_target(session: Session, label: Label, options: BuildOptions) -> BuildResult:
+    """Builds a target and shows the progress."""
     from mpbuild.app.build.build import build
     from mpbuild.cli.progress import Progress
 
     with Progress(session) as progress:
-        return build(session.workspace(), label, session.store(), options, progress)
+        return build(
+            session.snapshot, label, session.store(), options, progress, session.installation
+        )
 
 
-def _write(session: Session, result: dict[str, Any], output: str) -> None:
+def _write(session: Session, result: BuildResult, output: str) -> Path:
     from mpbuild.package.write_layout import write_layout
 
     folder = Path(session.directory, output)
-    write_layout(session.store(), Digest(result["package"]["digest"]), folder)
-    result["output"] = str(folder)
+    write_layout(session.store(), result.package.digest, folder)
+    return folder
 
 
-def _text(result: dict[str, Any]) -> str:
-    package, actions = result["package"], result["actions"]
-    lines = [
-        f"{result['label']}  {package['digest']}",
-        f"  package  {human_size(package['size'])}"
-        + ("  partial: not every accelerator" if package["partial"] else "")
-        + ("" if result["hermetic"] else "  not hermetic: steps ran outside of a sandbox"),
-    ]
-    lines += [
-        f"  image    {image['accelerator']:<5} {image['digest']}  {human_size(image['size'])}"
-        for image in result["images"]
-    ]
-    lines += [
-        f"  pex      {pex['accelerator']:<5} {pex['digest']}  {human_size(pex['size'])}"
-        for pex in result["pex"]
-    ]
-    model = result["model"]
-    lines.append(f"  model          {model['digest']}  {human_size(model['size'])}")
-    lines.append(
-        f"  actions  {actions['total']}: {actions['run']} run, {actions['cached']} cached"
-        f"  ({result['seconds']:.1f} s)"
+def _lines(report: _Report) -> Iterator[str]:
+    result = report.result
+    package, model, actions = result.package, result.model, result.actions
+    yield f"{result.label}  {package.digest}"
+    yield (
+        f"  package  {human_size(package.size)}"
+        + ("  partial: not every accelerator" if package.partial else "")
+        + ("" if result.hermetic else "  not hermetic: steps ran outside of a sandbox")
     )
-    for statement in result["statements"]:
-        lines.append(f"  signed   {statement['predicateType']}  {statement['bundle']}")
-    if "output" in result:
-        lines.append(f"  layout   {result['output']}")
-    return "\n".join(lines)
+    for kind, children in (("image", result.images), ("pex", result.pex)):
+        for child in children:
+            size = human_size(child.size)
+            yield f"  {kind:<8} {child.accelerator:<5} {child.digest}  {size}"
+    yield f"  model          {model.digest}  {human_size(model.size)}"
+    yield (
+        f"  actions  {actions.total}: {actions.run} run, {actions.cached} cached"
+        f"  ({result.seconds:.1f} s)"
+    )
+    for statement in report.statements:
+        yield f"  signed   {statement['predicateType']}  {statement['bundle']}"
+    if report.folder is not None:
+        yield f"  layout   {report.folder}"

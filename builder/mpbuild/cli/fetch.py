@@ -2,7 +2,6 @@
 
 import click
 
-from mpbuild.app.workspace.targets import labels
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.units import human_size
 from mpbuild.cli.accelerators import several_accelerators
@@ -24,19 +23,22 @@ def command(
 
     Afterwards `mpbuild build --offline` needs no network.
     """
+    from mpbuild.app.build.toolchain import read_toolchain
     from mpbuild.app.fetch.fetch import fetch, place_wheels, wanted_environments
     from mpbuild.app.lock.lock_files import environments, read_locks
+    from mpbuild.app.workspace.workspace import OpenWorkspace
 
     accelerators = [Accelerator(name) for name in names]
-    workspace, store = session.workspace(), session.store()
+    workspace, store = OpenWorkspace(session.root, session.snapshot), session.store()
+    toolchain = read_toolchain(session.installation.toolchain)
     files = size = placed = 0
     with Progress(session) as progress:
-        for label in labels(workspace.root, targets, session.directory):
+        for label in session.labels(targets):
             target = workspace.target(label)
             locks = read_locks(target)
             wanted = wanted_environments(target, accelerators) if names else environments(target)
-            more, more_size = fetch(target, locks, wanted, store, progress)
-            files, size = files + more, size + more_size
+            fetched = fetch(target, locks, wanted, toolchain, store, progress)
+            files, size = files + fetched.files, size + fetched.bytes
             placed += place_wheels(target, locks, wanted, store) if wheels else 0
     text = f"fetched {files} files, {human_size(size)}" if files else "everything is here"
     if wheels:

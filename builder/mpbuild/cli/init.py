@@ -30,7 +30,7 @@ def command(session: Session, folder: str) -> None:
     start = session.directory.resolve()
     created = [_seen_from(start, path) for path in beginning.files]
     session.emit(
-        {"created": created, "unmapped": []},
+        {"created": created},
         lambda: _text(beginning, created),
         findings=_kept(beginning),
     )

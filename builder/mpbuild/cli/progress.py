@@ -44,6 +44,9 @@ class Progress:
         self._received, self._expected = 0, size
         self._line(f"fetch  {files} files, {human_size(size)}")
 
+    def reached(self, stage: str) -> None:
+        """The build has come to another stage; its actions say enough."""
+
     def received(self, count: int) -> None:
         """Bytes came from the network."""
         with self._lock:

@@ -1,11 +1,12 @@
 """TARGET or REF as given on the command line, opened."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mpbuild.app.build import memo
+from mpbuild.app.build.build_result import BuildResult
 from mpbuild.app.build.options import BuildOptions
-from mpbuild.app.workspace.targets import MODEL_FILE, labels
+from mpbuild.app.workspace.targets import MODEL_FILE
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
@@ -55,12 +56,13 @@ def _kept(store: Store, digest: Digest) -> Digest:
 
 
 def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
-    root = session.root
-    found = labels(root, [ref], session.directory)
+    found = session.labels([ref])
     if len(found) != 1:
         raise InputError(f"{ref} means {len(found)} targets", hint="name one")
-    slot = memo.MemoKey(session.store_path, root, found[0], BuildOptions())
-    result = memo.find(slot, whatever_options=True)
+    key = memo.MemoKey(
+        session.store_path, session.root, found[0], BuildOptions(), session.installation.identity
+    )
+    result = memo.find(key, session.snapshot, any_options=True)
     if result is None and not build:
         raise InputError(
             f"{found[0]} is not built as the workspace stands",
@@ -69,20 +71,17 @@ def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
     if build and (result is None or not _has(result, build.accelerator)):
         result = _build(session, found[0], build.accelerator)
     assert result, "found or built"
-    return Digest(result["package"]["digest"])
+    return result.package.digest
 
 
-def _has(result: dict[str, Any], accelerator: Accelerator | None) -> bool:
-    built = [image["accelerator"] for image in result["images"]]
-    return accelerator is None or accelerator in built
+def _has(result: BuildResult, accelerator: Accelerator | None) -> bool:
+    return accelerator is None or accelerator in [image.accelerator for image in result.images]
 
 
-def _build(session: Session, label: Label, accelerator: Accelerator | None) -> dict[str, Any]:
-    from mpbuild.app.build.build import build
-    from mpbuild.cli.progress import Progress
+def _build(session: Session, label: Label, accelerator: Accelerator | None) -> BuildResult:
+    from mpbuild.app.workspace.workspace import OpenWorkspace
+    from mpbuild.cli.build import build_target
 
-    workspace = session.workspace()
-    declared = workspace.target(label).model.accelerators
+    declared = OpenWorkspace(session.root, session.snapshot).target(label).model.accelerators
     chosen = accelerator or next(a for a in Accelerator if a in declared)
-    with Progress(session) as progress:
-        return build(workspace, label, session.store(), BuildOptions((chosen,)), progress)
+    return build_target(session, label, BuildOptions((chosen,)))

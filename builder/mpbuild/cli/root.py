@@ -60,10 +60,11 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _Told:
-    """The session that a failure is told in: guessed until the options are read."""
+class _Reporter:
+    """The session that reports a failure: guessed until the options are read."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], toolchain: Path | None) -> None:
+        self.toolchain = toolchain
         self.session = _guess(words)
 
 
@@ -113,38 +114,40 @@ def cli(
     A TARGET is a label (//examples/digits), a pattern (//..., //vision/...) or a folder with a
     model.toml.
     """
-    told = ctx.ensure_object(_Told)
-    told.session = ctx.obj = Session(
+    reporter: _Reporter = ctx.obj
+    reporter.session = ctx.obj = Session(
         ctx.invoked_subcommand or USAGE,
         Path(directory),
         store,
-        form == "json",
-        wants_color(color),
-        quiet,
-        verbose,
+        json=form == "json",
+        color=wants_color(color),
+        quiet=quiet,
+        verbose=verbose,
+        toolchain=reporter.toolchain,
     )
 
 
-def run(words: Sequence[str]) -> int:
-    """Run a command line and return its exit code; never a traceback unless ``-v`` is given.
+def run(words: Sequence[str], *, toolchain: Path | None = None) -> int:
+    """Runs a command line and returns its exit code; prints a traceback only with ``-v``.
 
-    Raises BrokenPipeError where a failure can't be told, because nobody reads standard output.
+    ``toolchain`` is the folder of other toolchain locks than mpbuild's own. Raises BrokenPipeError
+    where standard output is closed, so that a failure can't be reported.
     """
-    told = _Told(words)
+    reporter = _Reporter(words, toolchain)
     try:
-        code = cli.main(list(words), prog_name="mpbuild", standalone_mode=False, obj=told)
+        code = cli.main(list(words), prog_name="mpbuild", standalone_mode=False, obj=reporter)
     except click.ClickException as error:
-        return _fail(told.session, 2, (_usage(error),))
+        return _fail(reporter.session, 2, (_usage(error),))
     except (KeyboardInterrupt, click.Abort):
-        return _fail(told.session, 130, (Finding(Code.INTERRUPTED, "interrupted"),))
+        return _fail(reporter.session, 130, (Finding(Code.INTERRUPTED, "interrupted"),))
     except SystemExit:
         return 3  # click's way to end when nobody reads standard output any more
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        if told.session.verbose:
+        if reporter.session.verbose:
             import traceback
 
-            told.session.say("".join(traceback.format_exception(error)).rstrip())
-        return _fail(told.session, *_judged(error))
+            reporter.session.say("".join(traceback.format_exception(error)).rstrip())
+        return _fail(reporter.session, *_judged(error))
     return code if isinstance(code, int) else 0
 
 

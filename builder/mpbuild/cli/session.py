@@ -5,53 +5,95 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mpbuild.base.errors import Finding
 
 if TYPE_CHECKING:
     from mpbuild.app.workspace.workspace import OpenWorkspace
+    from mpbuild.base.label import Label
+    from mpbuild.effects.installation import Installation
+    from mpbuild.effects.store.lazy_store import LazyStore
     from mpbuild.effects.store.store import Store
+    from mpbuild.effects.workspace.snapshot import Snapshot
 
 
-class Session(NamedTuple):
-    """The command and the global options of one run."""
+class Session:
+    """The command and the global options of one run, and what they lead to."""
 
-    command: str
-    directory: Path
-    store_option: str | None
-    json: bool
-    color: bool
-    quiet: bool
-    verbose: bool
+    def __init__(
+        self,
+        command: str,
+        directory: Path,
+        store_option: str | None,
+        *,
+        json: bool,
+        color: bool,
+        quiet: bool,
+        verbose: bool,
+        toolchain: Path | None = None,
+    ) -> None:
+        self.command = command
+        self.directory = directory
+        self.json = json
+        self.color = color
+        self.quiet = quiet
+        self.verbose = verbose
+        self._store_option = store_option
+        self._toolchain = toolchain
 
-    @property
+    @cached_property
     def root(self) -> Path:
         """The workspace's root."""
         from mpbuild.app.workspace.targets import find_root
 
         return find_root(self.directory)
 
-    def workspace(self) -> "OpenWorkspace":
-        """The workspace, read."""
-        from mpbuild.app.workspace.workspace import OpenWorkspace
+    @cached_property
+    def snapshot(self) -> "Snapshot":
+        """The workspace as this command sees it: each file is read once."""
+        from mpbuild.effects.workspace.snapshot import Snapshot
 
-        return OpenWorkspace(self.root)
+        return Snapshot(self.root, self._lazy_store)
 
-    @property
+    @cached_property
+    def installation(self) -> "Installation":
+        """This mpbuild, as the command found it first."""
+        from mpbuild.effects.installation import find_installation
+
+        return find_installation(self._toolchain)
+
+    @cached_property
     def store_path(self) -> Path:
         """Where the store is: the option, MPBUILD_STORE, the workspace file, the user's cache."""
         from mpbuild.app.workspace.targets import store_path
 
-        return store_path(self.store_option, self.directory)
+        return store_path(self._store_option, self.directory, lambda _: self.snapshot)
 
     def store(self) -> "Store":
         """The store, opened."""
-        from mpbuild.effects.store.store import Store
+        return self._lazy_store.store
 
-        return Store(self.store_path)
+    @cached_property
+    def _lazy_store(self) -> "LazyStore":
+        from mpbuild.effects.store.lazy_store import LazyStore
+
+        return LazyStore(lambda: self.store_path)
+
+    def workspace(self) -> "OpenWorkspace":
+        """The workspace, for commands that write what they read."""
+        from mpbuild.app.workspace.workspace import OpenWorkspace
+
+        return OpenWorkspace(self.root)
+
+    def labels(self, names: Sequence[str]) -> "list[Label]":
+        """The targets that ``names`` mean."""
+        from mpbuild.app.workspace.targets import labels
+
+        return labels(self.root, names, self.directory, self.snapshot)
 
     def say(self, text: str, end: str = "\n") -> None:
         """A line on standard error; where that can't be written, nothing depends on it."""

@@ -19,20 +19,16 @@ class Signing:
         self._signer = open_signer(Path(session.directory, key))
         self._builder_id = builder_id
 
-    def proven(self, result: dict[str, Any]) -> bool:
+    def proven(self, package: Digest) -> bool:
         """Whether this user built it: a memo that somebody else left proves nothing."""
         try:
-            own_record(_package(result))
+            own_record(package)
         except AnswerError:
             return False
         return True
 
-    def sign(self, result: dict[str, Any]) -> dict[str, Any]:
+    def sign(self, digest: Digest) -> dict[str, Any]:
         """Attach a provenance to the package in the store."""
         store = self._session.store()
-        package = in_store(store, _package(result)).open()
+        package = in_store(store, digest).open()
         return sign(package, StoreReferrers(store), self._signer, self._builder_id)
-
-
-def _package(result: dict[str, Any]) -> Digest:
-    return Digest(result["package"]["digest"])

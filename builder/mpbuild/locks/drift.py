@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
-from typing import Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -22,9 +22,16 @@ _CHANGED = "the spec has changed since it was locked"
 _CHANGED_TOGETHER = f"{_CHANGED}: all accelerators are locked together"
 
 
+class DriftCheck(NamedTuple, Generic[L]):
+    """A lock as it was parsed, None where it can't be, and what is wrong with it."""
+
+    lock: L | None
+    findings: list[Finding]
+
+
 def check_python(
     text: str | None, wanted: PythonInputs, *, environment: str, file: str
-) -> list[Finding]:
+) -> DriftCheck[pylock.PythonLock]:
     """What is wrong with the Python lock ``text`` of ``file``; None where there is no file.
 
     What can be seen in the packages is looked for whatever the lock says of its resolution.
@@ -40,7 +47,7 @@ def check_python(
 
 def check_debian(
     text: str | None, wanted: debian_lock.DebianInputs, *, environment: str, file: str
-) -> list[Finding]:
+) -> DriftCheck[deblock.DebianLock]:
     """What is wrong with the Debian lock ``text`` of ``file``; None where there is no file."""
 
     def drift(lock: deblock.DebianLock) -> list[str]:
@@ -85,18 +92,18 @@ def _check(
     environment: str,
     form: _Format[L],
     drift: Callable[[L], list[str]],
-) -> list[Finding]:
+) -> DriftCheck[L]:
     if text is None:
-        return [Finding(Code.LOCK_MISSING, "there is no lock", file, _HINT)]
+        return DriftCheck(None, [Finding(Code.LOCK_MISSING, "there is no lock", file, _HINT)])
     try:
         lock = form.read(text, file=file)
     except InputError as error:
-        return list(error.findings)
+        return DriftCheck(None, list(error.findings))
     if lock.environment != environment:
         message = f"it is the lock of {lock.environment}, not of {environment}"
-        return [Finding(Code.LOCK_DRIFT, message, file, _HINT)]
+        return DriftCheck(lock, [Finding(Code.LOCK_DRIFT, message, file, _HINT)])
     changes = [Finding(Code.LOCK_DRIFT, change, file, _HINT) for change in drift(lock)]
-    return changes or list(_edited(text, form.write(lock), file))
+    return DriftCheck(lock, changes or list(_edited(text, form.write(lock), file)))
 
 
 def _edited(text: str, canonical: str, file: str) -> Iterator[Finding]:

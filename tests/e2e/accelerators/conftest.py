@@ -322,13 +322,13 @@ class Three(NamedTuple):
         options = ["-C", self.workspace, "--store", self.store, "--format", "json"]
         with contextlib.ExitStack() as stack:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            patch.setattr(toolchain, "environment", lambda: self.toolchain)
             patch.setenv("XDG_STATE_HOME", str(self.state))
             patch.setenv("no_proxy", "127.0.0.1")
             patch.setenv("MPBUILD_KEY_PASSPHRASE", "")
             stack.enter_context(contextlib.redirect_stdout(out))
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-            code = run([str(word) for word in (*options, *words)])
+            words = (*options, *words)
+            code = run([str(word) for word in words], toolchain=self.toolchain.folder)
         return Answer(code, json.loads(out.buffer.getvalue()))
 
     def build(self, *options: Any) -> Answer:
@@ -341,8 +341,7 @@ class Three(NamedTuple):
 
     @property
     def toolchain(self) -> LockEnvironment:
-        folder = self.workspace / "toolchain"
-        return msgspec.structs.replace(_TOOLCHAIN, root=folder, folder=folder)
+        return toolchain.environment(self.workspace / "toolchain")
 
     def environments(self) -> dict[str, LockEnvironment]:
         """What is locked, by name."""
@@ -392,9 +391,6 @@ class Three(NamedTuple):
         action = msgspec.structs.replace(action, root=tuple(root))
         kept = {name: store.put([data]) for name, data in outputs.items()}
         store.remember(action, Result(outputs=kept, sandboxed=True))
-
-
-_TOOLCHAIN = toolchain.environment()
 
 
 def _tar(files: Mapping[str, bytes]):

@@ -1,13 +1,10 @@
-"""What a package is made from, as data: read from a workspace here, from a package elsewhere."""
+"""The blueprint: everything that decides a package, as data."""
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
-from importlib.resources import files as resource_files
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from mpbuild.app.build.memo import SourceScan, scan
 from mpbuild.app.lock.lock_files import LockSet
 from mpbuild.app.workspace.workspace import Target
 from mpbuild.base import canonical
@@ -18,8 +15,7 @@ from mpbuild.base.files import WorkspaceFile
 from mpbuild.derive import image_layers
 from mpbuild.derive.inputs_artifact import StepFiles
 from mpbuild.derive.layers.layer_plan import Leaf
-from mpbuild.effects.store.store import Store
-from mpbuild.effects.workspace import sources
+from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.locks.toolchain import Toolchain
 from mpbuild.spec.model import CoreFile, Model, Weight
 
@@ -27,9 +23,9 @@ from mpbuild.spec.model import CoreFile, Model, Weight
 class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides a package.
 
-    ``locks`` are those of every environment of the spec, ``documents`` spec and lock files by
-    name. ``leaves`` are known before anything runs; ``bind`` gives the bytes of one that will
-    stand at a path of an image.
+    ``locks`` are those of every environment of the spec, ``documents`` the spec and the lock files
+    by name. ``leaves`` are the leaves that are known before anything runs, and ``bind`` gives the
+    digest of the one at a path of an image.
     """
 
     model: Model
@@ -43,18 +39,16 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     bind: Callable[[str, Leaf], Digest]
 
 
-class DeclaredFiles(msgspec.Struct, frozen=True):
-    """The workspace's files that a target declares, by the pattern that named them."""
+class TargetBlueprint(msgspec.Struct, frozen=True):
+    """The blueprint of a target, and the bytes of its leaves.
 
-    scan: SourceScan
-    folder: str
+    ``blobs`` holds those that are in memory; ``paths`` names the files of the workspace that hold
+    the others, and what steps read.
+    """
 
-    def named(self, pattern: str) -> list[WorkspaceFile]:
-        """The files ``pattern`` matched."""
-        return [
-            WorkspaceFile(path, self.scan.files[path][1], self.scan.files[path][0].executable)
-            for path in self.scan.patterns[f"{self.folder}:{pattern}"]
-        ]
+    blueprint: Blueprint
+    blobs: tuple[bytes, ...]
+    paths: tuple[str, ...]
 
 
 def declared_patterns(model: Model) -> list[str]:
@@ -64,87 +58,111 @@ def declared_patterns(model: Model) -> list[str]:
     return [*model.core.sources, *single, *inputs]
 
 
-def read_sources(target: Target, also: Iterable[str]) -> DeclaredFiles:
-    """Expand and hash what the spec names; ``also`` are further files that the build reads."""
-    folder = target.label.path
-    patterns = declared_patterns(target.model)
-    found = scan(target.workspace.root, folder, patterns, also)
-    empty = [p for p in dict.fromkeys(patterns) if not found.patterns[f"{folder}:{p}"]]
-    if empty:
-        raise InputError.collect(
-            [
-                Finding(Code.SPEC_INVALID, f"{p} matches no file", target.file, "check the path")
-                for p in empty
-            ]
-        )
-    return DeclaredFiles(found, folder)
+def target_blueprint(
+    target: Target,
+    locks: LockSet,
+    toolchain: Toolchain,
+    runtime: Mapping[str, bytes],
+    snapshot: Snapshot,
+) -> TargetBlueprint:
+    """Makes the blueprint of a target from ``snapshot``; needs no store.
 
-
-def runtime_files() -> dict[str, Path]:
-    """The files of mpbuild_runtime by the names the recipe has for them."""
-    folder = Path(str(resource_files("mpbuild_runtime")))
-    return {
-        f"mpbuild_runtime/{path.name}": path
-        for path in sorted(folder.iterdir())
-        if path.suffix == ".py" or path.name == "mpbuild-run"
-    }
-
-
-def of_target(
-    target: Target, locks: LockSet, toolchain: Toolchain, declared: DeclaredFiles, store: Store
-) -> Blueprint:
-    """The blueprint of a target; every leaf that is known now is in the store afterwards."""
-    model = target.model
-    leaves = _leaves(target, declared, store)
-    documents = {"spec.json": store.put_bytes(canonical.encode(target.document))}
-    for name, path in locks.files.items():
-        documents[name] = store.put_bytes(path.read_bytes())
-    of_toolchain = {name: Digest.of(data) for name, data in toolchain.files.items()}
+    ``runtime`` holds the files of mpbuild_runtime by name. Raises InputError where a pattern
+    matches nothing (spec-invalid), a file can't be a source, or weights are not those that the
+    spec pins (content-mismatch).
+    """
+    declared = _DeclaredFiles(target, snapshot)
+    spec = canonical.encode(target.document)
+    documents = {"spec.json": spec, **locks.files}
+    digests = {name: Digest.of(data) for name, data in documents.items()}
+    leaves = declared.leaves
+    leaves |= {Leaf("runtime", name): Digest.of(data) for name, data in runtime.items()}
     leaves |= {
-        Leaf("spec" if name == "spec.json" else "lock", name): digest
-        for name, digest in (documents | of_toolchain).items()
+        Leaf("spec" if name == "spec.json" else "lock", name): Digest.of(data)
+        for name, data in (documents | toolchain.files).items()
     }
-    steps = {}
-    for step in model.steps:
-        files = {file.path: file for pattern in step.files for file in declared.named(pattern)}
-        _keep_sources(target, store, files.values())
-        steps[step.name] = StepFiles(
-            target.label.path,
-            tuple(file for _, file in sorted(files.items())),
-        )
-    return Blueprint(
-        model=model,
+    blueprint = Blueprint(
+        model=target.model,
         locks=locks.locks,
         toolchain=toolchain,
-        sources=tuple(
-            image_layers.SourceFile(_relative(target, file.path), pattern, file.executable)
-            for pattern in model.core.sources
-            for file in declared.named(pattern)
-        ),
-        runtime=tuple(runtime_files()),
-        documents=documents,
-        steps=steps,
+        sources=declared.sources,
+        runtime=tuple(runtime),
+        documents=digests,
+        steps=declared.steps,
         leaves=leaves,
         bind=lambda _, leaf: leaves[leaf],
     )
+    blobs = (*documents.values(), *runtime.values())
+    return TargetBlueprint(blueprint, blobs, tuple(declared.paths))
 
 
-def _leaves(target: Target, declared: DeclaredFiles, store: Store) -> dict[Leaf, Digest]:
-    """Sources, weights, files and the runtime, kept in the store."""
-    model = target.model
-    leaves: dict[Leaf, Digest] = {}
-    for pattern in model.core.sources:
-        files = declared.named(pattern)
-        _keep_sources(target, store, files)
-        leaves |= {Leaf("source", _relative(target, file.path)): file.digest for file in files}
-    for one in model.core.kept:
-        (file,) = declared.named(str(one.path))
-        _check_digest(one, file, target.file)
-        _keep_sources(target, store, [file])
-        leaves[Leaf("source", str(one.path))] = file.digest
-    for name, path in runtime_files().items():
-        leaves[Leaf("runtime", name)] = store.put_bytes(path.read_bytes())
-    return leaves
+class _DeclaredFiles:
+    """The files of the workspace that a target declares."""
+
+    def __init__(self, target: Target, snapshot: Snapshot) -> None:
+        self._target = target
+        self._folder = target.label.path
+        self._snapshot = snapshot
+        self._refuse_empty_patterns()
+
+    @property
+    def paths(self) -> list[str]:
+        """All of them, by their paths from the workspace's root."""
+        patterns = declared_patterns(self._target.model)
+        return sorted({path for pattern in patterns for path in self._match(pattern)})
+
+    @property
+    def sources(self) -> tuple[image_layers.SourceFile, ...]:
+        return tuple(
+            image_layers.SourceFile(self._relative(file.path), pattern, file.executable)
+            for pattern in self._target.model.core.sources
+            for file in self._files(pattern)
+        )
+
+    @property
+    def steps(self) -> dict[str, StepFiles]:
+        """What each step reads."""
+        found = {}
+        for step in self._target.model.steps:
+            files = {file.path: file for pattern in step.files for file in self._files(pattern)}
+            found[step.name] = StepFiles(self._folder, tuple(f for _, f in sorted(files.items())))
+        return found
+
+    @property
+    def leaves(self) -> dict[Leaf, Digest]:
+        """Sources, weights and files of the model."""
+        core = self._target.model.core
+        leaves = {
+            Leaf("source", self._relative(file.path)): file.digest
+            for pattern in core.sources
+            for file in self._files(pattern)
+        }
+        for one in core.kept:
+            (file,) = self._files(str(one.path))
+            _check_digest(one, file, self._target.file)
+            leaves[Leaf("source", str(one.path))] = file.digest
+        return leaves
+
+    def _match(self, pattern: str) -> list[str]:
+        return self._snapshot.match(self._folder, pattern)
+
+    def _files(self, pattern: str) -> Iterator[WorkspaceFile]:
+        for path in self._match(pattern):
+            version = self._snapshot.file(path)
+            yield WorkspaceFile(path, version.digest, version.stat.executable)
+
+    def _relative(self, path: str) -> str:
+        """A path of the workspace as the model's folder sees it."""
+        return posixpath.relpath(path, self._folder or ".")
+
+    def _refuse_empty_patterns(self) -> None:
+        findings = [
+            Finding(Code.SPEC_INVALID, f"{p} matches no file", self._target.file, "check the path")
+            for p in dict.fromkeys(declared_patterns(self._target.model))
+            if not self._match(p)
+        ]
+        if findings:
+            raise InputError.collect(findings)
 
 
 def _check_digest(one: Weight | CoreFile, file: WorkspaceFile, where: str) -> None:
@@ -152,20 +170,6 @@ def _check_digest(one: Weight | CoreFile, file: WorkspaceFile, where: str) -> No
         raise InputError(
             f"{one.name}: {file.path} has the digest {file.digest}",
             where=where,
-            hint=f"the spec says {one.sha256}",
+            hint=f"the spec has {one.sha256}",
             code=Code.CONTENT_MISMATCH,
         )
-
-
-def _keep_sources(target: Target, store: Store, files: Iterable[WorkspaceFile]) -> None:
-    """Put source files into the store; one that changed since it was hashed stops the build."""
-    for file in files:
-        if not store.has(file.digest):
-            kept = store.put(sources.chunks(target.workspace.root, file.path))
-            if kept.digest != file.digest:
-                raise InputError("changed while it was read", where=file.path, hint="build again")
-
-
-def _relative(target: Target, path: str) -> str:
-    """A workspace path as the model's folder sees it."""
-    return posixpath.relpath(path, target.label.path or ".")

@@ -1,7 +1,8 @@
-"""Executors of steps with the trees of their roots made first."""
+"""The executors of a build: derive functions in this process, steps in a sandbox or on the host."""
 
 from typing import TYPE_CHECKING
 
+from mpbuild.app.build.options import BuildOptions
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Result
 from mpbuild.engine.protocols import Executor
@@ -32,6 +33,13 @@ class _Steps:
             else HostExecutor(self._store)
         )
         return executor.run(action, timeout_ms)
+
+
+def executors_by_kind(store: Store, options: BuildOptions) -> dict[str, Executor]:
+    """The executor of each kind of action, steps as ``options`` ask for."""
+    derivation = LayerDeriver(store)
+    steps = sandboxed_steps if options.sandbox == "bwrap" else host_steps
+    return {"derive": derivation, "sandbox": steps(store, derivation)}
 
 
 def open_sandbox(store: Store) -> "Sandbox":

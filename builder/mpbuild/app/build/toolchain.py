@@ -1,43 +1,54 @@
-"""The toolchain: the environment that mpbuild's own actions run in, locked as every other is.
+"""The toolchain: the locked environment that mpbuild's own actions run in.
 
-Its locks are part of mpbuild: they come in its wheel, and a checkout keeps them in
-``lockfiles/toolchain``, where ``make lock-toolchain`` resolves them anew.
+Its locks are part of mpbuild: its wheel has them, and a checkout keeps them in
+``lockfiles/toolchain``, where ``make lock-toolchain`` renews them.
 """
 
 import os
-from importlib.resources import files as resource_files
 from pathlib import Path
 
 from mpbuild.app.lock.lock_files import LockEnvironment, debian_inputs, read_debian, read_python
+from mpbuild.app.workspace.workspace import read_text
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import InputError, WorldError
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.derive.pex import PYTHON
+from mpbuild.effects.installation import find_installation
+from mpbuild.effects.workspace.documents import FreshDocuments
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 from mpbuild.locks.python_inputs import inputs
 from mpbuild.locks.toolchain import BASE, NAME, REQUIREMENTS, Toolchain
 
 
-def read() -> Toolchain:
-    """The locks that came with mpbuild; raise WorldError where they didn't."""
-    place = environment()
-    python_lock, debian_lock = read_python(place), read_debian(place)
-    if not python_lock or not debian_lock:
+def read_toolchain(folder: Path) -> Toolchain:
+    """Reads the toolchain's locks in ``folder``; raises WorldError (lock-missing) without them."""
+    place = environment(folder)
+    python_file, debian_file = place.python_file.name, place.debian_file.name
+    texts = {name: _read(folder, name) for name in (python_file, debian_file)}
+    locks = EnvironmentLocks(
+        pylock.read(texts[python_file], file=python_file),
+        deblock.read(texts[debian_file], file=debian_file),
+    )
+    return Toolchain(locks, {name: text.encode() for name, text in texts.items()})
+
+
+def _read(folder: Path, name: str) -> str:
+    try:
+        return read_text(FreshDocuments(folder), name, code=Code.LOCK_MALFORMED)
+    except InputError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         raise WorldError(
             "the locks of mpbuild's own toolchain are missing",
-            where=str(place.folder),
-            hint="install mpbuild anew: they come with it",
+            where=str(folder),
+            hint="install mpbuild again: they come with it",
             code=Code.LOCK_MISSING,
-        )
-    files = (place.python_file, place.debian_file)
-    return Toolchain(
-        EnvironmentLocks(python_lock, debian_lock), {file.name: file.read_bytes() for file in files}
-    )
+        ) from error
 
 
 def renew() -> None:
-    """Resolve the locks anew and write them where they were read from."""
+    """Resolves the locks again and writes them to the folder they are read from."""
     from mpbuild.app.lock.debian_archives import DebianArchives
     from mpbuild.effects.http.client import Web
     from mpbuild.effects.python.index_views import IndexView
@@ -45,7 +56,7 @@ def renew() -> None:
     from mpbuild.effects.python.uv import Uv
     from mpbuild.resolve import python_lock
 
-    place, web = environment(), Web(os.environ)
+    place, web = environment(find_installation().toolchain), Web(os.environ)
     previous = read_python(place)
     index = find_index(os.environ)
     resolved = python_lock.lock(
@@ -67,11 +78,8 @@ def renew() -> None:
     place.debian_file.write_text(deblock.write(debian_lock), "utf-8")
 
 
-def environment() -> LockEnvironment:
-    """What the toolchain is resolved from, and where its locks are."""
-    package = Path(str(resource_files("mpbuild")))
-    installed = package / "toolchain"
-    folder = installed if installed.is_dir() else package.parents[1] / "lockfiles" / "toolchain"
+def environment(folder: Path) -> LockEnvironment:
+    """The toolchain as an environment to lock, whose locks are in ``folder``."""
     return LockEnvironment(
         name=NAME,
         accelerator=None,

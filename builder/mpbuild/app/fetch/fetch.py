@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mpbuild.app.build import toolchain
 from mpbuild.app.lock.lock_files import LockEnvironment, LockSet, environments
 from mpbuild.app.workspace.workspace import Target
 from mpbuild.base.accelerator import Accelerator
@@ -18,6 +17,7 @@ from mpbuild.derive import image_layers
 from mpbuild.effects.files.disk import disk_error
 from mpbuild.effects.store.store import Store
 from mpbuild.locks.toolchain import BASE as TOOLCHAIN_BASE
+from mpbuild.locks.toolchain import Toolchain
 
 if TYPE_CHECKING:
     from mpbuild.effects.http.file_request import FileRequest
@@ -36,6 +36,13 @@ class DownloadObserver(Protocol):
         """So many bytes more have come."""
 
 
+class FetchResult(NamedTuple):
+    """How many files were fetched, and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
 def wanted_environments(
     target: Target, accelerators: Sequence[Accelerator]
 ) -> tuple[LockEnvironment, ...]:
@@ -48,22 +55,22 @@ def fetch(
     target: Target,
     locks: LockSet,
     wanted: Sequence[LockEnvironment],
+    toolchain: Toolchain,
     store: Store,
-    watcher: DownloadObserver,
+    observer: DownloadObserver,
     *,
     offline: bool = False,
-) -> tuple[int, int]:
-    """Bring what ``wanted`` environments, the toolchain and weights need and the store lacks.
+) -> FetchResult:
+    """Fetches what ``wanted`` environments, the toolchain and weights need and the store lacks.
 
-    How many files that were, and bytes. Offline, anything missing is a WorldError (fetch-failed)
-    that names it.
+    Offline, a missing file raises WorldError (fetch-failed), which names each.
     """
     files = [file for one in wanted for file in locks.locks[one.name].files]
-    files += [*toolchain.read().locks.files, *image_layers.fetched_weights(target.model)]
+    files += [*toolchain.locks.files, *image_layers.fetched_weights(target.model)]
     missing = {file.digest: file for file in files if not store.has(file.digest)}
     _check_sizes([file for file in files if file.digest not in missing], store)
     if not missing:
-        return 0, 0
+        return FetchResult()
     if offline:
         names = sorted(file.name for file in missing.values())
         raise WorldError.collect([_absent(target, name) for name in names])
@@ -72,16 +79,16 @@ def fetch(
     from mpbuild.effects.registry.client import RegistryWeb
 
     size = sum(file.size for file in missing.values())
-    watcher.fetching(len(missing), size)
+    observer.fetching(len(missing), size)
     web = RegistryWeb(os.environ)
-    requests = {r.digest: r for r in _requests(target, locks, wanted, missing, web)}
+    requests = {r.digest: r for r in _requests(target, locks, wanted, toolchain, missing, web)}
     download(
         tuple(requests.values()),
         into=FileSink(store.path / "partial", store.has, store.adopt),
         web=web,
-        progress=watcher.received,
+        progress=observer.received,
     )
-    return len(missing), size
+    return FetchResult(len(missing), size)
 
 
 def _check_sizes(files: Iterable[image_layers.LockedFile], store: Store) -> None:
@@ -138,6 +145,7 @@ def _requests(
     target: Target,
     locks: LockSet,
     wanted: Sequence[LockEnvironment],
+    toolchain: Toolchain,
     missing: Collection[Digest],
     web: "RegistryWeb",
 ) -> "Iterator[FileRequest]":
@@ -149,7 +157,7 @@ def _requests(
         lock = locks.locks[one.name]
         yield from wheel_requests(lock, missing, find, web)
         yield from deb_requests(lock, missing, one.base)
-    lock = toolchain.read().locks
+    lock = toolchain.locks
     names = [package.wheel.filename for package in lock.python.packages]
     yield from wheel_requests(lock, missing, partial(toolchain_index, target.workspace, names), web)
     yield from deb_requests(lock, missing, TOOLCHAIN_BASE)

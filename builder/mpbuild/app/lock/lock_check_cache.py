@@ -12,20 +12,19 @@ speaks to who asks for a check, and to nobody else: builds and signatures read t
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from mpbuild.app.build.memo import GARBAGE, installation
+from mpbuild.app.build.memo import GARBAGE
 from mpbuild.app.workspace.targets import MODEL_FILE, WORKSPACE_FILE
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, MpbuildError
 from mpbuild.base.label import Label
 from mpbuild.effects.files import user_state
+from mpbuild.effects.installation import find_installation
 from mpbuild.effects.workspace import sources
-
-if TYPE_CHECKING:
-    from mpbuild.app.workspace.workspace import Target
+from mpbuild.effects.workspace.snapshot import Snapshot
 
 SCHEMA = "mpbuild.checked/1"
 
@@ -60,7 +59,7 @@ def remembered(slot: LockCheckKey) -> bool:
         files = memory["files"]
         return bool(
             memory["schema"] == SCHEMA
-            and memory["mpbuild"] == installation()
+            and memory["mpbuild"] == find_installation().identity
             and files.keys() >= set(slot.specs)
             and _digests(slot.root, files) == files
         )
@@ -68,27 +67,16 @@ def remembered(slot: LockCheckKey) -> bool:
 
 
 def _check(slot: LockCheckKey) -> list[Finding]:
-    """Check, and remember what was good; not if a file changed between first and last look."""
+    """Checks, and remembers the digests of exactly what was read and found good."""
     from mpbuild.app.lock import lock_files
     from mpbuild.app.workspace.workspace import OpenWorkspace
 
-    specs = _digests(slot.root, slot.specs)
-    target = OpenWorkspace(slot.root).target(slot.label)
-    files = specs | _digests(slot.root, _lock_files(target))
+    snapshot = Snapshot(slot.root)
+    target = OpenWorkspace(slot.root, snapshot).target(slot.label)
     findings = lock_files.check(target)
-    if not findings and _digests(slot.root, files) == files:
-        _remember(slot, files)
+    if not findings:
+        _remember(slot, {path: version.digest for path, version in snapshot.versions.items()})
     return findings
-
-
-def _lock_files(target: "Target") -> list[str]:
-    from mpbuild.app.lock import lock_files
-
-    return [
-        environment.where(file)
-        for environment in lock_files.environments(target)
-        for file in (environment.python_file, environment.debian_file)
-    ]
 
 
 def _digests(root: Path, paths: Iterable[str]) -> dict[str, str]:
@@ -105,8 +93,12 @@ def _digest(root: Path, path: str) -> str:
         return ""
 
 
-def _remember(slot: LockCheckKey, files: dict[str, str]) -> None:
+def _remember(slot: LockCheckKey, files: Mapping[str, str]) -> None:
     """Where that can't be written, the next check does its work again."""
-    memory = {"schema": SCHEMA, "mpbuild": installation(), "files": files}
+    memory = {
+        "schema": SCHEMA,
+        "mpbuild": find_installation().identity,
+        "files": dict(files),
+    }
     with contextlib.suppress(MpbuildError):
         user_state.keep_check(json.dumps(memory, sort_keys=True).encode(), slot.subject)

@@ -10,6 +10,7 @@ from mpbuild.app.workspace.workspace import Target, read_text
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, InputError
+from mpbuild.effects.workspace.documents import DocumentReader, FreshDocuments
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 from mpbuild.locks import debian_lock, drift, floors
@@ -62,10 +63,19 @@ class LockEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockSet(msgspec.Struct, frozen=True):
-    """The locks of all environments of a target, and their files by name."""
+    """The locks of all environments of a target, and the bytes of their files by name."""
 
     locks: "dict[str, EnvironmentLocks]"
-    files: dict[str, Path]
+    files: dict[str, bytes]
+
+
+class _LockCheck(msgspec.Struct, frozen=True):
+    """What one pass over the locks of a target finds, parses and reads."""
+
+    findings: list[Finding]
+    python: dict[str, pylock.PythonLock]
+    debian: dict[str, deblock.DebianLock]
+    files: dict[str, bytes]
 
 
 def environments(target: Target) -> list[LockEnvironment]:
@@ -92,23 +102,40 @@ def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Fi
     Fetched weights, which the spec itself pins, count among them. With ``accelerators``, only
     their locks are looked at.
     """
-    findings = drift.check_weights(target.model, target.text, file=target.file)
+    return _check(target, accelerators).findings
+
+
+def _check(target: Target, accelerators: Collection[Accelerator] = ()) -> _LockCheck:
     found = [e for e in environments(target) if e.concerns(accelerators)]
+    checked = _LockCheck(
+        drift.check_weights(target.model, target.text, file=target.file), {}, {}, {}
+    )
     for environment in found:
-        where = environment.where(environment.python_file)
-        text = _text(environment.python_file, where)
-        findings += drift.check_python(
-            text, environment.python, environment=environment.name, file=where
-        )
-        where = environment.where(environment.debian_file)
-        text = _text(environment.debian_file, where)
-        findings += drift.check_debian(
-            text, environment.debian, environment=environment.name, file=where
-        )
-    if findings:
-        return findings
-    locks = {environment.name: _present(read_python(environment)) for environment in found}
-    return check_floors(target, found, locks) + _skew(found, locks)
+        _check_environment(environment, target.workspace.documents, checked)
+    if not checked.findings:
+        checked.findings.extend(check_floors(target, found, checked.python))
+        checked.findings.extend(_skew(found, checked.python))
+    return checked
+
+
+def _check_environment(
+    environment: LockEnvironment, documents: DocumentReader, checked: _LockCheck
+) -> None:
+    """Add what one environment's locks hold, and what is wrong with them, to ``checked``."""
+    name = environment.name
+    where = environment.where(environment.python_file)
+    text = _text(documents, where)
+    python = drift.check_python(text, environment.python, environment=name, file=where)
+    if python.lock is not None and text is not None:
+        checked.python[name] = python.lock
+        checked.files[environment.python_file.name] = text.encode()
+    where = environment.where(environment.debian_file)
+    text = _text(documents, where)
+    debian = drift.check_debian(text, environment.debian, environment=name, file=where)
+    if debian.lock is not None and text is not None:
+        checked.debian[name] = debian.lock
+        checked.files[environment.debian_file.name] = text.encode()
+    checked.findings.extend([*python.findings, *debian.findings])
 
 
 def check_floors(
@@ -130,16 +157,15 @@ def check_floors(
 
 def read_locks(target: Target) -> LockSet:
     """All locks; raise InputError where one is missing, malformed or has drifted."""
-    findings = check(target)
-    if findings:
-        raise InputError.collect(findings)
-    locks: dict[str, EnvironmentLocks] = {}
-    files: dict[str, Path] = {}
-    for environment in environments(target):
-        locks[environment.name] = read(environment)
-        for path in (environment.python_file, environment.debian_file):
-            files[path.name] = path
-    return LockSet(locks, files)
+    from mpbuild.derive.image_layers import EnvironmentLocks
+
+    checked = _check(target)
+    if checked.findings:
+        raise InputError.collect(checked.findings)
+    locks = {
+        name: EnvironmentLocks(lock, checked.debian[name]) for name, lock in checked.python.items()
+    }
+    return LockSet(locks, checked.files)
 
 
 def read(environment: LockEnvironment) -> "EnvironmentLocks":
@@ -152,14 +178,14 @@ def read(environment: LockEnvironment) -> "EnvironmentLocks":
 def read_python(environment: LockEnvironment) -> pylock.PythonLock | None:
     """The environment's Python lock, None where there is none yet."""
     where = environment.where(environment.python_file)
-    text = _text(environment.python_file, where)
+    text = _text(FreshDocuments(environment.root), where)
     return None if text is None else pylock.read(text, file=where)
 
 
 def read_debian(environment: LockEnvironment) -> deblock.DebianLock | None:
     """The environment's Debian lock, None where there is none yet."""
     where = environment.where(environment.debian_file)
-    text = _text(environment.debian_file, where)
+    text = _text(FreshDocuments(environment.root), where)
     return None if text is None else deblock.read(text, file=where)
 
 
@@ -264,9 +290,9 @@ def _present(lock: T | None) -> T:
     return lock
 
 
-def _text(path: Path, where: str) -> str | None:
+def _text(documents: DocumentReader, path: str) -> str | None:
     try:
-        return read_text(path, where, code=Code.LOCK_MALFORMED)
+        return read_text(documents, path, code=Code.LOCK_MALFORMED)
     except InputError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None

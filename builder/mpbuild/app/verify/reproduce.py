@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from mpbuild.app.build.blueprint import Blueprint
-from mpbuild.app.build.build import executors
 from mpbuild.app.build.build_graph import PEX, plan_build
+from mpbuild.app.build.executors import executors_by_kind
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.app.fetch.input_supplier import InputSupplier
 from mpbuild.app.verify.rederive import Difference, Recomputation, rederive
@@ -168,7 +168,7 @@ def _run(
             wanted += tasks[name].needs
     graph = Graph(tasks[name] for name in sorted(needed))
     jobs = options.jobs or processors()
-    engine = Engine(executors(store, options), _Fresh(store), SystemClock(), audience, jobs)
+    engine = Engine(executors_by_kind(store, options), _Fresh(store), SystemClock(), audience, jobs)
     return engine.run(graph)
 
 

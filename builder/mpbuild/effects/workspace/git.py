@@ -7,7 +7,7 @@ from pathlib import Path
 from mpbuild.formats.evidence.record import RepositoryState
 
 
-def source(root: Path) -> RepositoryState:
+def repository_state(root: Path) -> RepositoryState:
     """The commit, and whether anything differs from it; no commit outside of a repository.
 
     Where git is missing or refuses (a repository of another user), nothing is known: dirty.

@@ -1,28 +1,33 @@
-"""Files of the workspace: matching patterns, looking at them, hashing them.
+"""Files of a workspace: what a pattern matches, what the file system says of a file, its bytes.
 
-Imports little, because a build that has nothing to do looks at every source through this.
+Imports little: a build with nothing to do looks at every source through this module.
 """
 
+import contextlib
 import os
 import posixpath
 import re
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 
-# Written beside sources by whoever imports them: never what a pattern means.
+CHUNK = 1 << 20
+
+# Python writes it beside the sources that it imports; no pattern means it.
 _NEVER = ("__pycache__",)
 
 
 class FileStat(NamedTuple):
-    """What the file system says of a file; equal before and after means equal bytes.
+    """What the file system says of a file; if it is the same twice, so are the bytes.
 
-    Only if the file wasn't touched within the clock's grain of the first look: see ``settled``.
+    That holds unless the file was touched within the clock's grain of the first look: see
+    ``settled``.
     """
 
     size: int
@@ -31,8 +36,14 @@ class FileStat(NamedTuple):
     inode: int
     executable: bool
 
+    @classmethod
+    def of(cls, found: os.stat_result) -> "FileStat":
+        """The part of a stat result that decides."""
+        executable = bool(found.st_mode & stat.S_IXUSR)
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, executable)
+
     def settled(self, at_ns: int) -> bool:
-        """Whether the last change lies clearly before ``at_ns``, so that a later one shows."""
+        """Whether the last change is clearly before ``at_ns``, so that a later one shows."""
         return max(self.mtime_ns, self.ctime_ns) + 1_000_000_000 < at_ns
 
 
@@ -57,12 +68,15 @@ def match(root: Path, folder: str, pattern: str) -> list[str]:
 
 
 def look(root: Path, path: str) -> FileStat:
-    """Stat a source file, refusing what is none: a folder, a device, a link out of ``root``."""
+    """Stats a source file.
+
+    Refuses folders, devices, links that lead out of ``root``, and unprintable names.
+    """
     full = root / path
     if not path.isprintable():
-        raise InputError("has a name that is not plain text", where=ascii(path))
+        raise InputError("the name has unprintable characters", where=ascii(path))
     try:
-        seen = full.stat()
+        found = full.stat()
         if full.is_symlink() or full.parent.resolve() != full.parent:
             real = full.resolve(strict=True)
             if not real.is_relative_to(root.resolve()):
@@ -73,26 +87,58 @@ def look(root: Path, path: str) -> FileStat:
                 )
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", where=path) from error
-    if not stat.S_ISREG(seen.st_mode):
+    if not stat.S_ISREG(found.st_mode):
         raise InputError("is not a regular file", where=path)
-    return FileStat(
-        seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino, bool(seen.st_mode & 0o100)
-    )
+    return FileStat.of(found)
 
 
-def chunks(root: Path, path: str) -> Iterator[bytes]:
-    """The bytes of a source file."""
+@contextlib.contextmanager
+def reading(root: Path, path: str) -> Iterator[tuple[FileIO, FileStat]]:
+    """Opens a source file; raises InputError where it changes while it is open."""
+    before = look(root, path)
+    with open_unblocked(root / path, path) as file:
+        refuse_change(file, before, path)
+        yield file, before
+        refuse_change(file, before, path)
+
+
+def open_unblocked(full: Path, where: str) -> FileIO:
+    """Opens a file for reading, and does not wait for the writer of a pipe."""
     try:
-        with (root / path).open("rb") as file:
-            while data := file.read(1 << 20):
-                yield data
+        descriptor = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return FileIO(descriptor)
+        except OSError:  # a folder
+            os.close(descriptor)
+            raise
     except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", where=path) from error
+        raise InputError(f"can't be read: {error.strerror}", where=where) from error
+
+
+def refuse_change(file: FileIO, before: FileStat, where: str) -> None:
+    """Raises InputError where the open file is no longer the one that was looked at."""
+    if FileStat.of(os.fstat(file.fileno())) != before:
+        raise changed(where)
+
+
+def changed(path: str) -> InputError:
+    """The error of a file that changed between two looks."""
+    return InputError("changed while it was read", where=path, hint="build again")
+
+
+def chunks(file: FileIO, where: str) -> Iterator[bytes]:
+    """The rest of an open file, in pieces of at most 1 MiB."""
+    try:
+        while data := file.read(CHUNK):
+            yield data
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=where) from error
 
 
 def digest(root: Path, path: str) -> Digest:
     """The digest of a source file."""
-    return Digest.of_chunks(chunks(root, path))
+    with reading(root, path) as (file, _):
+        return Digest.of_chunks(chunks(file, path))
 
 
 def _fixed(pattern: str) -> str:

@@ -8,7 +8,6 @@ updates has ``archive = "security"``. A row of the link table says that ``path``
 InputError (lock-malformed) with the path inside the document.
 """
 
-import functools
 import re
 from collections.abc import Collection, Sequence
 
@@ -95,7 +94,6 @@ def write(lock: DebianLock) -> str:
     return sealed((head, *packages, *links), at=0)
 
 
-@functools.lru_cache(maxsize=64)
 def read(text: str, *, file: str) -> DebianLock:
     """The lock in ``text``, whatever its layout; ``file`` names it in errors."""
     try:

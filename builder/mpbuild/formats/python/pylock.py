@@ -4,7 +4,6 @@ The packaging specification "pylock.toml", lock-version 1.0. Platform linux/amd6
 Every error is an InputError (lock-malformed) with the path inside the document.
 """
 
-import functools
 import re
 
 import msgspec
@@ -97,7 +96,6 @@ def write(lock: PythonLock) -> str:
     return sealed((head, *packages, tool), at=len(packages) + 1)
 
 
-@functools.lru_cache(maxsize=64)
 def read(text: str, *, file: str) -> PythonLock:
     """The lock in ``text``, whatever its layout; ``file`` names it in errors.
 

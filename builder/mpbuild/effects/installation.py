@@ -1,0 +1,79 @@
+"""The installed mpbuild: which one it is, and those of its files that decide packages.
+
+Imports little: the memo asks for it.
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import mpbuild
+from mpbuild.base.digest import Digest
+
+_PACKAGES = ("mpbuild", "mpbuild_rules", "mpbuild_runtime")
+_RUNTIME = "mpbuild_runtime"
+
+
+class Installation(NamedTuple):
+    """This mpbuild, as it was found before any of its files was read.
+
+    ``identity`` names the version and, as a checkout may be edited, the size and the time of
+    every file. ``runtime`` and ``toolchain`` are the folders of what goes into images and of the
+    locks that mpbuild's own actions run in.
+    """
+
+    identity: str
+    runtime: Path
+    toolchain: Path
+
+    @property
+    def runtime_files(self) -> dict[str, Path]:
+        """The files of mpbuild_runtime that go into packages, by their names there."""
+        return {
+            f"{_RUNTIME}/{path.name}": path
+            for path in sorted(self.runtime.iterdir())
+            if path.suffix == ".py" or path.name == "mpbuild-run"
+        }
+
+
+def find_installation(toolchain: Path | None = None) -> Installation:
+    """Finds the running mpbuild; ``toolchain`` is another folder of toolchain locks."""
+    folders = {name: _folders(name) for name in _PACKAGES}
+    toolchain = toolchain or toolchain_folder(Path(mpbuild.__file__).parent)
+    places = {**folders, "toolchain": [str(toolchain)]}
+    looks = [
+        look for name, paths in places.items() for path in paths for look in _looks(name, path)
+    ]
+    digest = Digest.of("\n".join(sorted(looks)).encode())
+    return Installation(f"{mpbuild.__version__} {digest}", Path(folders[_RUNTIME][0]), toolchain)
+
+
+def toolchain_folder(package: Path) -> Path:
+    """Where the locks of the toolchain are: in mpbuild's wheel, or in its checkout."""
+    installed = package / "toolchain"
+    return installed if installed.is_dir() else package.parents[1] / "lockfiles" / "toolchain"
+
+
+def _folders(package: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None, "installed together"
+    return list(spec.submodule_search_locations or ())
+
+
+def _looks(package: str, folder: str) -> Iterator[str]:
+    for entry in _files(folder):
+        found = entry.stat()
+        yield f"{package} {entry.name} {found.st_size} {found.st_mtime_ns}"
+
+
+def _files(folder: str) -> Iterator[os.DirEntry[str]]:
+    if not os.path.isdir(folder):  # noqa: PTH112 - as os.scandir, without a Path for each entry
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir() and entry.name != "__pycache__":
+                yield from _files(entry.path)
+            elif entry.is_file():
+                yield entry
