@@ -9,7 +9,7 @@ from mpbuild.app.lock.audit_locks import audit
 from mpbuild.app.lock.lock_files import read_locks
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.base.label import Label
 from mpbuild.effects.store.store import Store
 
@@ -25,7 +25,7 @@ def audit_figures(root: Path, target: str) -> list[Figure]:
         store = Store(Path(folder))
         try:
             report = audit(found, locks, store=store, accelerators=[Accelerator.CUDA])
-        except WorldError as error:
+        except EnvironmentFailureError as error:
             return [figure.unmeasured(error.findings[0].message)]
         wheels = {package.wheel.sha256 for package in locks["cuda"].python.packages}
         assert not any(store.has(wheel) for wheel in wheels), "it must not fetch wheels"

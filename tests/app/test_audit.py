@@ -11,7 +11,7 @@ from mpbuild.app.lock.lock_files import environments
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.base.label import Label
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.effects.store.store import Store
@@ -221,7 +221,7 @@ def test_a_wheel_that_the_index_no_longer_has_is_told(audited):
     workspace = audited(CPU)
     workspace.add("one", {}).unlink()
     workspace.add("two", {})
-    with pytest.raises(WorldError, match=r"one-1\.0"):
+    with pytest.raises(EnvironmentFailureError, match=r"one-1\.0"):
         workspace()
 
 

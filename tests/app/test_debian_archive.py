@@ -10,7 +10,7 @@ from mpbuild.app.fetch.file_requests import deb_requests
 from mpbuild.app.lock.debian_archives import DebianArchives
 from mpbuild.app.lock.lock_files import environments
 from mpbuild.app.workspace.workspace import OpenWorkspace
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.base.label import Label
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.effects.http.client import Web
@@ -137,7 +137,9 @@ def test_environments_of_one_base_have_the_same_base(world):
 
 def test_without_its_security_archive_nothing_is_locked_unless_the_base_says_so(world):
     world.mirror(f"file://{world.folder}/debian", f"file://{world.folder}/none")
-    with pytest.raises(WorldError, match="the security updates of bookworm can't be read"):
+    with pytest.raises(
+        EnvironmentFailureError, match="the security updates of bookworm can't be read"
+    ):
         world.lock()
     world.write("security = false\n")
     assert versions(world.lock()["cpu"]) == {"python": "3.11", "tls": "1"}
@@ -186,7 +188,7 @@ def test_a_release_from_after_the_snapshot_does_not_stand_for_it(world):
     later = "Sun, 01 Nov 2026 00:00:01 UTC"
     world.publish("debian", "bookworm", "python 3.11", "tls 1", "more 1", date=later)
     world.write(f'snapshot = "{SNAPSHOT}"\n')
-    with pytest.raises(WorldError, match="which is from after the snapshot"):
+    with pytest.raises(EnvironmentFailureError, match="which is from after the snapshot"):
         world.lock()
 
 

@@ -14,7 +14,7 @@ import pytest
 from mpbuild.app.workspace import init
 from mpbuild.app.workspace.targets import labels
 from mpbuild.app.workspace.workspace import OpenWorkspace
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.cli.root import run
 from mpbuild_runtime import contract, request
 
@@ -183,7 +183,7 @@ def test_where_the_disk_fails_nothing_half_written_remains(tmp_path):
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, largest[1]))
     try:
-        with pytest.raises(WorldError):
+        with pytest.raises(EnvironmentFailureError):
             init.make(made)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, largest)

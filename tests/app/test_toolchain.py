@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from mpbuild.app.build import toolchain
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.derive import image_layers
 from mpbuild.effects.installation import find_installation, toolchain_folder
 from mpbuild.formats.debian import deblock
@@ -89,7 +89,7 @@ def test_an_installed_mpbuild_reads_those_of_its_wheel(tmp_path, read):
 
 
 def test_an_mpbuild_without_them_says_what_to_do(tmp_path):
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         toolchain.read_toolchain(toolchain_folder(tmp_path / "a/mpbuild"))
     (finding,) = caught.value.findings
     assert finding.code == "lock-missing"

@@ -20,7 +20,7 @@ from mpbuild.app.lock import pin_weights
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.base.label import Label
 from mpbuild.effects.registry.client import RegistryWeb
 from mpbuild.effects.store.store import Store
@@ -278,7 +278,7 @@ def test_what_the_spec_says_already_must_be_true(server, write, pin, kind, said)
     url = server.reference() if kind == "tag" else server.url("/w.bin")
     path = write(f'url = "{url}"', said)
     before = path.read_bytes()
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         pin()
     (finding,) = caught.value.findings
     assert finding.code == "content-mismatch"
@@ -304,7 +304,7 @@ def test_windows_line_ends_links_and_modes_stay(server, root, write, pin):
 def test_a_read_only_spec_is_told_before_anything_is_asked(server, write, pin):
     path = write(f'url = "{server.url("/w.bin")}"')
     path.chmod(0o444)
-    with pytest.raises(WorldError, match="it is read-only") as caught:
+    with pytest.raises(EnvironmentFailureError, match="it is read-only") as caught:
         pin()
     assert (caught.value.findings[0].code, caught.value.findings[0].where) == ("system", SPEC)
     assert server.seen == []
@@ -420,7 +420,9 @@ def test_an_upgrade_takes_no_other_file_at_an_address(server, write, pin):
     before = path.read_bytes()
     assert pin(upgrade=True) == []
     server.files["/w.bin"] = b"other"
-    with pytest.raises(WorldError, match="5 bytes now, and 1048576 are pinned") as caught:
+    with pytest.raises(
+        EnvironmentFailureError, match="5 bytes now, and 1048576 are pinned"
+    ) as caught:
         pin(upgrade=True)
     assert caught.value.findings[0].code == "content-mismatch"
     assert "remove sha256 and size" in caught.value.findings[0].hint

@@ -25,7 +25,7 @@ from mpbuild.app.lock.index_sources import sources
 from mpbuild.app.lock.lock_files import LockEnvironment
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, InputError, WorldError
+from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.python.index_views import lay_out
 from mpbuild.effects.python.projects import Projects
@@ -192,7 +192,7 @@ def place(tmp_path, make_index, backends, built_in, checkout, monkeypatch):
         index.put(wheel.name, wheel.read_bytes())
     try:
         build_sdist.open_sandbox(made.store).probe()
-    except WorldError as error:
+    except EnvironmentFailureError as error:
         pytest.skip(str(error))
     return made
 
@@ -443,10 +443,12 @@ def test_without_a_sandbox_nothing_is_built(place, monkeypatch):
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
 
     def none():
-        raise WorldError("none", code="sandbox-unavailable", hint=f"x, {build_sdist.WITHOUT}")
+        raise EnvironmentFailureError(
+            "none", code="sandbox-unavailable", hint=f"x, {build_sdist.WITHOUT}"
+        )
 
     monkeypatch.setattr("mpbuild.effects.sandbox.bubblewrap.find_bwrap", none)
-    finding = place.refused(WorldError)
+    finding = place.refused(EnvironmentFailureError)
     assert finding.code == "sandbox-unavailable"
     assert "--sandbox none" not in finding.hint
     assert place.ran == []

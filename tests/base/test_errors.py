@@ -2,7 +2,13 @@
 
 import pytest
 
-from mpbuild.base.errors import AnswerError, Finding, InputError, MpbuildError, WorldError
+from mpbuild.base.errors import (
+    AnswerError,
+    EnvironmentFailureError,
+    Finding,
+    InputError,
+    MpbuildError,
+)
 from mpbuild.formats.archive.unsafe import UnsafeError
 
 
@@ -12,7 +18,7 @@ from mpbuild.formats.archive.unsafe import UnsafeError
         (MpbuildError, 70, "internal"),
         (AnswerError, 1, "step-failed"),
         (InputError, 2, "spec-invalid"),
-        (WorldError, 3, "fetch-failed"),
+        (EnvironmentFailureError, 3, "fetch-failed"),
         (UnsafeError, 2, "layer-unsafe"),
     ],
 )
@@ -41,7 +47,7 @@ def test_collected_findings_are_all_told_in_their_order():
     assert str(error) == "y: two\nx: one"
 
 
-@pytest.mark.parametrize("kind", [AnswerError, InputError, WorldError, UnsafeError])
+@pytest.mark.parametrize("kind", [AnswerError, InputError, EnvironmentFailureError, UnsafeError])
 def test_within_puts_a_place_in_front_of_every_place(kind):
     error = kind.collect([Finding("c", "m", "inner", "h"), Finding("d", "n")])
     outer = error.within("outer")

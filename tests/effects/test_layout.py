@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.files.oci_layout import Layout
 from mpbuild.formats.oci import oci
 
@@ -73,7 +73,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
 
 def test_a_place_that_is_no_folder_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         Layout(tmp_path / "file").begin()
     assert caught.value.findings[0].code == "store-unusable"
 

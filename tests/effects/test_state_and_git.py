@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.files import user_state
 from mpbuild.effects.workspace import git
 
@@ -67,7 +67,7 @@ def test_a_user_without_a_home_is_told(monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_told(home):
     (home / ".local").write_text("")
-    with pytest.raises(WorldError):
+    with pytest.raises(EnvironmentFailureError):
         user_state.keep_record(b"record", PACKAGE)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Output, Result
 
@@ -335,7 +335,7 @@ def test_a_name_is_held_against_other_processes(store, elsewhere):
 
 FULL = """
     import json
-    from mpbuild.base.errors import WorldError
+    from mpbuild.base.errors import EnvironmentFailureError
     from mpbuild.engine.action import Action, Output, Result
     place = Path(sys.argv[1])
     store = Store(place / "store")
@@ -345,7 +345,7 @@ FULL = """
     def attempt(work):
         try:
             work()
-        except WorldError as error:
+        except EnvironmentFailureError as error:
             told.append(error.findings[0].code)
 
     def fill(folder):
@@ -394,7 +394,7 @@ def test_a_full_disk_is_told_and_the_store_stays_sound(small_disk, elsewhere):
 
 def test_a_store_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         Store(tmp_path / "file" / "store")
     (finding,) = caught.value.findings
     assert finding.code == "store-unusable"
@@ -423,7 +423,7 @@ def test_scratch_is_removed_with_whatever_is_in_it(store):
 
 
 def test_an_error_of_the_disk_in_scratch_is_ours(store):
-    with pytest.raises(WorldError) as caught, store.scratch() as folder:
+    with pytest.raises(EnvironmentFailureError) as caught, store.scratch() as folder:
         (folder / "absent").read_bytes()
     assert caught.value.findings[0].code == "store-unusable"
     assert scratch(store) == []

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.store.maintenance import RemovalReport, StoreStats, collect, stats, verify
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Output, Result
@@ -164,7 +164,7 @@ def test_gc_refuses_while_another_process_uses_the_store(store, elsewhere):
         time.sleep(60)
     """)
     assert other.stdout.readline() == "open\n"
-    with pytest.raises(WorldError, match="another process uses the store") as caught:
+    with pytest.raises(EnvironmentFailureError, match="another process uses the store") as caught:
         collect(store, 0)
     assert caught.value.findings[0].code == "store-in-use"
     assert store.has(Digest.of(b"needed"))
@@ -182,16 +182,16 @@ def test_after_a_refusal_this_process_is_still_seen(store, elsewhere):
         time.sleep(60)
     """)
     assert other.stdout.readline() == "open\n"
-    with pytest.raises(WorldError):
+    with pytest.raises(EnvironmentFailureError):
         collect(store, 0)
     other.kill()
     other.wait()
     third = elsewhere("""
-        from mpbuild.base.errors import WorldError
+        from mpbuild.base.errors import EnvironmentFailureError
         from mpbuild.effects.store.maintenance import collect
         try:
             collect(Store(path), 0)
-        except WorldError as error:
+        except EnvironmentFailureError as error:
             print(error.findings[0].code, flush=True)
     """)
     assert third.stdout.read() == "store-in-use\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mpbuild.base.errors import AnswerError, InputError, WorldError
+from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
 from mpbuild.engine.action import Result
 
 
@@ -176,7 +176,11 @@ def test_the_first_failure_by_name_is_raised_whatever_failed_first(lab, repeat):
         together.wait()
         time.sleep({"a": 0.02, "b": 0.01, "c": 0}[action.rule])
 
-    faults = {"a": AnswerError("one"), "b": WorldError("two"), "c": AnswerError("three")}
+    faults = {
+        "a": AnswerError("one"),
+        "b": EnvironmentFailureError("two"),
+        "c": AnswerError("three"),
+    }
     executor = lab.PureExecutor(faults=faults, before=before)
     with pytest.raises(AnswerError) as caught:
         lab.engine(executor, jobs=3).run(lab.Graph([lab.task(name) for name in "cab"]))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.formats.archive import gzip
 from mpbuild.formats.archive.stream import PIECE
 
@@ -40,14 +40,14 @@ def test_the_codec_gives_the_bytes_every_digest_rests_on():
 
 def test_a_codec_that_gives_other_bytes_is_told_before_a_build(monkeypatch):
     monkeypatch.setattr(deflate, "deflate_compress", lambda data, _: zlib.compress(data)[2:-4])
-    with pytest.raises(WorldError, match="does not give the bytes") as caught:
+    with pytest.raises(EnvironmentFailureError, match="does not give the bytes") as caught:
         gzip.prove()
     assert "pins" in caught.value.findings[0].hint
 
 
 def test_a_codec_of_another_version_is_told_before_a_build(monkeypatch):
     monkeypatch.setattr(deflate, "__version__", "0.9.1")
-    with pytest.raises(WorldError, match=r"deflate-0\.9\.1"):
+    with pytest.raises(EnvironmentFailureError, match=r"deflate-0\.9\.1"):
         gzip.prove()
 
 

@@ -12,7 +12,7 @@ import pytest
 from packaging.version import Version
 
 from mpbuild.base.dotted import Dotted
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.python import interpreters
 from mpbuild.effects.python.index_views import IndexView
@@ -62,7 +62,7 @@ def view(uv) -> IndexView:
     found = IndexView.of(find_index(os.environ))
     try:
         uv.compile(["packaging"], WheelPlatform("3.11", (2, 36)), found)
-    except WorldError as error:
+    except EnvironmentFailureError as error:
         pytest.skip(f"no package index is within reach: {error}")
     return found
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.python import interpreters
 from mpbuild.effects.python.index_views import IndexOwner, IndexSources, IndexView, lay_out
 from mpbuild.effects.python.indexes import PythonIndex, folder_index
@@ -411,7 +411,7 @@ def test_a_folder_of_wheels_is_an_index_for_pip_too(wheels, uv, web, tmp_path, m
 
 def test_an_index_that_is_not_there_is_a_failed_fetch_and_no_disagreement(pair):
     pair.view = IndexView.of(PythonIndex(url="http://user:secret@127.0.0.1:9/simple"))
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         pair.check()
     assert caught.value.findings[0].code == "fetch-failed"
     assert "127.0.0.1" in str(caught.value)
@@ -422,5 +422,5 @@ def test_a_uv_that_does_not_start_is_a_failure_of_the_world(model, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     model.locked("alpha", version=OTHER)
     model.uv = Uv("/nonexistent/uv", {})
-    with pytest.raises(WorldError, match="which Pythons this machine has"):
+    with pytest.raises(EnvironmentFailureError, match="which Pythons this machine has"):
         model.check()

@@ -3,7 +3,7 @@
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.index_views import IndexOwner, IndexSources, IndexView, lay_out
@@ -154,7 +154,7 @@ def test_a_locked_file_that_is_gone_is_a_failed_fetch(lock, requests, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     locked = lock("alpha")
     wheels.remove(path)
-    with pytest.raises(WorldError, match="no such file any more") as caught:
+    with pytest.raises(EnvironmentFailureError, match="no such file any more") as caught:
         requests(locked)
     assert caught.value.findings[0].where == path.name
 
@@ -176,7 +176,7 @@ def test_each_wheel_is_fetched_from_the_index_that_the_lock_names(
     found = python_lock.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
     assert {r.name: r.urls[0] for r in found}["torch-1.0-py3-none-any.whl"] == owned.as_uri()
     torch.remove(owned)
-    with pytest.raises(WorldError, match="no such file any more"):
+    with pytest.raises(EnvironmentFailureError, match="no such file any more"):
         python_lock.requests(locked, find=indexes.__getitem__, uv=uv, projects=Projects(web))
 
 

@@ -74,8 +74,8 @@ class InputError(MpbuildError):
     default_code = Code.SPEC_INVALID
 
 
-class WorldError(MpbuildError):
-    """The world failed: network, disk, a missing sandbox or tool (exit 3)."""
+class EnvironmentFailureError(MpbuildError):
+    """Environment failure: network, disk, a missing sandbox or tool (exit 3)."""
 
     exit_code = 3
     default_code = Code.FETCH_FAILED

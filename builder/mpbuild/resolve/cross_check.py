@@ -77,7 +77,8 @@ def check(question: CrossCheck) -> list[Finding]:
     """Where pip or pip-tools come to something else than the lock.
 
     Codes: lock-disagreement; content-mismatch, where a file has other bytes; lock-unchecked, where
-    one couldn't be asked. Raises WorldError (fetch-failed) where an index can't be read.
+    one couldn't be asked. Raises EnvironmentFailureError (fetch-failed) where an index can't be
+    read.
     """
     return by_pip(question) + by_pip_tools(question)
 

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
@@ -111,8 +111,8 @@ def requests(
 ) -> tuple[FileRequest, ...]:
     """How to get the wheels of ``lock``; their addresses come from the indexes, just now.
 
-    ``find`` gives an index by its name. Raises WorldError (fetch-failed) where one of them has a
-    file no longer.
+    ``find`` gives an index by its name. Raises EnvironmentFailureError (fetch-failed) where one of
+    them has a file no longer.
     """
     places: dict[Digest, str] = {}
     for name in sorted({package.index for package in lock.packages}):
@@ -121,7 +121,7 @@ def requests(
     wheels = [package.wheel for package in lock.packages]
     gone = [wheel.filename for wheel in wheels if wheel.sha256 not in places]
     if gone:
-        raise WorldError.collect([_gone(filename) for filename in gone])
+        raise EnvironmentFailureError.collect([_gone(filename) for filename in gone])
     return tuple(
         FileRequest(name=w.filename, urls=(places[w.sha256],), digest=w.sha256, size=w.size)
         for w in wheels

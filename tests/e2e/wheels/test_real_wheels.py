@@ -8,7 +8,7 @@ import pytest
 from packaging.utils import parse_wheel_filename
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
@@ -29,7 +29,7 @@ def published(run_folder):
     pins = [parse_wheel_filename(name)[:2] for name in names.values()]
     try:
         found = Uv.find(os.environ).locate(pins, "3.11", find_index(os.environ))
-    except WorldError as error:
+    except EnvironmentFailureError as error:
         pytest.skip(f"no package index that has these wheels is within reach: {error}")
     download(
         [

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.acquire import acquire
 from mpbuild.effects.http.download import FileSink
 from mpbuild.engine.action import Output
@@ -55,7 +55,7 @@ def get(site, kept, web):
 def interrupted(get, site, faults, data=DATA, after=HALF, **headers):
     """A first call that ends after some bytes, and with it what it had."""
     site.faults["/a"] = [faults.cut(data, after, **headers), faults.status(404)]
-    with pytest.raises(WorldError, match="404"):
+    with pytest.raises(EnvironmentFailureError, match="404"):
         get()
     get.heard.clear()
     site.seen.clear()
@@ -125,7 +125,7 @@ def test_a_file_that_is_another_one_by_the_next_call_is_begun_anew(get, site, fa
 def test_a_file_that_changes_while_it_is_fetched_is_refused(get, site, faults, kept):
     site.versions["/a"] = OTHER_ETAG
     site.faults["/a"] = [faults.cut(OTHER, HALF, **ETAG)]
-    with pytest.raises(WorldError, match="it changed while it was fetched") as caught:
+    with pytest.raises(EnvironmentFailureError, match="it changed while it was fetched") as caught:
         get()
     assert caught.value.findings[0].code == "content-mismatch"
     assert kept.contents == []
@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_and_what_came_is_kept_once_there_is_space(get, site
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     site.versions["/a"] = ETAG
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         get(into=msgspec.structs.replace(kept.depot, keep=full))
     assert caught.value.findings[0].code == "disk-full"
     site.seen.clear()

@@ -4,7 +4,7 @@ apt's, and what stands beside.
 
 import pytest
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.debian import apt_sources
 
 OWN = "https://mirror.example/debian"
@@ -88,7 +88,7 @@ def test_other_archives_in_the_other_format_are_passed_over(mirrors, old, new):
 
 
 def test_none_known_is_an_error_that_says_what_to_do(mirrors):
-    with pytest.raises(WorldError, match="no Debian mirror is known") as caught:
+    with pytest.raises(EnvironmentFailureError, match="no Debian mirror is known") as caught:
         mirrors(sources_list="", a_sources="\xff")
     assert "MPBUILD_DEBIAN_MIRROR" in caught.value.findings[0].hint
 
@@ -149,5 +149,5 @@ def test_an_address_with_a_snapshot_serves_bases_that_have_one(tmp_path):
         OWN,
     )
     alone = {"MPBUILD_DEBIAN_MIRROR": "https://s.example/{snapshot}"}
-    with pytest.raises(WorldError, match="no Debian mirror is known"):
+    with pytest.raises(EnvironmentFailureError, match="no Debian mirror is known"):
         apt_sources.mirrors([], alone, folder=tmp_path)

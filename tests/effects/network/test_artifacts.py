@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.registry.artifacts import Registries, RegistryReference, artifact_request
@@ -199,7 +199,7 @@ def auths(host: str, login: str = LOGIN) -> dict[str, object]:
     return {"auths": {host: {"auth": base64.b64encode(login.encode()).decode()}}}
 
 
-def failure(attempt: Callable[[], object], kind: type[Exception] = WorldError):
+def failure(attempt: Callable[[], object], kind: type[Exception] = EnvironmentFailureError):
     with pytest.raises(kind) as caught:
         attempt()
     return caught.value
@@ -402,7 +402,7 @@ def test_a_digest_may_be_that_of_the_file_itself(find):
 def test_a_tag_that_leads_to_no_file_is_refused(registry, client, manifest):
     registry.manifests["v1"] = registry.manifests[registry.store(manifest)]
     reference = RegistryReference(registry.host, registry.repository, None, "v1")
-    with pytest.raises((InputError, WorldError)) as caught:
+    with pytest.raises((InputError, EnvironmentFailureError)) as caught:
         Registries(client).find("classifier", reference, None)
     assert caught.value.findings[0].where.startswith("classifier: oci://")
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pysequoia
 import pytest
 
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.debian import signed_archive
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -104,8 +104,8 @@ def read(archive, key, web):
     return read
 
 
-def refused(read, **settings: object) -> WorldError:
-    with pytest.raises(WorldError) as caught:
+def refused(read, **settings: object) -> EnvironmentFailureError:
+    with pytest.raises(EnvironmentFailureError) as caught:
         read(**settings)
     return caught.value
 
@@ -390,7 +390,7 @@ def test_the_moment_of_a_snapshot_is_in_utc():
 @pytest.mark.parametrize("keyring", [b"no keys", b"\x99\x01"])
 def test_a_broken_keyring_is_named(archive, read, keyring):
     archive.publish()
-    with pytest.raises((InputError, WorldError)):
+    with pytest.raises((InputError, EnvironmentFailureError)):
         read(keyring=keyring)
 
 

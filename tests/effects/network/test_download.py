@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 
@@ -48,8 +48,8 @@ def request(*urls: str, data: bytes = DATA, name: str = "a.whl") -> FileRequest:
     return FileRequest(name=name, urls=urls, digest=Digest.of(data), size=len(data))
 
 
-def failing(requests, kept, web) -> WorldError:
-    with pytest.raises(WorldError) as caught:
+def failing(requests, kept, web) -> EnvironmentFailureError:
+    with pytest.raises(EnvironmentFailureError) as caught:
         download(requests, into=kept.depot, web=web)
     return caught.value
 
@@ -202,7 +202,7 @@ def test_a_full_disk_says_so(site, tmp_path, web):
     def keep(path: Path, digest: Digest) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         download(
             [request(f"{site.url}/a")],
             into=FileSink(tmp_path / "partial", lambda _: False, keep),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.http.ranges import GAP, Meter, RangedFile, coalesced
 from mpbuild.formats.archive.stream import Span
@@ -67,7 +67,7 @@ def test_coalesced_spans_hold_all_in_order_with_gaps_between(spans):
 def test_a_server_that_gives_files_whole_is_told_of_and_not_read(remote, site):
     site.ranges = False
     meter = Meter()
-    with pytest.raises(WorldError, match="whole or not at all") as caught:
+    with pytest.raises(EnvironmentFailureError, match="whole or not at all") as caught:
         remote(meter=meter).read([Span(50_000, 50_010)])
     assert caught.value.findings[0].code == "fetch-failed"
     assert caught.value.findings[0].where.startswith("f.whl: ")
@@ -76,14 +76,16 @@ def test_a_server_that_gives_files_whole_is_told_of_and_not_read(remote, site):
 
 
 def test_a_file_of_another_size_is_another_file(remote):
-    with pytest.raises(WorldError, match="has 100000 bytes and must have 100001") as caught:
+    with pytest.raises(
+        EnvironmentFailureError, match="has 100000 bytes and must have 100001"
+    ) as caught:
         remote(size=100_001).read([Span(10, 20)])
     assert caught.value.findings[0].code == "content-mismatch"
 
 
 @pytest.mark.parametrize("stop", [-1, 100_001])
 def test_what_is_beyond_the_file_is_not_asked_for(remote, site, stop):
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         remote().read([Span(5, stop)])
     assert caught.value.findings[0].code == "content-mismatch"
     assert not site.seen
@@ -104,14 +106,16 @@ def part(start, stop, data, *, total=SIZE):
 
 def test_a_server_that_gives_another_part_is_not_believed(remote, site):
     site.faults["/f.whl"] = [part(0, 9, DATA[:10])]
-    with pytest.raises(WorldError):
+    with pytest.raises(EnvironmentFailureError):
         remote().read([Span(100, 110)])
 
 
 def test_a_server_that_gives_more_or_less_than_it_says_is_not_believed(remote, site):
     for data in (DATA[100:105], DATA[100:300]):
         site.faults["/f.whl"] = [part(100, 109, data)]
-        with pytest.raises(WorldError, match=r"gave \d+ bytes where 10 were asked for") as caught:
+        with pytest.raises(
+            EnvironmentFailureError, match=r"gave \d+ bytes where 10 were asked for"
+        ) as caught:
             remote().read([Span(100, 110)])
         assert caught.value.findings[0].code == "content-mismatch"
 
@@ -127,7 +131,7 @@ def test_what_one_address_cannot_give_the_next_may(remote, site):
 
 
 def test_of_several_addresses_that_fail_the_first_is_told(remote, site):
-    with pytest.raises(WorldError, match=r"/gone\.whl"):
+    with pytest.raises(EnvironmentFailureError, match=r"/gone\.whl"):
         remote(urls=(f"{site.url}/gone.whl", f"{site.url}/gone2.whl")).read([Span(1, 3)])
 
 
@@ -141,7 +145,7 @@ def test_a_file_on_disk_is_read_in_parts_too(remote, tmp_path):
 
 def test_a_file_without_an_address_is_told(web):
     request = FileRequest(name="f.whl", urls=(), digest=Digest.of(b""), size=10)
-    with pytest.raises(WorldError, match="no address is known"):
+    with pytest.raises(EnvironmentFailureError, match="no address is known"):
         RangedFile(request, web, Meter()).read([Span(1, 3)])
 
 

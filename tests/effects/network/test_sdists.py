@@ -6,7 +6,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.http.download import FileSink
 from mpbuild.effects.python import sdists
 from mpbuild.effects.python.projects import ProjectFile
@@ -113,7 +113,7 @@ def test_other_bytes_than_the_index_told_are_not_kept(site, web, tmp_path):
     files = [file("a_thing-1.0.tar.gz", url=f"{site.url}/a", sha256=Digest.of(b"bytes"), size=5)]
     source = sdists.newest(files, "a-thing", SpecifierSet(), "3.11")
     depot = FileSink(tmp_path, lambda digest: False, lambda path, digest: pytest.fail("kept"))
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         sdists.fetch(source, into=depot, web=web)
     assert caught.value.findings[0].code == "content-mismatch"
 

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.python import interpreters, pip, pip_tools
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
@@ -91,7 +91,7 @@ def test_a_login_in_an_address_is_used_and_is_in_no_argument(resolve, site, whee
 
 def test_an_index_that_wants_a_login_is_a_failed_fetch_not_a_disagreement(resolve, site, wheel):
     site.login = "Basic something"
-    with pytest.raises(WorldError, match="can't read an index") as caught:
+    with pytest.raises(EnvironmentFailureError, match="can't read an index") as caught:
         resolve(f"http://user:secret@{site.host}/simple")
     assert caught.value.findings[0].code == "fetch-failed"
     assert "secret" not in str(caught.value)
@@ -99,7 +99,7 @@ def test_an_index_that_wants_a_login_is_a_failed_fetch_not_a_disagreement(resolv
 
 def test_an_index_that_breaks_is_a_failed_fetch(resolve, site, wheel, faults):
     site.faults["/simple/alpha/"] = [faults.status(503)] * 9
-    with pytest.raises(WorldError, match="can't read an index"):
+    with pytest.raises(EnvironmentFailureError, match="can't read an index"):
         resolve()
 
 

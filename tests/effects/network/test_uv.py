@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.uv import Uv, WheelPlatform
@@ -143,7 +143,7 @@ def test_files_without_dates_cannot_be_held_back(uv, wheels):
 
 
 def test_an_index_that_is_not_there_is_a_failed_fetch(uv):
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         uv.compile(
             ["alpha"],
             BOOKWORM,
@@ -157,7 +157,7 @@ def test_an_index_that_is_not_there_is_a_failed_fetch(uv):
 def test_an_index_that_wants_a_login_is_a_failed_fetch_not_a_missing_package(uv, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     wheels.site.login = "Basic something"
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         uv.compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
     assert caught.value.findings[0].code == "fetch-failed"
     assert "401" in str(caught.value)
@@ -196,7 +196,7 @@ def test_a_yanked_release_that_is_locked_can_still_be_located(uv, wheels):
 
 def test_a_release_that_is_gone_is_a_failed_fetch(uv, wheels):
     wheels.add("alpha-2.0-py3-none-any.whl")
-    with pytest.raises(WorldError, match="locked wheels") as caught:
+    with pytest.raises(EnvironmentFailureError, match="locked wheels") as caught:
         uv.locate([("alpha", "1.0")], "3.11", wheels.index)
     assert caught.value.findings[0].code == "fetch-failed"
 
@@ -207,7 +207,7 @@ def test_nothing_to_locate_asks_nobody(uv, wheels):
 
 
 def test_a_binary_that_does_not_start_is_told(environ, wheels):
-    with pytest.raises(WorldError, match="does not start"):
+    with pytest.raises(EnvironmentFailureError, match="does not start"):
         Uv("/nonexistent/uv", environ).compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
 
 
@@ -221,7 +221,7 @@ def test_the_index_of_this_machines_user_resolves_numpy():
         packages = Uv.find(os.environ).compile(
             ["numpy>=2"], BOOKWORM, IndexView.of(find_index(os.environ))
         )
-    except WorldError as error:
+    except EnvironmentFailureError as error:
         pytest.skip(f"no package index can be reached: {error}")
     assert list(resolved(packages)) == ["numpy"]
     assert any("x86_64" in wheel.filename for wheel in packages[0].wheels)

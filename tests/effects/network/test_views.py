@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.python.index_views import IndexOwner, IndexSources, lay_out
 from mpbuild.effects.python.indexes import PythonIndex, folder_index
 from mpbuild.effects.python.projects import Projects
@@ -233,7 +233,7 @@ def test_pages_are_for_their_owner_alone_and_yanked_files_stay_yanked(torch, def
 def test_what_is_no_page_of_an_index_is_refused_with_its_address(site, projects, media_type, page):
     site.types["/simple/torch/"] = media_type
     site.files["/simple/torch/"] = page
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         projects.files(PythonIndex("dated", f"{site.url}/simple"), "torch")
     assert caught.value.findings[0].where == f"{site.url}/simple/torch/"
 
@@ -299,7 +299,7 @@ def test_an_empty_folder_is_an_index_that_has_nothing(tmp_path, view):
 
 def test_a_pattern_needs_an_index_that_lists_its_projects(site, projects):
     index = PythonIndex("dated", f"{site.url}/simple")
-    with pytest.raises(WorldError, match="doesn't list its projects") as caught:
+    with pytest.raises(EnvironmentFailureError, match="doesn't list its projects") as caught:
         projects.names(index)
     assert "indexes.dated.packages" in caught.value.findings[0].hint
     site.files["/simple/"] = b'<a href="/simple/a/">A_b</a><a href="/simple/c/">c</a>'
@@ -312,5 +312,5 @@ def test_a_project_that_is_not_there_has_no_files_and_one_that_fails_is_an_error
     index = PythonIndex("dated", f"{site.url}/simple")
     assert projects.files(index, "absent") == ()
     site.faults["/simple/torch/"] = [faults.status(500)] * 4
-    with pytest.raises(WorldError, match="500"):
+    with pytest.raises(EnvironmentFailureError, match="500"):
         projects.files(index, "torch")

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.client import MissingError, Web
 from mpbuild.effects.http.urls import shown
 
@@ -55,18 +55,18 @@ def test_a_login_follows_a_redirect_on_its_own_host(site, faults, web):
 
 def test_a_redirect_to_a_file_of_this_machine_is_refused(site, faults, web):
     site.faults["/a"] = [faults.redirect("file:///etc/passwd")]
-    with pytest.raises(WorldError):
+    with pytest.raises(EnvironmentFailureError):
         read(web, f"{site.url}/a")
 
 
 def test_redirects_without_end_are_given_up(site, faults, web):
     site.faults["/a"] = [faults.redirect("/a")] * 50
-    with pytest.raises(WorldError, match="too many redirects"):
+    with pytest.raises(EnvironmentFailureError, match="too many redirects"):
         read(web, f"{site.url}/a")
 
 
 def test_no_message_holds_a_login_or_a_signed_query(site, web):
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         read(web, f"http://user:secret@{site.host}/a?signature=abc")
     assert "secret" not in str(caught.value)
     assert "abc" not in str(caught.value)
@@ -80,7 +80,7 @@ def test_addresses_are_shown_without_what_is_secret() -> None:
 @pytest.mark.parametrize(("status", "said"), [(401, "401"), (403, "403")])
 def test_a_server_that_wants_a_login_says_how_to_give_one(site, faults, web, status, said):
     site.faults["/a"] = [faults.status(status)]
-    with pytest.raises(WorldError, match=said) as caught:
+    with pytest.raises(EnvironmentFailureError, match=said) as caught:
         read(web, f"{site.url}/a")
     assert ".netrc" in caught.value.findings[0].hint
 
@@ -94,7 +94,7 @@ def test_what_is_not_there_is_missing(site, faults, web, status):
 
 def test_more_than_the_limit_is_refused(site, web):
     site.files["/a"] = b"x" * 1001
-    with pytest.raises(WorldError, match="more than 1000 bytes") as caught:
+    with pytest.raises(EnvironmentFailureError, match="more than 1000 bytes") as caught:
         read(web, f"{site.url}/a")
     assert caught.value.findings[0].code == "content-mismatch"
 
@@ -129,14 +129,14 @@ def test_a_host_may_be_exempt_from_the_proxy(site, exempt):
 
 def test_a_proxy_that_is_not_there_is_a_failed_fetch() -> None:
     web = Web({"http_proxy": "http://127.0.0.1:9", "no_proxy": "7.0.0.1"})
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         read(web, "http://127.0.0.1/a")
     assert caught.value.findings[0].code == "fetch-failed"
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_certificates_that_are_not_there_are_a_failed_fetch(site, variable):
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         read(Web({variable: "/nonexistent.pem"}), f"https://{site.host}/a")
     assert caught.value.findings[0].code == "fetch-failed"
 
@@ -145,6 +145,6 @@ def test_certificates_that_are_not_there_are_a_failed_fetch(site, variable):
     "url", ["http://[bad/a", "gopher://index.example/a", "http://index.example:port/a", "nonsense"]
 )
 def test_what_is_no_address_is_a_failed_fetch(web, url):
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         read(web, url)
     assert caught.value.findings[0].code == "fetch-failed"

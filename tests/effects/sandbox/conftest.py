@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.sandbox.bubblewrap import find_bwrap
 from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
 from mpbuild.effects.sandbox.supervise import ProcessOutcome
@@ -71,7 +71,7 @@ def sandbox(store: Store) -> Sandbox:
     made = Sandbox(find_bwrap(), store.scratch)
     try:
         made.probe()
-    except WorldError as error:
+    except EnvironmentFailureError as error:
         pytest.skip(str(error))
     return made
 

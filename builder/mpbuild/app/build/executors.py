@@ -43,7 +43,10 @@ def executors_by_kind(store: Store, options: BuildOptions) -> dict[str, Executor
 
 
 def open_sandbox(store: Store) -> "Sandbox":
-    """The sandbox of this machine; WorldError (sandbox-unavailable) where there is none."""
+    """The sandbox of this machine.
+
+    Raises EnvironmentFailureError (sandbox-unavailable) where there is none.
+    """
     from mpbuild.effects.sandbox.bubblewrap import find_bwrap
     from mpbuild.effects.sandbox.sandbox import Sandbox
 

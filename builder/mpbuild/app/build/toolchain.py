@@ -10,7 +10,7 @@ from pathlib import Path
 from mpbuild.app.lock.lock_files import LockEnvironment, debian_inputs, read_debian, read_python
 from mpbuild.app.workspace.workspace import read_text
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.derive.pex import PYTHON
 from mpbuild.effects.installation import find_installation
@@ -22,7 +22,10 @@ from mpbuild.locks.toolchain import BASE, NAME, REQUIREMENTS, Toolchain
 
 
 def read_toolchain(folder: Path) -> Toolchain:
-    """Reads the toolchain's locks in ``folder``; raises WorldError (lock-missing) without them."""
+    """Reads the toolchain's locks in ``folder``; raises.
+
+    Raises EnvironmentFailureError (lock-missing) without them.
+    """
     place = environment(folder)
     python_file, debian_file = place.python_file.name, place.debian_file.name
     texts = {name: _read(folder, name) for name in (python_file, debian_file)}
@@ -39,7 +42,7 @@ def _read(folder: Path, name: str) -> str:
     except InputError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
-        raise WorldError(
+        raise EnvironmentFailureError(
             "the locks of mpbuild's own toolchain are missing",
             where=str(folder),
             hint="install mpbuild again: they come with it",

@@ -46,8 +46,8 @@ def export_image(package: Package, accelerator: Accelerator | None, target: Path
     """Write the image for ``accelerator``, else the package's first, to ``target``.
 
     The same image makes the same bytes. Derived layers are streamed, and ``target`` appears when
-    all of it is written. Raise InputError where it can't take the file, WorldError where the disk
-    can't.
+    all of it is written. Raise InputError where it can't take the file, EnvironmentFailureError
+    where the disk can't.
     """
     image = package.image(accelerator)
     repository, tag = _name(package, image)

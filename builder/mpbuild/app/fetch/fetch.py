@@ -12,7 +12,7 @@ from mpbuild.app.workspace.workspace import Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.derive import image_layers
 from mpbuild.effects.files.disk import disk_error
 from mpbuild.effects.store.store import Store
@@ -63,7 +63,7 @@ def fetch(
 ) -> FetchResult:
     """Fetches what ``wanted`` environments, the toolchain and weights need and the store lacks.
 
-    Offline, a missing file raises WorldError (fetch-failed), which names each.
+    Offline, a missing file raises EnvironmentFailureError (fetch-failed), which names each.
     """
     files = [file for one in wanted for file in locks.locks[one.name].files]
     files += [*toolchain.locks.files, *image_layers.fetched_weights(target.model)]
@@ -73,7 +73,7 @@ def fetch(
         return FetchResult()
     if offline:
         names = sorted(file.name for file in missing.values())
-        raise WorldError.collect([_absent(target, name) for name in names])
+        raise EnvironmentFailureError.collect([_absent(target, name) for name in names])
     # Most builds fetch nothing, and start without a client of the web.
     from mpbuild.effects.http.download import FileSink, download
     from mpbuild.effects.registry.client import RegistryWeb

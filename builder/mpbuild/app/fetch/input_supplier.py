@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import oci
@@ -68,6 +68,6 @@ class InputSupplier:
         for requests in (wheels, debs):
             try:
                 download(tuple(requests()), into=depot, web=web)
-            except (InputError, WorldError) as error:
+            except (InputError, EnvironmentFailureError) as error:
                 reasons.append(error.findings[0].message)
         return "; ".join(reasons)

@@ -71,8 +71,8 @@ def audit(
     """Audit the locks of ``accelerators``, or of all environments of ``target``.
 
     ``locks`` are by environment and answer to the spec. Debian packages of them that the store
-    lacks are fetched. Raises WorldError where something can't be had, such as a part of a wheel
-    from a server that gives files whole.
+    lacks are fetched. Raises EnvironmentFailureError where something can't be had, such as a part
+    of a wheel from a server that gives files whole.
     """
     wanted = [e for e in environments(target) if e.concerns(accelerators or ())]
     reader = _Reader(target, store)

@@ -20,7 +20,13 @@ from mpbuild.app.fetch.file_requests import deb_requests, wheel_requests
 from mpbuild.app.lock.lock_files import LockEnvironment
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, Finding, InputError, MpbuildError, WorldError
+from mpbuild.base.errors import (
+    AnswerError,
+    EnvironmentFailureError,
+    Finding,
+    InputError,
+    MpbuildError,
+)
 from mpbuild.derive import image_layers
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.effects.clock import SystemClock
@@ -105,10 +111,10 @@ class SdistBuilder:
     def build(self, source: SdistFile, ground: SourceBuildEnvironment) -> WheelBuild:
         """The wheel of ``source``, made twice and compared.
 
-        Raises WorldError (sandbox-unavailable) where this machine has no sandbox; AnswerError
-        (step-failed) with the end of its output where the backend fails or gives something other
-        than the package's wheel; and whatever resolving and fetching raise. Each error says which
-        package and step it speaks of.
+        Raises EnvironmentFailureError (sandbox-unavailable) where this machine has no sandbox;
+        AnswerError (step-failed) with the end of its output where the backend fails or gives
+        something other than the package's wheel; and whatever resolving and fetching raise. Each
+        error says which package and step it speaks of.
         """
         gzip.prove()
         package = f"{source.name} {source.version}"
@@ -250,7 +256,7 @@ def _rule() -> SourceRule:
     for entry in entry_points(group="mpbuild.rules", name="source"):
         rule: SourceRule = entry.load()
         return rule
-    raise WorldError(
+    raise EnvironmentFailureError(
         "the rule 'source' is not installed",
         hint="install mpbuild anew: its own rules come with it",
         code=Code.RULE_MISSING,

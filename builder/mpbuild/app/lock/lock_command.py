@@ -11,7 +11,7 @@ from mpbuild.app.lock import lock_files
 from mpbuild.app.lock.resolve_locks import LockResolver, Upgrade, keep
 from mpbuild.app.workspace.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.errors import Finding, InputError, MpbuildError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError, MpbuildError
 from mpbuild.base.label import Label
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.effects.http.client import Web
@@ -76,7 +76,7 @@ class LockCommand:
                 done.append(self.lock(label, upgrade, audit=audit))
             except MpbuildError as error:
                 done.append(LockOutcome([], [], [], list(error.findings), error.exit_code))
-                if isinstance(error, WorldError):
+                if isinstance(error, EnvironmentFailureError):
                     break
         return done
 

@@ -15,7 +15,7 @@ import msgspec
 from mpbuild.app.workspace.targets import MODEL_FILE
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.base.label import Label
 from mpbuild.effects.files import atomic
 from mpbuild.spec import pins, positions
@@ -55,9 +55,9 @@ def pin(
     """Pin the weights of ``target`` that are not, and write that into its model.toml, each at once.
 
     With ``upgrade`` those, too, whose tag names something else by now. What has no other way to
-    be known is fetched into the store. ``target`` doesn't follow: open it again. Raises WorldError
-    (fetch-failed, content-mismatch, disk-full, system) and InputError (spec-invalid), and then
-    keeps what was pinned before.
+    be known is fetched into the store. ``target`` doesn't follow: open it again. Raises
+    EnvironmentFailureError (fetch-failed, content-mismatch, disk-full, system) and InputError
+    (spec-invalid), and then keeps what was pinned before.
     """
     if not list(_open(target.model, upgrade=upgrade)):
         return []
@@ -67,7 +67,7 @@ def pin(
         # Another process may have pinned meanwhile.
         target = target.workspace.target(target.label)
         if not atomic.is_writable(path):
-            raise WorldError(
+            raise EnvironmentFailureError(
                 "it is read-only, and pins of weights are to be written into it",
                 where=target.file,
                 code=Code.SYSTEM,
@@ -90,7 +90,7 @@ def check(target: "Target", web: "RegistryWeb") -> list[Finding]:
             try:
                 findings += [f._replace(where=place) for f in _moved(weight, registries)]
                 _compare(weight, web)
-            except (InputError, WorldError) as error:
+            except (InputError, EnvironmentFailureError) as error:
                 findings += error.within(place).findings
     return findings
 
@@ -117,7 +117,7 @@ class _Pinner:
             )
             try:
                 found, before = self._find(weight), _pin_of(weight)
-            except (InputError, WorldError) as error:
+            except (InputError, EnvironmentFailureError) as error:
                 raise error.within(place) from error
             if found != before:
                 self._write(index, found)
@@ -170,7 +170,9 @@ class _Pinner:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             code = Code.DISK_FULL if full else Code.SYSTEM
-            raise WorldError(error.strerror or str(error), where=where, code=code) from error
+            raise EnvironmentFailureError(
+                error.strerror or str(error), where=where, code=code
+            ) from error
         self._text = text
 
 
@@ -204,7 +206,7 @@ def _moved(weight: "Weight", registries: "Registries") -> Iterator[Finding]:
 
 
 def _compare(weight: "Weight", web: "RegistryWeb") -> None:
-    """Compare a pin with what the server tells of the file; raises WorldError."""
+    """Compare a pin with what the server tells of the file; raises EnvironmentFailureError."""
     from mpbuild.effects.registry.artifacts import artifact_request
 
     known = _certain(weight)
@@ -225,8 +227,8 @@ def _agreeing(weight: "Weight", found: Pin) -> Pin:
     return found
 
 
-def _other(weight: "Weight", message: str) -> WorldError:
-    return WorldError(
+def _other(weight: "Weight", message: str) -> EnvironmentFailureError:
+    return EnvironmentFailureError(
         message,
         where=f"{weight.name}: {weight.url}",
         code=Code.CONTENT_MISMATCH,

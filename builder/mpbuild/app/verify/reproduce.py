@@ -13,7 +13,7 @@ from mpbuild.app.verify.rederive import Difference, Recomputation, rederive
 from mpbuild.app.verify.verify import read_images
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.derive import image_layers
 from mpbuild.derive import pex as derive_pex
 from mpbuild.derive.inputs_artifact import STEPS
@@ -91,7 +91,7 @@ def reproduce(
         )
     blueprint, lacking = _blueprint(located, package, contents, artifacts, store, inputs)
     if lacking:
-        raise WorldError.collect(lacking)
+        raise EnvironmentFailureError.collect(lacking)
     done = _run(blueprint, contents, store, options, audience)
     expected = list(_expected(contents, artifacts))
     differences = tuple(_differences(expected, done))

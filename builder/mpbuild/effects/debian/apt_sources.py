@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.formats.debian import packages_index
 
 _VARIABLE = "MPBUILD_DEBIAN_MIRROR"
@@ -34,11 +34,11 @@ def mirrors(
 
     ``configured`` ones, else those in MPBUILD_DEBIAN_MIRROR (by spaces), else apt's in
     ``folder``. An archive holds all suites, so whatever release this machine runs, its mirror
-    serves. Raises WorldError where there is none.
+    serves. Raises EnvironmentFailureError where there is none.
     """
     usable = [_at(root, snapshot) for root in _roots(configured, environ, folder)]
     if not any(usable):
-        raise WorldError(
+        raise EnvironmentFailureError(
             "no Debian mirror is known",
             hint=f"give `mirrors` in the base in mpbuild.toml, or set {_VARIABLE}",
         )

@@ -1,7 +1,8 @@
 """A Debian archive, read so that nothing counts which its keyring doesn't vouch for.
 
-The Debian repository format: a signed InRelease names each index by sha256 and size. WorldError
-fetch-failed where nothing can be had, content-mismatch where what came isn't what was signed.
+The Debian repository format: a signed InRelease names each index by sha256 and size.
+EnvironmentFailureError fetch-failed where nothing can be had, content-mismatch where what came
+isn't what was signed.
 """
 
 import gzip
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.effects.http.client import MissingError, Web
 from mpbuild.effects.http.urls import shown
 from mpbuild.formats.debian import packages_index
@@ -91,8 +92,10 @@ def packages(
         updates = read.first(f"{suite}-security", archive.security)
     except _UntrustedError:
         raise
-    except WorldError as error:
-        raise WorldError.collect([_without_security(suite), *error.findings]) from error
+    except EnvironmentFailureError as error:
+        raise EnvironmentFailureError.collect(
+            [_without_security(suite), *error.findings]
+        ) from error
     return packages_index.PackagesIndex(index, updates)
 
 
@@ -110,9 +113,9 @@ class _Reader(NamedTuple):
                 return self._index(suite, f"{mirror}/dists/{suite}")
             except _UntrustedError:
                 raise
-            except WorldError as error:
+            except EnvironmentFailureError as error:
                 failed += error.findings
-        raise WorldError.collect(failed)
+        raise EnvironmentFailureError.collect(failed)
 
     def _index(self, suite: str, root: str) -> str:
         signed = self.web.read(f"{root}/InRelease", limit=_RELEASE_LIMIT)
@@ -198,7 +201,7 @@ def _file(path: str, listed: Listed, root: str, web: Web, *, hashed: bool) -> by
 
 def _checked(data: bytes, digest: Digest, size: int, where: str) -> bytes:
     if len(data) != size or Digest.of(data) != digest:
-        raise WorldError(
+        raise EnvironmentFailureError(
             "the index is not the one that the release signs",
             where=shown(where),
             code=Code.CONTENT_MISMATCH,
@@ -243,15 +246,15 @@ def _reason(error: Exception) -> str:
     return str(error).split("\n", 1)[0]
 
 
-def _broken(message: str) -> WorldError:
-    return WorldError(message, code=Code.CONTENT_MISMATCH)
+def _broken(message: str) -> EnvironmentFailureError:
+    return EnvironmentFailureError(message, code=Code.CONTENT_MISMATCH)
 
 
-class _UntrustedError(WorldError):
+class _UntrustedError(EnvironmentFailureError):
     """What a mirror gives isn't what the keyring vouches for."""
 
 
-def _untrusted(message: str, where: str) -> WorldError:
+def _untrusted(message: str, where: str) -> EnvironmentFailureError:
     return _UntrustedError(
         message,
         where=where,
@@ -260,8 +263,8 @@ def _untrusted(message: str, where: str) -> WorldError:
     )
 
 
-def _stale(message: str, where: str) -> WorldError:
-    return WorldError(
+def _stale(message: str, where: str) -> EnvironmentFailureError:
+    return EnvironmentFailureError(
         message,
         where=where,
         code=Code.CONTENT_MISMATCH,

@@ -63,7 +63,10 @@ def keep_check(data: bytes, subject: Digest) -> None:
 
 
 def check_of(subject: Digest) -> bytes:
-    """What this user's last check of ``subject`` found; a WorldError where there was none."""
+    """What this user's last check of ``subject`` found.
+
+    Raises an EnvironmentFailureError where there was none.
+    """
     path = _check(subject)
     with disk_errors(path):
         return path.read_bytes()

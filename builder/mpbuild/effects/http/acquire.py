@@ -10,7 +10,7 @@ import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest, Hasher
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.files.disk import disk_errors
 from mpbuild.effects.http.client import Body, TransientError, Web
 from mpbuild.effects.http.download import FileSink, claimed
@@ -25,7 +25,8 @@ def acquire(url: str, *, into: FileSink, web: Web, progress: Callable[[int], Non
 
     An interrupted one is continued, also by a later call, as long as the server says that it
     still is the same file (RFC 9110, "Validator Fields"); if it doesn't, it is begun anew. Raises
-    WorldError: fetch-failed, disk-full, and content-mismatch where the file changes meanwhile.
+    EnvironmentFailureError: fetch-failed, disk-full, and content-mismatch where the file changes
+    meanwhile.
     """
     path = into.partial / f"{Digest.of(url.encode()).hex}.part"
     with disk_errors(path):
@@ -77,7 +78,9 @@ class _Copy:
             return hasher
         with self._web.open(self._url, hasher.size) as body:
             if body.start not in (0, hasher.size):
-                raise WorldError("the server sent another part of it", where=shown(self._url))
+                raise EnvironmentFailureError(
+                    "the server sent another part of it", where=shown(self._url)
+                )
             if hasher.size and _Version.of(body) != version:
                 raise self._changed()
             if not body.start:
@@ -132,9 +135,9 @@ class _Copy:
         if self._received and version.certain and _Version.of(body) != version:
             raise self._changed()
 
-    def _changed(self) -> WorldError:
+    def _changed(self) -> EnvironmentFailureError:
         self._part.truncate(0)
-        return WorldError(
+        return EnvironmentFailureError(
             "it changed while it was fetched",
             where=shown(self._url),
             code=Code.CONTENT_MISMATCH,

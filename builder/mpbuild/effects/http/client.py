@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 )
 
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.base.redaction import redacted
 from mpbuild.effects.http.urls import shown, split_login
 
@@ -39,11 +39,11 @@ _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 
-class MissingError(WorldError):
+class MissingError(EnvironmentFailureError):
     """The server has no such file."""
 
 
-class TransientError(WorldError):
+class TransientError(EnvironmentFailureError):
     """Something that may work when tried again."""
 
 
@@ -86,7 +86,8 @@ class Web:
     def open(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Body]:
         """The file at ``url`` (http, https or file), from byte ``start`` on if the server can.
 
-        Look at the body's own ``start``. Raises MissingError, TransientError or another WorldError.
+        Look at the body's own ``start``. Raises MissingError, TransientError or another
+        EnvironmentFailureError.
         """
         if url.startswith("file:"):
             with _open_file(url, start) as body:
@@ -99,7 +100,10 @@ class Web:
             yield body
 
     def read(self, url: str, *, limit: int) -> bytes:
-        """A small file whole; raise WorldError where it has more than ``limit`` bytes."""
+        """A small file whole.
+
+        Raises EnvironmentFailureError where it has more than ``limit`` bytes.
+        """
         return self.retry(lambda: self._read(url, limit))
 
     def document(self, url: str, *, accept: str, limit: int) -> Document:
@@ -147,7 +151,9 @@ class Web:
         except ValueError as error:
             # What Python says of it may hold the login.
             hint = "addresses start with http://, https:// or file://"
-            raise WorldError("this is no address", where=shown(url), hint=hint) from error
+            raise EnvironmentFailureError(
+                "this is no address", where=shown(url), hint=hint
+            ) from error
         if authorization:
             headers = {"Authorization": authorization, **headers}
         return pool.request(
@@ -179,7 +185,9 @@ class Web:
         # A range of one byte, as not every server answers HEAD.
         with self.open(url, 0, 0) as body:
             if body.total is None:
-                raise WorldError("the server doesn't tell the file's size", where=shown(url))
+                raise EnvironmentFailureError(
+                    "the server doesn't tell the file's size", where=shown(url)
+                )
             return body.total
 
     def _pool(self, address: str) -> urllib3.PoolManager:
@@ -244,7 +252,7 @@ def _body(response: urllib3.BaseHTTPResponse, url: str) -> Body:
         return Body(0, total, chunks, _version(response))
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match:
-        raise WorldError(
+        raise EnvironmentFailureError(
             "the server sent a part of the file without saying which", where=shown(url)
         )
     return Body(int(match.group(1)), int(match.group(2)), chunks, _version(response))
@@ -260,7 +268,7 @@ def _whole(body: Body, url: str, limit: int) -> bytes:
     for chunk in body.chunks:
         found += chunk
         if len(found) > limit:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 f"it has more than {limit} bytes", where=shown(url), code=Code.CONTENT_MISMATCH
             )
     return bytes(found)
@@ -273,7 +281,9 @@ def _refuse(response: urllib3.BaseHTTPResponse, url: str) -> NoReturn:
     if response.status in _BUSY:
         raise TransientError(said, where=shown(url))
     if response.status == 416:
-        raise WorldError("it ends earlier", where=shown(url), code=Code.CONTENT_MISMATCH)
+        raise EnvironmentFailureError(
+            "it ends earlier", where=shown(url), code=Code.CONTENT_MISMATCH
+        )
     hint = ""
     if response.status in (401, 403, 407):
         hint = "give credentials in the address's user:password@ or in ~/.netrc"
@@ -281,7 +291,7 @@ def _refuse(response: urllib3.BaseHTTPResponse, url: str) -> NoReturn:
             hint = "log in with `docker login`, or name a file of logins in REGISTRY_AUTH_FILE"
     elif response.status in _MOVED:
         hint = "a login is for one host only and follows no redirect"
-    raise WorldError(said, where=shown(url), hint=hint)
+    raise EnvironmentFailureError(said, where=shown(url), hint=hint)
 
 
 @contextlib.contextmanager
@@ -292,15 +302,15 @@ def _failures(url: str) -> Iterator[None]:
         raise _meaning(error, shown(url)) from error
 
 
-def _meaning(error: HTTPError, where: str) -> WorldError:
+def _meaning(error: HTTPError, where: str) -> EnvironmentFailureError:
     reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     said = redacted(str(reason)) or type(reason).__name__
     if isinstance(reason, SSLError):
         hint = "SSL_CERT_FILE can name the certificates to trust"
-        return WorldError(said, where=where, hint=hint)
+        return EnvironmentFailureError(said, where=where, hint=hint)
     if isinstance(reason, ConnectTimeoutError | ReadTimeoutError | ProtocolError):
         return TransientError(said, where=where)
-    return WorldError(said, where=where)
+    return EnvironmentFailureError(said, where=where)
 
 
 @contextlib.contextmanager
@@ -311,7 +321,7 @@ def _open_file(url: str, start: int) -> Iterator[Body]:
         except FileNotFoundError as error:
             raise MissingError("there is no such file", where=shown(url)) from error
         except OSError as error:
-            raise WorldError(error.strerror or str(error), where=shown(url)) from error
+            raise EnvironmentFailureError(error.strerror or str(error), where=shown(url)) from error
         size = file.seek(0, 2)
         file.seek(min(start, size))
         yield Body(file.tell(), size, iter(lambda: file.read(_CHUNK), b""))

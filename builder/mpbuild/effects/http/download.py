@@ -14,7 +14,7 @@ import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest, Hasher
-from mpbuild.base.errors import Finding, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, Finding
 from mpbuild.effects.files.disk import disk_errors
 from mpbuild.effects.http.client import TransientError, Web
 from mpbuild.effects.http.file_request import FileRequest, mismatch
@@ -46,8 +46,9 @@ def download(
     """Get every file that isn't kept yet; ``progress`` hears of each run of new bytes.
 
     A file is kept only when size and sha256 are right. What one address can't give the next
-    may. An interrupted file is continued by the next call. Raises WorldError: fetch-failed,
-    content-mismatch or disk-full, with a finding for each file and address that failed.
+    may. An interrupted file is continued by the next call. Raises EnvironmentFailureError:
+    fetch-failed, content-mismatch or disk-full, with a finding for each file and address that
+    failed.
     """
     wanted = {request.digest: request for request in requests if not into.has(request.digest)}
     worker = _Worker(into, web, progress or (lambda _: None))
@@ -61,12 +62,12 @@ def download(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if findings:
-        raise WorldError.collect(sorted(findings, key=lambda finding: finding.where))
+        raise EnvironmentFailureError.collect(sorted(findings, key=lambda finding: finding.where))
 
 
 def _failed(future: "Future[None]") -> tuple[Finding, ...]:
     error = future.exception()
-    if isinstance(error, WorldError) and error.findings[0].code != Code.DISK_FULL:
+    if isinstance(error, EnvironmentFailureError) and error.findings[0].code != Code.DISK_FULL:
         return error.findings
     if error:
         raise error
@@ -98,13 +99,13 @@ class _Worker:
         for url in request.urls:
             try:
                 self._web.retry(partial(self._receive, request, part, url))
-            except WorldError as error:
+            except EnvironmentFailureError as error:
                 findings += error.within(request.name).findings
             else:
                 return
         if any(finding.code == Code.CONTENT_MISMATCH for finding in findings):
             path.unlink(missing_ok=True)
-        raise WorldError.collect(
+        raise EnvironmentFailureError.collect(
             findings or [Finding(Code.FETCH_FAILED, "no address is known for it", request.name)]
         )
 
@@ -148,7 +149,7 @@ class _Worker:
     def _check(self, size: int, request: FileRequest, part: IO[bytes], url: str) -> None:
         if self.stop.is_set():
             part.flush()
-            raise WorldError("stopped")
+            raise EnvironmentFailureError("stopped")
         if size > request.size:
             part.truncate(0)
             raise mismatch(f"it has more than {request.size} bytes", url)

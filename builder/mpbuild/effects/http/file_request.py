@@ -4,7 +4,7 @@ import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.urls import shown
 
 
@@ -17,9 +17,9 @@ class FileRequest(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
-def mismatch(message: str, url: str) -> WorldError:
+def mismatch(message: str, url: str) -> EnvironmentFailureError:
     """The content-mismatch of a server whose file isn't the one that a request says."""
-    return WorldError(
+    return EnvironmentFailureError(
         message,
         where=shown(url),
         code=Code.CONTENT_MISMATCH,

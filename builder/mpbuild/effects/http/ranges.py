@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import MpbuildError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, MpbuildError
 from mpbuild.effects.http.client import Body, Web
 from mpbuild.effects.http.file_request import FileRequest, mismatch
 from mpbuild.effects.http.urls import shown
@@ -36,8 +36,8 @@ class Meter:
 class RangedFile:
     """A file of a known size that is read in parts, from the first of its addresses that gives it.
 
-    Raises WorldError: content-mismatch where the server has another file, fetch-failed where it
-    gives no parts.
+    Raises EnvironmentFailureError: content-mismatch where the server has another file, fetch-failed
+    where it gives no parts.
     """
 
     def __init__(self, request: FileRequest, web: Web, meter: Meter) -> None:
@@ -53,7 +53,7 @@ class RangedFile:
 
     def _block(self, block: Span) -> bytes:
         if not 0 <= block.start <= block.stop <= self.size:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 f"it has {self.size} bytes, and {block.start} to {block.stop} are wanted",
                 where=self._request.name,
                 code=Code.CONTENT_MISMATCH,
@@ -64,9 +64,11 @@ class RangedFile:
         for url in self._request.urls:
             try:
                 return self._web.retry(lambda url=url: self._part(url, block))  # type: ignore[misc]
-            except WorldError as error:
+            except EnvironmentFailureError as error:
                 failed = failed or error
-        raise (failed or WorldError("no address is known for it")).within(self._request.name)
+        raise (failed or EnvironmentFailureError("no address is known for it")).within(
+            self._request.name
+        )
 
     def _part(self, url: str, block: Span) -> bytes:
         with self._web.open(url, block.start, block.stop - 1) as body:
@@ -87,7 +89,7 @@ class RangedFile:
         if body.total not in (None, self.size):
             raise mismatch(f"it has {body.total} bytes and must have {self.size}", url)
         if body.start != block.start:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 "the server gives files whole or not at all",
                 where=shown(url),
                 hint="run `mpbuild fetch` first: what is in the store is looked at there",

@@ -97,7 +97,7 @@ def lay_out(
     """Write what ``sources`` own into ``folder``, which must be empty and private.
 
     Pages hold addresses with logins. Files uploaded after ``released_before`` are left out.
-    Raises WorldError where an index can't be read, InputError where it tells no dates.
+    Raises EnvironmentFailureError where an index can't be read, InputError where it tells no dates.
     """
     owned = dict(_pages(sources, folder / "owned", projects, released_before))
     default = sources.default

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 
 # UV_PYTHON_INSTALL_DIR and XDG_DATA_HOME say where uv keeps those that it installed.
 _PASSED = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
@@ -27,7 +27,9 @@ def find(python: str, uv: str, environ: Mapping[str, str]) -> str | None:
         )
         known = json.loads(run.stdout)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise WorldError(f"uv can't say which Pythons this machine has: {error}") from error
+        raise EnvironmentFailureError(
+            f"uv can't say which Pythons this machine has: {error}"
+        ) from error
     return next((str(found["path"]) for found in known if _fits(found)), None)
 
 

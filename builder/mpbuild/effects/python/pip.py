@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, MpbuildError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError, MpbuildError
 from mpbuild.base.redaction import redacted
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.uv import WheelPlatform
@@ -91,7 +91,7 @@ def resolve(
 
     ``requirements`` and ``constraints`` are lines of pip's requirements files; hashes in them
     choose among wheels. Raises InputError (lock-disagreement, content-mismatch) where pip finds
-    no solution, WorldError (fetch-failed) where it can't read an index.
+    no solution, EnvironmentFailureError (fetch-failed) where it can't read an index.
     """
     if not requirements:
         return ()
@@ -144,7 +144,7 @@ def _run(
             errors="replace",
         )
     except OSError as error:
-        raise WorldError(f"{command[0]} does not start: {error}") from error
+        raise EnvironmentFailureError(f"{command[0]} does not start: {error}") from error
 
 
 def pip_environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _fail(tool: str, said: str) -> NoReturn:
     lines = (line.strip() for line in said.splitlines())
     failures = "\n".join(dict.fromkeys(line for line in lines if _UNREACHABLE.search(line)))
     if failures:
-        raise WorldError(f"{tool} can't read an index:\n{failures[-2000:]}")
+        raise EnvironmentFailureError(f"{tool} can't read an index:\n{failures[-2000:]}")
     reason = _reason(said)
     if _OTHER_BYTES in reason:
         raise InputError(
@@ -216,7 +216,7 @@ def _folders() -> list[str]:
     specs = {name: find_spec(name) for name in _MODULES}
     absent = [name for name, spec in specs.items() if spec is None or spec.origin is None]
     if absent:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"the second resolver can't run without {', '.join(absent)}",
             hint="install mpbuild again: pip and pip-tools are among its dependencies",
         )
@@ -230,7 +230,9 @@ def _parse(report: Path) -> tuple[PipPackage, ...]:
     except MpbuildError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WorldError(f"this pip gives a report that mpbuild can't read: {error!r}") from error
+        raise EnvironmentFailureError(
+            f"this pip gives a report that mpbuild can't read: {error!r}"
+        ) from error
 
 
 def _found(item: Mapping[str, Any]) -> PipPackage:

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import InputError, MpbuildError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError, MpbuildError
 from mpbuild.effects.python import interpreters, pip
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.uv import Uv
@@ -75,7 +75,7 @@ def _parse(text: str) -> dict[str, str]:
         pins = [Requirement(line) for line in lines if line]
         return {canonicalize_name(pin.name): _version(pin) for pin in pins}
     except (ValueError, MpbuildError) as error:
-        raise WorldError(f"pip-tools says what mpbuild can't read: {error}") from error
+        raise EnvironmentFailureError(f"pip-tools says what mpbuild can't read: {error}") from error
 
 
 def _version(pin: Requirement) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import MpbuildError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, MpbuildError
 from mpbuild.effects.http.client import Document, MissingError, Web
 from mpbuild.effects.http.urls import shown
 from mpbuild.effects.python.indexes import PythonIndex
@@ -58,7 +58,8 @@ class Projects:
         """The files of the project ``name`` (its normal form); none where there is no such.
 
         Addresses carry the index's login where they are on its host; what a server keeps on this
-        machine's disk is left out. Raises WorldError (fetch-failed) where the index can't be read.
+        machine's disk is left out. Raises EnvironmentFailureError (fetch-failed) where the index
+        can't be read.
         """
         if index.flat:
             return _in_folder(index, name)
@@ -68,7 +69,9 @@ class Projects:
         return self._files[key]
 
     def names(self, index: PythonIndex) -> frozenset[str]:
-        """The normal names of all projects; raise WorldError where the index doesn't list them.
+        """The normal names of all projects.
+
+        Raises EnvironmentFailureError where the index doesn't list them.
 
         What is no name is left out: nobody can ask for it.
         """
@@ -92,7 +95,7 @@ class Projects:
         try:
             page = self._read(index, "")
         except MissingError as error:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 f"the index {index.name} doesn't list its projects, and a pattern of names is"
                 " to be matched with them",
                 where=shown(index.url),
@@ -138,7 +141,7 @@ def _wheels(index: PythonIndex) -> list[Path]:
         return []
     except OSError as error:
         message = f"the folder of the index {index.name} can't be read: {error.strerror}"
-        raise WorldError(message, where=str(index.folder)) from error
+        raise EnvironmentFailureError(message, where=str(index.folder)) from error
 
 
 def _name_of(path: Path) -> str:
@@ -172,7 +175,7 @@ def _parsed(page: Document, name: str, key: str) -> list[Mapping[str, Any]]:
         *(ValueError, LookupError, TypeError, RecursionError),
         *(simple.UnsupportedMIMEType, simple.UnsupportedAPIVersion),
     ) as error:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"what came is no page of a package index: {error}", where=shown(page.url)
         ) from error
 
@@ -215,7 +218,7 @@ def _file(found: Mapping[str, Any], base: str, index: PythonIndex) -> ProjectFil
     except (
         *(MpbuildError, ValueError, LookupError, AttributeError, TypeError, OverflowError),
     ) as error:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"what the index tells of {found.get('filename')!a} can't be read: {error!a}",
             where=shown(base),
         ) from error

@@ -69,7 +69,10 @@ def newest(
 
 
 def fetch(source: SdistFile, *, into: FileSink, web: Web) -> None:
-    """Keep the file of ``source``; raise WorldError where it can't be had or is another one."""
+    """Keep the file of ``source``.
+
+    Raises EnvironmentFailureError where it can't be had or is another one.
+    """
     size = source.size or web.size(source.url)
     if size > LARGEST:
         raise InputError(

@@ -15,7 +15,7 @@ import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, MpbuildError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError, MpbuildError
 from mpbuild.base.redaction import redacted
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
@@ -87,13 +87,16 @@ class Uv:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> "Uv":
-        """The binary of the installed ``uv`` wheel; raise WorldError where there is none."""
+        """The binary of the installed ``uv`` wheel.
+
+        Raises EnvironmentFailureError where there is none.
+        """
         try:
             import uv
 
             return cls(uv.find_uv_bin(), environ)
         except (ImportError, OSError) as error:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 "the resolver uv is not installed",
                 hint="install mpbuild again: uv is one of its dependencies",
             ) from error
@@ -111,7 +114,9 @@ class Uv:
         run = self._run([*words.split(), "-p", sys.executable], "", IndexView(), Path("/"))
         found = _INDEX_URL.search(run.stdout)
         if not found:
-            raise WorldError(f"uv doesn't say which index it takes: {_told(run.stderr)}")
+            raise EnvironmentFailureError(
+                f"uv doesn't say which index it takes: {_told(run.stderr)}"
+            )
         return found[1]
 
     def compile(
@@ -127,8 +132,8 @@ class Uv:
         """Resolve ``requirements`` to wheels; versions in ``preferences`` stay where they can.
 
         ``overrides`` replace what packages ask for. Raises InputError (spec-invalid) where there
-        is no solution and (resolver-warning) where uv warns of anything, WorldError (fetch-failed)
-        where an index can't be read.
+        is no solution and (resolver-warning) where uv warns of anything, EnvironmentFailureError
+        (fetch-failed) where an index can't be read.
         """
         if not requirements:
             return ()
@@ -153,7 +158,8 @@ class Uv:
         """Where the wheels of exactly these versions are today: sha256 to address.
 
         Addresses are for use now and never written. They carry the index's login where they are
-        on its host. Raises WorldError (fetch-failed) where the index no longer has a version.
+        on its host. Raises EnvironmentFailureError (fetch-failed) where the index no longer has a
+        version.
         """
         exact = [f"{name}=={version}" for name, version in pins]
         if not exact:
@@ -163,7 +169,7 @@ class Uv:
             view = IndexView.of(index)
             run = self._compile(exact, target, view, ["--no-deps"], Path(folder))
         if run.returncode:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 f"uv can't say where the locked wheels are: {_told(run.stderr)}",
                 hint="if a release was withdrawn, `mpbuild lock` finds another",
             )
@@ -208,7 +214,7 @@ class Uv:
                 errors="replace",
             )
         except OSError as error:
-            raise WorldError(f"uv does not start: {error}") from error
+            raise EnvironmentFailureError(f"uv does not start: {error}") from error
 
 
 def _environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
@@ -234,7 +240,7 @@ def _fail(run: "subprocess.CompletedProcess[str]", index: PythonIndex) -> NoRetu
     _refuse_address(said)
     if "No solution found" not in said or _UNREACHABLE.search(said):
         at = f" at {redacted(index.url)}" if index.url else ""
-        raise WorldError(f"uv could not resolve with the index{at}:\n{said}")
+        raise EnvironmentFailureError(f"uv could not resolve with the index{at}:\n{said}")
     sources = list(dict.fromkeys(_ONLY_SOURCE.findall(said)))
     if sources:
         lines = [line for line in said.split("\n") if not _ONLY_SOURCE.search(line)]
@@ -284,7 +290,9 @@ def _parse(text: str) -> tuple[ResolvedPackage, ...]:
     except MpbuildError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WorldError(f"this uv gives a lock that mpbuild can't read: {error!r}") from error
+        raise EnvironmentFailureError(
+            f"this uv gives a lock that mpbuild can't read: {error!r}"
+        ) from error
 
 
 def _resolved(package: Mapping[str, Any]) -> ResolvedPackage:

@@ -16,7 +16,7 @@ from mpbuild.base import canonical
 from mpbuild.base.codes import Code
 from mpbuild.base.coding import typed
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.http.client import MissingError
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.registry.client import RegistryWeb, is_local
@@ -111,19 +111,19 @@ class Registries:
         self._tagged: dict[str, bytes] = {}
 
     def current(self, reference: RegistryReference) -> Digest:
-        """The digest of what the tag names now; raises WorldError (fetch-failed)."""
+        """The digest of what the tag names now; raises EnvironmentFailureError (fetch-failed)."""
         return Digest.of(self._read_tagged(reference))
 
     def find(self, name: str, reference: RegistryReference, sha256: Digest | None) -> RegistryFile:
         """The file that ``reference`` leads to; nothing of it is fetched but its manifest.
 
         Of several layers it is the one of that ``sha256``; without, the only one that is called
-        ``name`` or, by its media type, holds weights. Raises WorldError (fetch-failed,
+        ``name`` or, by its media type, holds weights. Raises EnvironmentFailureError (fetch-failed,
         content-mismatch), and InputError (spec-invalid) where several could be meant.
         """
         try:
             return self._find(name, reference, sha256)
-        except (InputError, WorldError) as error:
+        except (InputError, EnvironmentFailureError) as error:
             raise error.within(name) from error
 
     def _find(self, name: str, reference: RegistryReference, sha256: Digest | None) -> RegistryFile:
@@ -143,7 +143,7 @@ class Registries:
     ) -> RegistryFile:
         size = self._web.size(reference.blob(digest))
         if sha256 not in (None, digest):
-            raise WorldError(
+            raise EnvironmentFailureError(
                 f"it is a file of that digest, and {sha256} is wanted",
                 where=str(reference),
                 code=Code.CONTENT_MISMATCH,
@@ -163,8 +163,9 @@ def artifact_request(
     """How to get the file of that digest and size from ``url``; ``name`` is for messages.
 
     An ``oci:`` address of other content than the file is that of a manifest: it is fetched, and
-    must list the file. Raises InputError (spec-invalid) at an address of another form, WorldError
-    (fetch-failed, content-mismatch) at a manifest that can't be had or lists no such file.
+    must list the file. Raises InputError (spec-invalid) at an address of another form,
+    EnvironmentFailureError (fetch-failed, content-mismatch) at a manifest that can't be had or
+    lists no such file.
     """
     if not url.startswith("oci:"):
         _check_address(url)
@@ -175,7 +176,7 @@ def artifact_request(
     if reference.digest != digest:
         try:
             _check_listed(reference, digest, size, web)
-        except WorldError as error:
+        except EnvironmentFailureError as error:
             raise error.within(name) from error
     return FileRequest(name=name, urls=(reference.blob(digest),), digest=digest, size=size)
 
@@ -198,7 +199,7 @@ def _check_listed(
     where = reference.manifest
     layers = _layers(_read_manifest(reference, web), where)
     if (digest, size) not in [(layer.digest, layer.size) for layer in layers]:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"it lists no layer {digest} of {size} bytes",
             where=where,
             code=Code.CONTENT_MISMATCH,
@@ -211,7 +212,7 @@ def _read_manifest(reference: RegistryReference, web: RegistryWeb) -> bytes:
     where = reference.manifest
     data = web.read(where, limit=_LARGEST_MANIFEST)
     if Digest.of(data) != reference.digest:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"its digest is {Digest.of(data)} and must be {reference.digest}",
             where=where,
             code=Code.CONTENT_MISMATCH,
@@ -224,7 +225,7 @@ def _layers(data: bytes, where: str) -> tuple[_Layer, ...]:
     try:
         return typed(canonical.decode(data), _Manifest).layers
     except InputError as error:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"it is no image manifest: {error.findings[0].message}",
             where=where,
             hint="an index of several is none: name one of them by its digest",
@@ -237,7 +238,7 @@ def _chosen(layers: Sequence[_Layer], name: str, sha256: Digest | None, where: s
         layers = [layer for layer in layers if layer.digest == sha256]
         if not layers:
             message = f"it lists no layer {sha256}"
-            raise WorldError(message, where=where, code=Code.CONTENT_MISMATCH)
+            raise EnvironmentFailureError(message, where=where, code=Code.CONTENT_MISMATCH)
     called = [layer for layer in layers if layer.is_called(name)]
     weights = [layer for layer in layers if layer.media_type == Role.WEIGHTS]
     for among in (layers, called, weights):

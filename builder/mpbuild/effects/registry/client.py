@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 import urllib3
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.http.urls import shown
 from mpbuild.effects.registry.logins import find_login
@@ -92,10 +92,12 @@ class RegistryWeb(Web):
         try:
             found = msgspec.json.decode(data, type=_Token)
         except msgspec.MsgspecError as error:
-            raise WorldError(f"the answer is no token: {error}", where=shown(url)) from error
+            raise EnvironmentFailureError(
+                f"the answer is no token: {error}", where=shown(url)
+            ) from error
         token = found.token or found.access_token
         if not _TOKEN.fullmatch(token):
-            raise WorldError("the answer holds no token", where=shown(url))
+            raise EnvironmentFailureError("the answer holds no token", where=shown(url))
         return token
 
 
@@ -146,17 +148,17 @@ def _check_realm(realm: str, address: str, *, confidential: bool) -> None:
     """Refuse a token service that others could listen to, or that isn't the registry's own."""
     match = _REALM.fullmatch(realm)
     if not match:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"the registry's token service has no address: {realm[:200]!r}", where=address
         )
     scheme, service = match.groups()
     registry = urlsplit(address).netloc
     if scheme != "https" and not (is_local(service) and is_local(registry)):
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"the registry's token service is not at https: {realm[:200]!r}", where=address
         )
     if confidential and not is_own(service, registry):
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"the registry wants its login sent to another host, {service}",
             where=address,
             hint="nothing was sent; a token service shares its registry's domain",

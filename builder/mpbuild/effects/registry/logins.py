@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
 def find_login(environ: Mapping[str, str], host: str, repository: str) -> str:
     """``user:password`` for a repository of the registry at ``host``; empty where none is kept.
 
-    A login for a namespace goes before one for the whole host. Raises WorldError where the file
-    can't be read, or the login isn't in it but with a credential helper.
+    A login for a namespace goes before one for the whole host. Raises EnvironmentFailureError where
+    the file can't be read, or the login isn't in it but with a credential helper.
     """
     path = _file(environ)
     config = _read(path)
@@ -52,7 +52,7 @@ def find_login(environ: Mapping[str, str], host: str, repository: str) -> str:
         said = f"the login for {host} is an identity token"
     else:
         return ""
-    raise WorldError(f"{said}, which is not supported", where=str(path), hint=_HINT)
+    raise EnvironmentFailureError(f"{said}, which is not supported", where=str(path), hint=_HINT)
 
 
 def _file(environ: Mapping[str, str]) -> Path:
@@ -68,9 +68,9 @@ def _read(path: Path) -> _Config:
     except FileNotFoundError:
         return _Config()
     except OSError as error:
-        raise WorldError(error.strerror or str(error), where=str(path)) from error
+        raise EnvironmentFailureError(error.strerror or str(error), where=str(path)) from error
     except msgspec.MsgspecError as error:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"this is no file of registry logins: {error}", where=str(path), hint=_HINT
         ) from error
 
@@ -95,5 +95,7 @@ def _decode(auth: str, host: str, path: Path) -> str:
     except (binascii.Error, UnicodeError):
         login = ""
     if ":" not in login:
-        raise WorldError(f"the login for {host} is no base64 of user:password", where=str(path))
+        raise EnvironmentFailureError(
+            f"the login for {host} is no base64 of user:password", where=str(path)
+        )
     return login

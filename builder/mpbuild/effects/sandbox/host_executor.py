@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import AnswerError, WorldError
+from mpbuild.base.errors import AnswerError, EnvironmentFailureError
 from mpbuild.effects.sandbox.step_executor import (
     StepStore,
     command_of,
@@ -46,7 +46,8 @@ class HostExecutor:
     def run(self, action: Action, timeout_ms: int | None) -> Result:
         """Run ``action`` and keep what it made; errors are those of a sandboxed step.
 
-        Raises WorldError (``sandbox-unavailable``) where the host has no such interpreter.
+        Raises EnvironmentFailureError (``sandbox-unavailable``) where the host has no such
+        interpreter.
         """
         with told_by(action), self._store.scratch() as folder:
             version = str(action.parameters.get("python", ""))
@@ -92,7 +93,7 @@ def _interpreter(version: str, search_path: str) -> str:
         path, _, told = answer.stdout.strip().partition("\n")
         if answer.returncode == 0 and told == version:
             return path
-    raise WorldError(
+    raise EnvironmentFailureError(
         f"there is no python{version} on PATH",
         code=Code.SANDBOX_UNAVAILABLE,
         hint="install it, or build with the sandbox, which brings its own",

@@ -20,7 +20,7 @@ from typing import IO, Any, Literal
 import msgspec
 
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import AnswerError, WorldError
+from mpbuild.base.errors import AnswerError, EnvironmentFailureError
 from mpbuild.effects.sandbox import seccomp
 from mpbuild.effects.sandbox.bubblewrap import Bwrap, sandbox_host, unavailable
 from mpbuild.effects.sandbox.root_layers import make_skeleton, within_one_mount
@@ -75,8 +75,8 @@ class Sandbox:
     def run(self, cell: SandboxSpec) -> ProcessOutcome:
         """Run the command to its end, and to the end of all that it started.
 
-        Raises AnswerError where the root holds no such command or working folder, WorldError
-        (``sandbox-unavailable``) where the machine forbids the sandbox.
+        Raises AnswerError where the root holds no such command or working folder,
+        EnvironmentFailureError (``sandbox-unavailable``) where the machine forbids the sandbox.
         """
         _check_reach([*cell.layers, *(bind.path for bind in cell.binds.values())])
         with self._scratch() as folder:
@@ -88,7 +88,9 @@ class Sandbox:
             return self._enter(cell, layers)
 
     def probe(self) -> None:
-        """Raise WorldError that says what to change where this machine forbids the sandbox.
+        """Check that this machine permits the sandbox.
+
+        Raises EnvironmentFailureError, whose hint names the setting to change.
 
         That there is no command to run shows only after everything else was set up.
         """
@@ -151,13 +153,16 @@ class Sandbox:
                 pass_fds=(status.fileno(), gate.fileno(), rules.fileno()),
             )
         except (OSError, ValueError) as error:
-            raise WorldError(
+            raise EnvironmentFailureError(
                 f"cannot start {self._bwrap.path}: {error}", code=Code.SANDBOX_UNAVAILABLE
             ) from error
 
 
 def _check_reach(paths: Sequence[Path]) -> None:
-    """Raise WorldError for what root could mount and then not read, being a mere user inside."""
+    """Check that an unprivileged user can reach ``paths``.
+
+    Root could mount them but not read them inside. Raises EnvironmentFailureError.
+    """
     for path in paths if os.geteuid() == 0 else ():
         with suppress(FileNotFoundError):
             status = path.stat()
@@ -216,7 +221,7 @@ def _kill(process: "subprocess.Popen[bytes]", pidfd: int) -> None:
     process.kill()
 
 
-def _refusal(cell: SandboxSpec, complaint: str) -> AnswerError | WorldError:
+def _refusal(cell: SandboxSpec, complaint: str) -> AnswerError | EnvironmentFailureError:
     if "execvp" in complaint:
         return AnswerError(f"the sandbox holds no command {cell.command[0]!r}: {complaint}")
     if "chdir to" in complaint:

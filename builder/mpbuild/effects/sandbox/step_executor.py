@@ -37,7 +37,7 @@ class StepStore(Protocol):
     def scratch(self) -> AbstractContextManager[Path]:
         """A fresh private folder on the store's filesystem, removed after use.
 
-        An OSError inside becomes a WorldError.
+        An OSError inside becomes an EnvironmentFailureError.
         """
 
 

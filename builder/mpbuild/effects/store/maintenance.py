@@ -11,7 +11,7 @@ import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError, WorldError
+from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.files.disk import disk_errors
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.evidence import bundle
@@ -93,15 +93,15 @@ def collect(store: Store, maximum: int | None) -> RemovalReport:
     """Remove what killed processes left and, down to ``maximum`` bytes, what can be had again.
 
     First what is merely kept at hand, then blobs, the longest unused first. What is attached to
-    packages stays: a signature can't be had again. Raises WorldError while another process uses
-    the store.
+    packages stays: a signature can't be had again. Raises EnvironmentFailureError while another
+    process uses the store.
     """
     try:
         fcntl.flock(store.presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         # A lock that can't be changed is lost (flock(2)).
         fcntl.flock(store.presence, fcntl.LOCK_SH)
-        raise WorldError(
+        raise EnvironmentFailureError(
             "another process uses the store",
             where=str(store.path),
             hint="try again when no build runs",

@@ -14,7 +14,7 @@ from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor, IsalError
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest
-from mpbuild.base.errors import WorldError
+from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.formats.archive import fixed_deflate
 from mpbuild.formats.archive.stream import PIECE, ByteSource, expand
 from mpbuild.formats.archive.unsafe import UnsafeError
@@ -120,10 +120,10 @@ def decompress(chunks: Iterable[Buffer]) -> Iterator[bytes]:
 
 
 def prove() -> None:
-    """Raise WorldError unless the codec gives the bytes that every digest rests on."""
+    """Raise EnvironmentFailureError unless the codec gives the bytes that every digest rests on."""
     installed = f"deflate-{deflate.__version__} level {LEVEL}"
     if installed != _COMPRESSOR or Digest.of(compress(_golden_vector())) != _GOLDEN:
-        raise WorldError(
+        raise EnvironmentFailureError(
             f"the codec is {installed} and does not give the bytes of {_COMPRESSOR}",
             code=Code.CONTENT_MISMATCH,
             hint="install the `deflate` wheel that mpbuild pins: digests rest on its bytes",
