@@ -9,11 +9,8 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
-from mpbuild.base.version import Version
 
 T = TypeVar("T")
-
-_TEXTS = (Digest, Label, Version)
 
 
 def plain(value: Any) -> Any:
@@ -48,7 +45,9 @@ def _to_text(value: Any) -> str:
 
 
 def _from_text(kind: type, value: Any) -> Any:
-    if kind in _TEXTS:
+    from mpbuild.base.version import Version
+
+    if kind in (Digest, Label, Version):
         try:
             return kind(value)
         except InputError as error:

@@ -12,7 +12,6 @@ from mpbuild.app.build.build_result import BuildResult
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.base.units import human_size
@@ -99,6 +98,8 @@ class _Report(NamedTuple):
 
     @property
     def json(self) -> dict[str, Any]:
+        from mpbuild.base.coding import plain
+
         output = {} if self.folder is None else {"output": str(self.folder)}
         return {**plain(self.result), "statements": self.statements, **output}
 

@@ -63,17 +63,13 @@ def _folders(package: str) -> list[str]:
 
 
 def _looks(package: str, folder: str) -> Iterator[str]:
-    for entry in _files(folder):
-        found = entry.stat()
-        yield f"{package} {entry.name} {found.st_size} {found.st_mtime_ns}"
-
-
-def _files(folder: str) -> Iterator[os.DirEntry[str]]:
-    if not os.path.isdir(folder):  # noqa: PTH112 - as os.scandir, without a Path for each entry
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir() and entry.name != "__pycache__":
-                yield from _files(entry.path)
-            elif entry.is_file():
-                yield entry
+    """What every file below ``folder`` looks like; a folder that doesn't exist has none."""
+    pending = [folder] if os.path.isdir(folder) else []  # noqa: PTH112 - no Path is needed
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_file():
+                    found = entry.stat()
+                    yield f"{package} {entry.name} {found.st_size} {found.st_mtime_ns}"
+                elif entry.name != "__pycache__" and entry.is_dir():
+                    pending.append(entry.path)

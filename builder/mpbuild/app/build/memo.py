@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 
 from mpbuild.app.build.build_result import BuildResult, decode_result
 from mpbuild.app.build.options import BuildOptions
-from mpbuild.base.coding import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import MpbuildError
 from mpbuild.base.label import Label
-from mpbuild.effects.files.atomic import write_new
 from mpbuild.effects.workspace import sources
 from mpbuild.effects.workspace.snapshot import Snapshot
 
@@ -79,6 +77,9 @@ def keep(
 
     The memo answers as long as ``blobs`` and the derivations of ``layers`` are in the store.
     """
+    from mpbuild.base.coding import plain
+    from mpbuild.effects.files.atomic import write_new
+
     document = key.conditions | {
         "at": snapshot.at,
         "patterns": dict(snapshot.patterns),

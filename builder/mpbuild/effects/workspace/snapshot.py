@@ -4,7 +4,6 @@ Spec, locks, actions, provenance and memo all take from one snapshot, so that an
 build belongs to the next one as a whole. Imports little, as the memo reads through it.
 """
 
-import copy
 import time
 from collections.abc import Iterable
 from io import FileIO
@@ -42,12 +41,13 @@ class BlobSink(Protocol):
         """Keeps a stream of bytes."""
 
 
-class _Reads(NamedTuple):
+class _Reads:
     """What has been read: files by path, the bytes of documents, what patterns matched."""
 
-    versions: dict[str, FileVersion]
-    contents: dict[str, bytes]
-    matches: dict[tuple[str, str], list[str]]
+    def __init__(self) -> None:
+        self.versions: dict[str, FileVersion] = {}
+        self.contents: dict[str, bytes] = {}
+        self.matches: dict[tuple[str, str], list[str]] = {}
 
 
 class Snapshot:
@@ -63,10 +63,7 @@ class Snapshot:
         self.at = time.time_ns()
         """The time before the first look, in ns: see ``FileStat.settled``."""
         self._sink = sink
-        self._reads = _Reads({}, {}, {})
-        self._forget()
-
-    def _forget(self) -> None:
+        self._reads = _Reads()
         self.patterns: dict[str, list[str]] = {}
         """What each pattern matched that was asked for; keys are ``folder:pattern``."""
         self.versions: dict[str, FileVersion] = {}
@@ -76,8 +73,8 @@ class Snapshot:
 
     def branch(self) -> "Snapshot":
         """The same snapshot with an account of its own of what is asked for."""
-        other = copy.copy(self)
-        other._forget()
+        other = Snapshot(self.root, self._sink)
+        other.at, other._reads = self.at, self._reads
         return other
 
     def match(self, folder: str, pattern: str) -> list[str]:
