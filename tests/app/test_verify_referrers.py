@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from mpbuild.base import limits
 from mpbuild.formats.evidence import bundle
 from mpbuild.formats.oci import oci
 from mpbuild.verify.choose import MOST_BUNDLES
@@ -168,7 +169,7 @@ def test_hundreds_of_referrers_are_refused_whatever_their_order(signed):
 def test_megabytes_of_referrers_are_refused_whatever_their_order(signed):
     listing = signed.listing
     good = signed.provenance
-    large = {"mediaType": bundle.MEDIA_TYPE, **signed.put(b" " * bundle.LARGEST)}
+    large = {"mediaType": bundle.MEDIA_TYPE, **signed.put(b" " * limits.BUNDLE_BYTES)}
     for number in range(5):
         changed = {**good, "layers": [large], "annotations": {"n": str(number)}}
         listing["manifests"].append(signed.listed(changed))

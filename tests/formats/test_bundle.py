@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpbuild.base import limits
 from mpbuild.base.errors import InputError
 from mpbuild.formats.evidence import bundle
 from mpbuild.formats.evidence.bundle import Bundle
@@ -93,7 +94,7 @@ def test_a_bundle_with_a_certificate_is_read_as_such():
 
 def test_one_that_is_too_large_is_not_looked_into():
     with pytest.raises(InputError, match="larger than"):
-        bundle.read(b" " * (bundle.LARGEST + 1))
+        bundle.read(b" " * (limits.BUNDLE_BYTES + 1))
 
 
 @pytest.mark.parametrize("unit", [b"{},", b"[],", b'"a":0,'])

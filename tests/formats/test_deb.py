@@ -180,11 +180,10 @@ def test_xz_is_one_stream_with_nothing_behind_it(make):
             read_deb(package)
 
 
-def test_a_package_that_inflates_beyond_measure_is_refused(make, monkeypatch):
-    monkeypatch.setattr("mpbuild.formats.debian.deb._LARGEST", 1 << 20)
+def test_a_package_that_inflates_beyond_measure_is_refused(make):
     bomb = make.tar_member(b"a", bytes(2 << 20)) + END
     with pytest.raises(InputError, match=r"data\.tar\.xz: inflates to more than 1048576") as e:
-        read_deb(make.deb(bomb))
+        read_deb(make.deb(bomb), largest=1 << 20)
     assert e.value.findings[0].code == "layer-unsafe"
 
 

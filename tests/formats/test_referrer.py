@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpbuild.base import limits
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.evidence import bundle
@@ -72,7 +73,7 @@ def test_any_bytes_are_refused_by_their_code(data):
     refused(referrer.listing, GOOD, data)
 
 
-@pytest.mark.parametrize("size", [-1, bundle.LARGEST + 1, 1 << 50])
+@pytest.mark.parametrize("size", [-1, limits.BUNDLE_BYTES + 1, 1 << 50])
 def test_a_bundle_of_an_impossible_size_is_refused_before_it_is_read(size):
     made = json.loads(referrer.encode(GOOD))
     made["layers"][0]["size"] = size

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive.unsafe import UnsafeError
-from mpbuild.formats.python import sdist
 from mpbuild.formats.python.sdist import read_sdist
 
 PKG_INFO = "Metadata-Version: 2.1\nName: Legacy.Thing\nVersion: 1.0\n"
@@ -168,10 +167,9 @@ def test_a_hostile_archive_is_refused(extra):
     ],
     ids=["a file", "after the end"],
 )
-def test_what_unpacks_to_too_much_is_refused(bomb, monkeypatch):
-    monkeypatch.setattr(sdist, "LARGEST", 65_536)
+def test_what_unpacks_to_too_much_is_refused(bomb):
     with pytest.raises(UnsafeError, match="more than 65536 bytes"):
-        read_sdist(bomb, "legacy_thing-1.0.tar.gz")
+        read_sdist(bomb, "legacy_thing-1.0.tar.gz", largest=65_536)
 
 
 @pytest.mark.parametrize("filename", ["legacy_thing-1.0.tar.bz2", "legacy.tar.gz", "a-b.zip", ""])

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpbuild.base import limits
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.evidence import statement
-from mpbuild.formats.evidence.statement import MOST_DIGESTS, MOST_SUBJECTS, Statement, Subject
+from mpbuild.formats.evidence.statement import Statement, Subject
 
 DIGEST = Digest.of(b"x")
 GOOD = Statement((Subject("x", DIGEST),), "https://example.org/type", {"a": 1})
@@ -49,14 +50,17 @@ def test_further_digests_of_a_subject_do_not_matter():
 
 def test_as_many_subjects_as_are_allowed_are_read_and_one_more_is_refused():
     subject = {"name": "x", "digest": {"sha256": DIGEST.hex}}
-    assert len(statement.read(changed(subject=[subject] * MOST_SUBJECTS)).subject) == MOST_SUBJECTS
-    finding = refused(changed(subject=[subject] * (MOST_SUBJECTS + 1)))
+    assert (
+        len(statement.read(changed(subject=[subject] * limits.STATEMENT_SUBJECTS)).subject)
+        == limits.STATEMENT_SUBJECTS
+    )
+    finding = refused(changed(subject=[subject] * (limits.STATEMENT_SUBJECTS + 1)))
     assert finding.code == "statement-malformed"
     assert "1025 subjects" in finding.message
 
 
 def test_as_many_digests_as_are_allowed_are_read_and_one_more_is_refused():
-    digests = {f"d{n}": "00" for n in range(MOST_DIGESTS - 1)} | {"sha256": DIGEST.hex}
+    digests = {f"d{n}": "00" for n in range(limits.STATEMENT_DIGESTS - 1)} | {"sha256": DIGEST.hex}
     statement.read(changed(subject=[{"digest": digests}]))
     finding = refused(changed(subject=[{"digest": {**digests, "more": ""}}]))
     assert finding.code == "statement-malformed"

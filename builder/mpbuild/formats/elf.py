@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 
@@ -30,9 +31,6 @@ _DT_RPATH, _DT_RUNPATH = 15, 29
 _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFFC, 0x6FFFFFFD
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 _VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
-_LARGEST_TABLE = 256 << 20
-_LONGEST_STRING = 1 << 16  # runpaths of several KB are published
-_MOST_LINKS = 1 << 14
 
 Read = Callable[[int, int], bytes]
 
@@ -102,11 +100,11 @@ class _Image:
         self._read = read
         self._size = size
         self._loaded: tuple[_Segment, ...] = ()
-        self._links = _MOST_LINKS
+        self._links = limits.ELF_VERSION_RECORDS
 
     def at(self, offset: int, count: int) -> bytes:
         """Exactly ``count`` bytes at ``offset``."""
-        if offset + count > self._size or count > _LARGEST_TABLE:
+        if offset + count > self._size or count > limits.ELF_TABLE_BYTES:
             raise _malformed(f"it announces {count} bytes at {offset}, and has {self._size}")
         data = bytes(self._read(offset, count))
         if len(data) != count:
@@ -156,7 +154,7 @@ class _Strings:
     def __getitem__(self, index: int) -> str:
         if index >= len(self._table):
             raise _malformed(f"it has no string at {index}")
-        return _text(self._table[index : index + _LONGEST_STRING])
+        return _text(self._table[index : index + limits.ELF_STRING_BYTES])
 
     def paths(self, index: int | None) -> tuple[str, ...]:
         """A search path's folders."""

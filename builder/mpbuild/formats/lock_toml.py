@@ -9,14 +9,13 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 
-_LONGEST_LINE = 4096
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 _HEX = re.compile(r"[0-9a-f]{64}")
-_MOST = 1 << 62  # TOML integers have 64 bits, and no file comes near
 
 
 def malformed(message: str, where: str = "") -> InputError:
@@ -83,8 +82,8 @@ class LockTable:
     def document(cls, text: str) -> "LockTable":
         """The root table of a TOML document."""
         # Long lines can hold what takes a reader of TOML for ever.
-        if max(map(len, text.split("\n"))) > _LONGEST_LINE:
-            raise malformed(f"a line is longer than {_LONGEST_LINE} characters")
+        if max(map(len, text.split("\n"))) > limits.LOCK_LINE_CHARACTERS:
+            raise malformed(f"a line is longer than {limits.LOCK_LINE_CHARACTERS} characters")
         try:
             return cls(tomllib.loads(text))
         except (ValueError, RecursionError) as error:
@@ -110,7 +109,7 @@ class LockTable:
     def size(self, key: str = "size") -> int:
         """A number of bytes, at least one."""
         value = self._take(key, int, "a whole number")
-        if not 0 < value < _MOST:
+        if not 0 < value <= limits.LOCKED_FILE_BYTES:
             raise malformed(f"{value} is no size of a file", self.path(key))
         return int(value)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest
@@ -203,7 +203,7 @@ class StoreBlobs:
                 hint="build the target again",
                 code=Code.CONTENT_MISSING,
             )
-        if path.stat().st_size > oci.LARGEST_DOCUMENT:
+        if path.stat().st_size > limits.OCI_DOCUMENT_BYTES:
             raise InputError(f"{digest} is too large for a document", code=Code.CONTENT_MISMATCH)
         return self._store.read(digest)
 

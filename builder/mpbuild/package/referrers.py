@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
@@ -155,14 +156,14 @@ class LayoutReferrers:
         if entry.media_type != oci.MANIFEST:
             return False
         try:
-            found = referrer.read(self._read(entry.digest, referrer.LARGEST))
+            found = referrer.read(self._read(entry.digest, limits.REFERRER_BYTES))
         except InputError:
             return False
         return found.subject.digest == subject
 
     def _listing(self, subject: Digest) -> bytes | None:
         entry = self._layout.tagged(referrer.tag(subject))
-        return self._read(entry.digest, referrer.LARGEST) if entry else None
+        return self._read(entry.digest, limits.REFERRER_BYTES) if entry else None
 
     def _read(self, digest: Digest, most: int) -> bytes:
         _check_size(self._layout.blob(digest), most)
@@ -199,7 +200,7 @@ def _bundles(digests: Iterable[Digest], subject: Digest, read: BlobReader) -> It
     for digest in digests:
         where = f"referrer {digest}"
         try:
-            manifest = referrer.read(read(digest, referrer.LARGEST))
+            manifest = referrer.read(read(digest, limits.REFERRER_BYTES))
             if manifest.artifact_type == inputs_artifact.ARTIFACT and passed_over < _MOST_INPUTS:
                 passed_over += 1
             else:
@@ -213,7 +214,7 @@ def _listed(
 ) -> Iterator[ReferrerSummary]:
     for digest in digests:
         with contextlib.suppress(InputError):
-            data = read(digest, referrer.LARGEST)
+            data = read(digest, limits.REFERRER_BYTES)
             manifest = referrer.read(data)
             if manifest.subject.digest == subject:
                 size = sum(layer.size for layer in manifest.layers)
@@ -225,7 +226,7 @@ def _inputs(
 ) -> Iterator[tuple[Digest, bytes]]:
     for digest in digests:
         with contextlib.suppress(InputError):
-            data = read(digest, referrer.LARGEST)
+            data = read(digest, limits.REFERRER_BYTES)
             manifest = referrer.read(data)
             if (manifest.artifact_type, manifest.subject.digest) == (
                 inputs_artifact.ARTIFACT,
@@ -239,7 +240,7 @@ def _bundle(manifest: referrer.Referrer, subject: Digest, read: BlobReader) -> b
         raise InputError(f"it is a {manifest.artifact_type!r:.80}", code=Code.REFERRER_FOREIGN)
     if manifest.subject.digest != subject:
         raise InputError(f"it is about {manifest.subject.digest}", code=Code.REFERRER_FOREIGN)
-    data = read(manifest.bundle.digest, bundle.LARGEST)
+    data = read(manifest.bundle.digest, limits.BUNDLE_BYTES)
     if len(data) != manifest.bundle.size:
         raise InputError(
             f"its bundle has {len(data)} bytes, not {manifest.bundle.size}",

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
 from mpbuild.base.coding import typed
 from mpbuild.base.digest import Buffer, Digest, Hasher
@@ -29,7 +29,7 @@ class UntrustedLayout(Layout):
 
     def read(self, digest: Digest, size: int | None = None) -> bytes:
         """A document of the layout, checked; what is too large for one is refused unread."""
-        _regular(self.blob(digest), oci.LARGEST_DOCUMENT)
+        _regular(self.blob(digest), limits.OCI_DOCUMENT_BYTES)
         return super().read(digest, size)
 
     def chunks(self, digest: Digest) -> Iterator[bytes]:
@@ -43,7 +43,7 @@ class UntrustedLayout(Layout):
 
     def entries(self) -> tuple[oci.Descriptor, ...]:
         """All that ``index.json`` points at."""
-        _regular(self.path / "index.json", oci.LARGEST_DOCUMENT)
+        _regular(self.path / "index.json", limits.OCI_DOCUMENT_BYTES)
         return super().entries()
 
 
@@ -67,7 +67,7 @@ def faults(layout: UntrustedLayout) -> Iterator[Finding]:
 
 def _version(layout: UntrustedLayout) -> Iterator[Finding]:
     path = layout.path / "oci-layout"
-    _regular(path, oci.LARGEST_DOCUMENT)
+    _regular(path, limits.OCI_DOCUMENT_BYTES)
     if canonical.decode(path.read_bytes()) != _VERSION:
         yield Finding(Code.CONTENT_MISMATCH, f"it is not {_VERSION}", "oci-layout")
 

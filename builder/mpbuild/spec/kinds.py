@@ -11,14 +11,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.errors import InputError
 from mpbuild.spec.place import Place, nearest, shown
 
 Schema = dict[str, Any]
-
-# Integers beyond this have no exact JSON form that every reader agrees on (RFC 8259, section 6),
-# and canonical JSON (RFC 8785) refuses them.
-_EXACT = 2**53 - 1
 
 # JSON can spell these alone; UTF-8 can't.
 _HALF = re.compile("[\ud800-\udfff]")
@@ -105,8 +102,8 @@ class Integer(msgspec.Struct, frozen=True, kw_only=True):
     blank: ClassVar[int] = 0
 
     what: str = "an integer"
-    least: int = -_EXACT
-    most: int = _EXACT
+    least: int = -limits.JSON_INTEGER
+    most: int = limits.JSON_INTEGER
     without: tuple[int, ...] = ()
 
     def read(self, value: Any, at: Place) -> int | None:
@@ -134,7 +131,7 @@ class Number(msgspec.Struct, frozen=True):
         """The number, an integer where it is written as one."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             at.wrong(f"expected a number, found {shown(value)}")
-        elif not abs(value) <= _EXACT:
+        elif not abs(value) <= limits.JSON_INTEGER:
             at.wrong(f"{shown(value)} is not between -(2^53 - 1) and 2^53 - 1")
         else:
             return value
@@ -142,7 +139,7 @@ class Number(msgspec.Struct, frozen=True):
 
     def schema(self) -> Schema:
         """A number with bounds."""
-        return {"type": "number", "minimum": -_EXACT, "maximum": _EXACT}
+        return {"type": "number", "minimum": -limits.JSON_INTEGER, "maximum": limits.JSON_INTEGER}
 
 
 class Boolean(msgspec.Struct, frozen=True):

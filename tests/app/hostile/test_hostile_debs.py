@@ -9,6 +9,8 @@ import zlib
 
 import pytest
 
+from mpbuild.base import limits
+
 UNSAFE = "layer-unsafe"
 DEB = "python3.11-minimal_3.11.2-6_amd64.deb"
 
@@ -44,8 +46,8 @@ def hard_then_write(c):
 
 
 def bomb(compress):
-    """A gigabyte of nothing, which deb.py's limit (here 1 MiB) doesn't let through."""
-    return lambda c: compress(c.tar_member(b"./usr/zeros", bytes(8 << 20)) + c.END)
+    """A control.tar that zeros after its end bring beyond its limit."""
+    return lambda c: compress(c.END + bytes(limits.DEB_CONTROL_BYTES))
 
 
 def hungry(c):
@@ -96,11 +98,15 @@ HOSTILE = {
         "not a package of format 2.0",
     ),
     "is a gzip bomb": (
-        lambda c: c.deb(data_tar_gz=bomb(gzip.compress)(c)),
+        lambda c: c.deb(control_tar_gz=bomb(gzip.compress)(c)),
         UNSAFE,
-        "inflates to more than",
+        f"inflates to more than {limits.DEB_CONTROL_BYTES} bytes",
     ),
-    "is an xz bomb": (lambda c: c.deb(data_tar_xz=bomb(xz)(c)), UNSAFE, "inflates to more than"),
+    "is an xz bomb": (
+        lambda c: c.deb(control_tar_xz=bomb(xz)(c)),
+        UNSAFE,
+        f"inflates to more than {limits.DEB_CONTROL_BYTES} bytes",
+    ),
     "wants gigabytes of memory": (
         lambda c: c.deb(data_tar_xz=hungry(c)),
         UNSAFE,
@@ -264,8 +270,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_package_is_refused_that(ground, craft, case, monkeypatch):
-    monkeypatch.setattr("mpbuild.formats.debian.deb._LARGEST", 1 << 20)
+def test_a_package_is_refused_that(ground, craft, case):
     make, code, told = HOSTILE[case]
     answer = ground.build(name=DEB, data=make(craft))
     assert answer.code == 2, answer.json

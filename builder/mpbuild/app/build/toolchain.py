@@ -22,7 +22,7 @@ from mpbuild.locks.toolchain import BASE, NAME, REQUIREMENTS, Toolchain
 
 
 def read_toolchain(folder: Path) -> Toolchain:
-    """Reads the toolchain's locks in ``folder``; raises.
+    """Reads the toolchain's locks in ``folder``.
 
     Raises EnvironmentFailureError (lock-missing) without them.
     """

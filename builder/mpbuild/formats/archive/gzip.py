@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 import deflate
 from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor, IsalError
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import EnvironmentFailureError
@@ -27,7 +28,6 @@ _HEADER = bytes.fromhex("1f8b 08 00 00000000 00 ff")
 _TRAILER = struct.Struct("<LL")
 _BLOCK = 0xFFFF
 _FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
-_LONGEST_TEXT = 1 << 16
 _GOLDEN = Digest("sha256:83c0d3496b91eebd6df71c5796a67988f4063ecf1da58f958e08b3d8bced0230")
 
 
@@ -184,7 +184,7 @@ def _skip_header(source: ByteSource) -> None:
 
 def _text(source: ByteSource) -> bytes:
     text = bytearray()
-    while len(text) < _LONGEST_TEXT:
+    while len(text) < limits.GZIP_TEXT_BYTES:
         text += source.exactly(1)
         if not text[-1]:
             return bytes(text)

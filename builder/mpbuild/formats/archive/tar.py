@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from deflate import adler32
 
-from mpbuild.base import epoch
+from mpbuild.base import epoch, limits
 from mpbuild.formats.archive.unsafe import UnsafeError
 
 BLOCK = 512
@@ -28,7 +28,6 @@ _LARGEST = 8**11 - 1
 _EXTENDED_NAME = b"././@PaxHeader"
 _ZERO, _TIME = b"%07o" % 0, b"%011o" % epoch.SECONDS
 
-_LONGEST_PATH, _LONGEST_NAME, _DEEPEST = 4096, 255, 100
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 # Paths with nothing to refuse, found at once: nearly all are such.
 _ORDINARY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z)|\.wh\.)[ -.0-\[\]-~]{1,255}(?:/(?!\Z)|\Z))+")
@@ -84,8 +83,8 @@ def safe_path(path: str) -> str:
     while relative.startswith("./"):
         relative = relative[2:]
     ordinary = (
-        len(relative) <= _LONGEST_PATH
-        and relative.count("/") <= _DEEPEST
+        len(relative) <= limits.PATH_BYTES
+        and relative.count("/") <= limits.PATH_FOLDERS
         and _ORDINARY.fullmatch(relative)
     )
     problem = "" if ordinary else next(_problems(relative), "")
@@ -179,10 +178,10 @@ def _problems(path: str) -> Iterator[str]:
     except UnicodeEncodeError:
         yield "is not UTF-8"
         return
-    if len(encoded) > _LONGEST_PATH:
-        yield f"is longer than {_LONGEST_PATH} bytes"
-    if path.count("/") > _DEEPEST:
-        yield f"leads through more than {_DEEPEST} folders"
+    if len(encoded) > limits.PATH_BYTES:
+        yield f"is longer than {limits.PATH_BYTES} bytes"
+    if path.count("/") > limits.PATH_FOLDERS:
+        yield f"leads through more than {limits.PATH_FOLDERS} folders"
     if _FORBIDDEN.search(path):
         yield "holds a control character or a backslash"
     if path.startswith("/"):
@@ -192,8 +191,8 @@ def _problems(path: str) -> Iterator[str]:
             yield f"holds the name {name!r}"
         if name.startswith(".wh."):
             yield "holds a whiteout: in a layer it deletes files of other layers"
-        if len(name.encode()) > _LONGEST_NAME:
-            yield f"holds a name longer than {_LONGEST_NAME} bytes"
+        if len(name.encode()) > limits.PATH_NAME_BYTES:
+            yield f"holds a name longer than {limits.PATH_NAME_BYTES} bytes"
 
 
 def _is_file(entry: TarEntry | None) -> bool:
@@ -233,7 +232,7 @@ def _folded(path: str) -> str:
 def _link_problem(entry: TarEntry, links: Collection[str], absolute_links: bool) -> str:
     """Follow a symbolic link's target by name; one that climbs out of another link is opaque."""
     target = entry.target
-    if not target or len(target) > _LONGEST_PATH or _FORBIDDEN.search(target):
+    if not target or len(target) > limits.PATH_BYTES or _FORBIDDEN.search(target):
         return "is no path"
     if target.startswith("/") and not absolute_links:
         return "is absolute"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from mpbuild.base import limits
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.archive.stream import PIECE, ByteSource
 from mpbuild.formats.archive.tar import BLOCK, Kind, TarEntry, safe_path
@@ -17,7 +18,6 @@ from mpbuild.formats.archive.unsafe import UnsafeError
 _ZEROS = bytes(BLOCK)
 _UNTOLD = 8**11 - 1  # what some write where a pax header has the size
 _POSIX, _GNU = b"ustar\x0000", b"ustar  \0"
-_LARGEST_EXTENSION = 1 << 20
 _RECORD = re.compile(rb"([0-9]{1,7}) ([^=\n]+)=")
 _DECIMAL = re.compile("[0-9]{1,19}")
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
@@ -138,7 +138,7 @@ def _decoded(text: bytes) -> str:
 
 
 def _extension(source: ByteSource, size: int) -> bytes:
-    if size > _LARGEST_EXTENSION:
+    if size > limits.TAR_EXTENSION_BYTES:
         raise UnsafeError(f"an extended header of {size} bytes")
     body = source.exactly(size)
     source.skip(-size % BLOCK)

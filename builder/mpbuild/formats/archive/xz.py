@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from lzma import FORMAT_XZ, LZMADecompressor
 
+from mpbuild.base import limits
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.archive.stream import ByteSource, expand
 from mpbuild.formats.archive.unsafe import UnsafeError
-
-_MEMORY = 128 << 20
 
 
 def decompress(data: Buffer) -> Iterator[bytes]:
@@ -16,6 +15,6 @@ def decompress(data: Buffer) -> Iterator[bytes]:
     A stream that takes more than 128 MiB to read (``xz -9`` takes 65) is refused.
     """
     source = ByteSource((data,))
-    yield from expand(LZMADecompressor(FORMAT_XZ, memlimit=_MEMORY), source)
+    yield from expand(LZMADecompressor(FORMAT_XZ, memlimit=limits.XZ_MEMORY_BYTES), source)
     if not source.ended:
         raise UnsafeError("bytes follow the end of the xz stream")

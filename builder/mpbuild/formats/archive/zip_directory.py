@@ -9,6 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from mpbuild.base import limits
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.archive.unsafe import UnsafeError
 
@@ -23,7 +24,6 @@ _WIDE_END = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL_MAGIC, _END_MAGIC = b"PK\1\2", b"PK\5\6"
 _LOCATOR_MAGIC, _WIDE_END_MAGIC = b"PK\6\7", b"PK\6\6"
 _LONGEST_COMMENT = 0xFFFF
-_LARGEST_DIRECTORY = 64 << 20
 
 LONGEST_TAIL = _END.size + _LONGEST_COMMENT + _LOCATOR.size + _WIDE_END.size
 """So many bytes at the end of an archive hold its end records, whatever its comment."""
@@ -86,7 +86,7 @@ def find_directory(tail: Buffer, size: int) -> CentralDirectory:
         directory = _wide_directory(last, end, size - len(last), locator, directory)
     if directory.start + directory.size != end:
         raise UnsafeError("the central directory does not end where the end record begins")
-    if directory.size > _LARGEST_DIRECTORY:
+    if directory.size > limits.ZIP_DIRECTORY_BYTES:
         raise UnsafeError(f"a central directory of {directory.size} bytes")
     return directory
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
@@ -13,8 +14,6 @@ from mpbuild.formats.archive import ar, gzip, stream, untar, xz
 from mpbuild.formats.archive.tar import Kind, TarEntry, check_tree
 from mpbuild.formats.archive.unsafe import UnsafeError
 
-_LARGEST = 2 << 30
-_LARGEST_CONTROL = 64 << 20
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"(?:[0-9]+:)?[0-9A-Za-z.+~-]+")
@@ -47,7 +46,7 @@ class DebPackage(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[DebEntry, ...]
 
 
-def read_deb(data: Buffer) -> DebPackage:
+def read_deb(data: Buffer, *, largest: int = limits.DEB_DATA_BYTES) -> DebPackage:
     """The package in ``data``, inflated.
 
     Raise UnsafeError for a package that is not sound, InputError (not-supported-yet) for a
@@ -56,13 +55,13 @@ def read_deb(data: Buffer) -> DebPackage:
     control_tar, data_tar = _members(data)
     texts = {
         entry.path: content
-        for entry, content in _files(control_tar, _LARGEST_CONTROL)
+        for entry, content in _files(control_tar, limits.DEB_CONTROL_BYTES)
         if entry.kind == "file"
     }
     if "control" not in texts:
         raise UnsafeError("the package has no control file")
     control = _control(texts["control"])
-    members = tuple(_files(data_tar, _LARGEST))
+    members = tuple(_files(data_tar, largest))
     check_tree((entry for entry, _ in members), absolute_links=True)
     return DebPackage(
         name=_field(control, "Package", _NAME),

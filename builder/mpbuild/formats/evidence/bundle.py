@@ -10,16 +10,12 @@ from typing import Any
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.formats.evidence.dsse import Envelope, Signature, strict_base64
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-LARGEST = 16 << 20
-"""In bytes: a provenance has some 200 for each of the files that a package is made of."""
-_MOST_VALUES = 1 << 12
-"""A bundle has some dozens; its payload is one of them."""
 
 
 class Bundle(msgspec.Struct, frozen=True):
@@ -53,9 +49,9 @@ def encode(bundle: Bundle) -> bytes:
 
 def read(data: bytes) -> Bundle:
     """A bundle; raise InputError (bundle-malformed, signature-missing) with what is wrong."""
-    if len(data) > LARGEST:
-        raise _malformed(f"it is larger than {LARGEST} bytes")
-    if max(data.count(mark) for mark in (b"{", b"[", b":")) > _MOST_VALUES:
+    if len(data) > limits.BUNDLE_BYTES:
+        raise _malformed(f"it is larger than {limits.BUNDLE_BYTES} bytes")
+    if max(data.count(mark) for mark in (b"{", b"[", b":")) > limits.BUNDLE_VALUES:
         raise _malformed("it holds far more than an envelope and what verifies it")
     try:
         document = canonical.decode(data)

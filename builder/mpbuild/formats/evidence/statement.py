@@ -8,16 +8,13 @@ from typing import Any
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 
 TYPE = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
-
-MOST_SUBJECTS = 1024
-MOST_DIGESTS = 16
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -79,8 +76,8 @@ def read(data: bytes) -> Statement:
 def _subjects(value: Any) -> tuple[Subject, ...]:
     if not isinstance(value, list) or not value:
         raise _malformed("it has no subject")
-    if len(value) > MOST_SUBJECTS:
-        raise _malformed(f"it has {len(value)} subjects; {MOST_SUBJECTS} are allowed")
+    if len(value) > limits.STATEMENT_SUBJECTS:
+        raise _malformed(f"it has {len(value)} subjects; {limits.STATEMENT_SUBJECTS} are allowed")
     return tuple(_subject(item, f"subject[{index}]") for index, item in enumerate(value))
 
 
@@ -90,8 +87,10 @@ def _subject(value: Any, where: str) -> Subject:
     name, digests = value.get("name", ""), value["digest"]
     if not isinstance(name, str):
         raise _malformed(f"{where}.name is not text")
-    if len(digests) > MOST_DIGESTS:
-        raise _malformed(f"{where} has {len(digests)} digests; {MOST_DIGESTS} are allowed")
+    if len(digests) > limits.STATEMENT_DIGESTS:
+        raise _malformed(
+            f"{where} has {len(digests)} digests; {limits.STATEMENT_DIGESTS} are allowed"
+        )
     sha256 = digests.get("sha256")
     if not isinstance(sha256, str) or not _HEX.fullmatch(sha256):
         raise _malformed(f"{where} has no sha256 of 64 lower-case digits")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
 from mpbuild.base.coding import plain, typed
 from mpbuild.base.digest import Digest
@@ -20,7 +20,6 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
-LARGEST_DOCUMENT = 32 << 20
 REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT_FILE = canonical.encode({"imageLayoutVersion": "1.0.0"})
 
@@ -51,7 +50,7 @@ class Descriptor(
 
     media_type: str
     digest: Digest
-    size: Annotated[int, msgspec.Meta(le=2**53 - 1)]
+    size: Annotated[int, msgspec.Meta(le=limits.JSON_INTEGER)]
     platform: Platform | None = None
     annotations: dict[str, str] | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from mpbuild.base import canonical, epoch
+from mpbuild.base import canonical, epoch, limits
 from mpbuild.base.codes import Code
 from mpbuild.base.coding import plain, typed
 from mpbuild.base.digest import Digest
@@ -18,8 +18,6 @@ from mpbuild.formats.oci import oci
 
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
-LARGEST = 1 << 20
-"""Of a manifest or a listing, in bytes: hundreds of layers, thousands of referrers."""
 
 
 class Referrer(
@@ -46,9 +44,9 @@ class Referrer(
                 f"it has {len(self.layers)} layers, and must have one {bundle.MEDIA_TYPE}",
                 code=Code.BUNDLE_MALFORMED,
             )
-        if not 0 <= self.layers[0].size <= bundle.LARGEST:
+        if not 0 <= self.layers[0].size <= limits.BUNDLE_BYTES:
             raise InputError(
-                f"its bundle is said to have {self.layers[0].size} bytes; {bundle.LARGEST} are"
+                f"its bundle is said to have {self.layers[0].size} bytes; {limits.BUNDLE_BYTES} are"
                 " allowed",
                 code=Code.BUNDLE_MALFORMED,
             )

@@ -15,6 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
@@ -23,11 +24,6 @@ from mpbuild.formats.archive.tar import Kind, TarEntry, check_tree
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.archive.zip import read_archive
 
-LARGEST = 1 << 30
-"""How many bytes the files of one may have."""
-
-_LARGEST_TEXT = 16 << 20
-_MOST = 1 << 17
 _TEXTS = ("PKG-INFO", "pyproject.toml")
 # PEP 517, "Source trees", and PEP 518: what setup.py means where nothing else is said.
 _LEGACY = {"requires": ["setuptools", "wheel"], "build-backend": "setuptools.build_meta:__legacy__"}
@@ -50,16 +46,18 @@ class SourceDistribution(msgspec.Struct, frozen=True, kw_only=True):
     backend_path: tuple[str, ...] = ()
 
 
-def read_sdist(data: Buffer, filename: str) -> SourceDistribution:
+def read_sdist(
+    data: Buffer, filename: str, *, largest: int = limits.SDIST_UNPACKED_BYTES
+) -> SourceDistribution:
     """The source distribution in ``data``, all of it looked at.
 
     Raise UnsafeError for an archive that is not sound, holds more than one folder or unpacks to
-    more than ``LARGEST`` bytes; InputError (content-mismatch) where file name and PKG-INFO
+    more than ``largest`` bytes; InputError (content-mismatch) where file name and PKG-INFO
     disagree about what it is, and InputError where its build system can't be understood.
     """
     name, version = _parse_filename(filename)
-    members = _zipped(data) if filename.endswith(".zip") else _tarred(data)
-    texts = _texts(members)
+    members = _zipped(data) if filename.endswith(".zip") else _tarred(data, largest)
+    texts = _texts(members, largest)
     _check_metadata(texts.get("PKG-INFO"), name, version)
     system = _build_system(texts.get("pyproject.toml"))
     return SourceDistribution(
@@ -80,8 +78,8 @@ def _parse_filename(filename: str) -> tuple[str, Version]:
         ) from error
 
 
-def _tarred(data: Buffer) -> Iterator[Member]:
-    yield from untar.read(stream.at_most(gzip.decompress((data,)), LARGEST))
+def _tarred(data: Buffer, largest: int) -> Iterator[Member]:
+    yield from untar.read(stream.at_most(gzip.decompress((data,)), largest))
 
 
 def _zipped(data: Buffer) -> Iterator[Member]:
@@ -90,7 +88,7 @@ def _zipped(data: Buffer) -> Iterator[Member]:
         yield TarEntry(entry.name, kind, 0o755, entry.size), entry.inflated()
 
 
-def _texts(members: Iterable[Member]) -> dict[str, str]:
+def _texts(members: Iterable[Member], largest: int) -> dict[str, str]:
     """What counts of the one folder's own files, once all members were seen to be harmless."""
     entries: list[TarEntry] = []
     found: dict[str, str] = {}
@@ -98,8 +96,10 @@ def _texts(members: Iterable[Member]) -> dict[str, str]:
     for entry, content in members:
         entries.append(entry)
         size += entry.size
-        if size > LARGEST or len(entries) > _MOST:
-            raise UnsafeError(f"it unpacks to more than {LARGEST} bytes or {_MOST} files")
+        if size > largest or len(entries) > limits.SDIST_MEMBERS:
+            raise UnsafeError(
+                f"it unpacks to more than {largest} bytes or {limits.SDIST_MEMBERS} files"
+            )
         folder, name = posixpath.split(entry.path)
         if entry.kind == "file" and folder and "/" not in folder and name in _TEXTS:
             found[name] = _text(entry, content)
@@ -111,7 +111,7 @@ def _texts(members: Iterable[Member]) -> dict[str, str]:
 
 
 def _text(entry: TarEntry, content: Iterable[Buffer]) -> str:
-    if entry.size > _LARGEST_TEXT:
+    if entry.size > limits.PYTHON_METADATA_BYTES:
         raise UnsafeError(f"{entry.size} bytes of metadata", where=entry.path)
     try:
         return b"".join(content).decode()

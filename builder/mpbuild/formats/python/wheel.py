@@ -19,13 +19,13 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.archive.zip import ZipEntry, read_archive
 
-_LARGEST_TEXT = 16 << 20
 _HASH = re.compile(r"sha(256|384|512)=[A-Za-z0-9_-]{43,86}=*")
 _SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +-]*")
 _REFERENCE = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[[^\]]*\])?")
@@ -149,7 +149,7 @@ def _text(files: Mapping[str, ZipEntry], path: str) -> str:
     entry = files.get(path)
     if entry is None:
         raise UnsafeError(f"the wheel has no {path}")
-    if entry.size > _LARGEST_TEXT:
+    if entry.size > limits.PYTHON_METADATA_BYTES:
         raise UnsafeError(f"{entry.size} bytes of metadata", where=path)
     try:
         return b"".join(entry.inflated()).decode()

@@ -1,0 +1,80 @@
+"""Every bound on what mpbuild reads, by format.
+
+A reader refuses input beyond its bound, so hostile input costs bounded time and memory. Bounds that
+a format declares, such as maxLength in the JSON Schema of model.toml, are part of its declaration.
+"""
+
+# JSON.
+
+JSON_INTEGER = 2**53 - 1
+"""The largest integer with one exact form in every JSON reader (RFC 8259, section 6)."""
+
+# Paths in archives.
+
+PATH_BYTES = 4096
+"""The length of a path or link target, as Linux limits it (PATH_MAX)."""
+PATH_NAME_BYTES = 255
+"""The length of one name in a path, as Linux file systems limit it (NAME_MAX)."""
+PATH_FOLDERS = 100
+"""The depth of a path."""
+
+# Archives and compressed streams.
+
+TAR_EXTENSION_BYTES = 1 << 20
+"""The size of an extended header: pax records or a GNU long name."""
+GZIP_TEXT_BYTES = 1 << 16
+"""The length of the file name or comment in a gzip header."""
+XZ_MEMORY_BYTES = 128 << 20
+"""The memory that an xz stream may need; ``xz -9`` needs 65 MiB."""
+ZIP_DIRECTORY_BYTES = 64 << 20
+"""The size of a zip archive's central directory."""
+
+# Python packages.
+
+PYTHON_METADATA_BYTES = 16 << 20
+"""The size of a metadata file, such as RECORD, METADATA or PKG-INFO."""
+SDIST_UNPACKED_BYTES = 1 << 30
+"""The total size of a source distribution's files."""
+SDIST_MEMBERS = 1 << 17
+"""The number of a source distribution's files and folders."""
+
+# Debian packages.
+
+DEB_CONTROL_BYTES = 64 << 20
+"""The size of an uncompressed control.tar."""
+DEB_DATA_BYTES = 2 << 30
+"""The size of an uncompressed data.tar."""
+
+# Locks.
+
+LOCK_LINE_CHARACTERS = 4096
+"""The length of a line; TOML readers take quadratic time on some long lines."""
+LOCKED_FILE_BYTES = (1 << 62) - 1
+"""The size of a locked file, within TOML's 64-bit integers."""
+
+# ELF files.
+
+ELF_TABLE_BYTES = 256 << 20
+"""The size of one table, such as the dynamic string table."""
+ELF_STRING_BYTES = 1 << 16
+"""The length of one string; published run paths have several KiB."""
+ELF_VERSION_RECORDS = 1 << 14
+"""The number of symbol version records in one file."""
+
+# OCI documents.
+
+OCI_DOCUMENT_BYTES = 32 << 20
+"""The size of an index, manifest or configuration."""
+REFERRER_BYTES = 1 << 20
+"""The size of a referrer's manifest (hundreds of layers) or of a listing (thousands of them)."""
+
+# Signed evidence.
+
+BUNDLE_BYTES = 16 << 20
+"""The size of a bundle; a provenance takes about 200 bytes for each file of a package."""
+BUNDLE_VALUES = 1 << 12
+"""The number of JSON values in a bundle, which has some dozens; the payload is one."""
+STATEMENT_SUBJECTS = 1024
+"""The number of subjects in a statement."""
+STATEMENT_DIGESTS = 16
+"""The number of digests of one subject."""
