@@ -84,7 +84,7 @@ def command(
         seconds = round(time.monotonic() - started, 3)
         reports.append(_Report(result._replace(seconds=seconds), statements, folder))
     session.emit(
-        {"targets": [report.json for report in reports]},
+        {"targets": [report.json for report in reports]} if session.json else {},
         lambda: "\n".join(report.text for report in reports),
     )
 

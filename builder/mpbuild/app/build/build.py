@@ -32,7 +32,7 @@ from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.files import user_state
 from mpbuild.effects.installation import Installation, find_installation
 from mpbuild.effects.store.store import Store
-from mpbuild.effects.workspace import git, sources
+from mpbuild.effects.workspace import git
 from mpbuild.effects.workspace.documents import read_document
 from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.engine.protocols import Observer
@@ -140,7 +140,7 @@ def _runtime(installation: Installation) -> dict[str, bytes]:
 def _keep_leaves(made: TargetBlueprint, snapshot: Snapshot, store: Store) -> None:
     """Puts the leaves of a blueprint into the store, and what its steps read."""
     for path in snapshot.documents:
-        sources.look(snapshot.root, path)
+        snapshot.look(path)
     for blob in made.blobs:
         store.put_bytes(blob)
     for path in made.paths:

@@ -119,7 +119,7 @@ def _unchanged(
 ) -> bool:
     """By its stat or else by its bytes, which are read the way the build would read them."""
     *numbers, digest = known
-    before, now = sources.FileStat(*numbers), sources.look(snapshot.root, path)
+    before, now = sources.FileStat(*numbers), snapshot.look(path)
     if before == now and now.settled(at_ns):
         return True
     if document:

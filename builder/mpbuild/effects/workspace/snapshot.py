@@ -42,12 +42,16 @@ class BlobSink(Protocol):
 
 
 class _Reads:
-    """What has been read: files by path, the bytes of documents, what patterns matched."""
+    """What has been read: files by path, the bytes of documents, what patterns matched.
+
+    ``plain`` holds the folders that are known not to be behind a link.
+    """
 
     def __init__(self) -> None:
         self.versions: dict[str, FileVersion] = {}
         self.contents: dict[str, bytes] = {}
         self.matches: dict[tuple[str, str], list[str]] = {}
+        self.plain: set[str] = set()
 
 
 class Snapshot:
@@ -85,6 +89,10 @@ class Snapshot:
         found = self.patterns[f"{folder}:{pattern}"] = self._reads.matches[key]
         return found
 
+    def look(self, path: str) -> FileStat:
+        """What the file system says of a source file now; see ``sources.look``."""
+        return sources.look(self.root, path, self._reads.plain)
+
     def document(self, path: str) -> bytes:
         """The bytes of a document; raises InputError where it can't be read."""
         reads = self._reads
@@ -118,7 +126,7 @@ class Snapshot:
                 _copy(file, digest, path, sink)
 
     def _read(self, path: str) -> FileVersion:
-        with sources.reading(self.root, path) as (file, found):
+        with sources.reading(self.root, path, self._reads.plain) as (file, found):
             small = found.size < sources.CHUNK
             data = [b"".join(sources.chunks(file, path))] if small else sources.chunks(file, path)
             digest = Digest.of_chunks(data)

@@ -67,18 +67,20 @@ def match(root: Path, folder: str, pattern: str) -> list[str]:
     return sorted(found, key=os.fsencode)
 
 
-def look(root: Path, path: str) -> FileStat:
+def look(root: Path, path: str, plain: set[str] | None = None) -> FileStat:
     """Stats a source file.
 
-    Refuses folders, devices, links that lead out of ``root``, and unprintable names.
+    Refuses folders, devices, links that lead out of ``root``, and unprintable names. ``plain``
+    remembers folders that are not behind a link, for who looks at many files.
     """
-    full = root / path
+    full = os.path.join(root, path)  # noqa: PTH118 - a Path for each of many files is slow
     if not path.isprintable():
         raise InputError("the name has unprintable characters", where=ascii(path))
     try:
-        found = full.stat()
-        if full.is_symlink() or full.parent.resolve() != full.parent:
-            real = full.resolve(strict=True)
+        found = os.lstat(full)
+        if stat.S_ISLNK(found.st_mode) or not _is_plain(posixpath.dirname(full), plain):
+            found = os.stat(full)  # noqa: PTH116
+            real = Path(full).resolve(strict=True)
             if not real.is_relative_to(root.resolve()):
                 raise InputError(
                     "is a link that leads out of the workspace",
@@ -92,10 +94,23 @@ def look(root: Path, path: str) -> FileStat:
     return FileStat.of(found)
 
 
+def _is_plain(folder: str, plain: set[str] | None) -> bool:
+    """Whether no part of a folder's path is a link."""
+    if plain is not None and folder in plain:
+        return True
+    if posixpath.realpath(folder) != folder:
+        return False
+    if plain is not None:
+        plain.add(folder)
+    return True
+
+
 @contextlib.contextmanager
-def reading(root: Path, path: str) -> Iterator[tuple[FileIO, FileStat]]:
+def reading(
+    root: Path, path: str, plain: set[str] | None = None
+) -> Iterator[tuple[FileIO, FileStat]]:
     """Opens a source file; raises InputError where it changes while it is open."""
-    before = look(root, path)
+    before = look(root, path, plain)
     with open_unblocked(root / path, path) as file:
         refuse_change(file, before, path)
         yield file, before
