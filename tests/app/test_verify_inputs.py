@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from mpbuild.base import canonical
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Output, Result

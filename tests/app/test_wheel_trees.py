@@ -14,7 +14,7 @@ from mpbuild.effects.files.oci_layout import Layout
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 from mpbuild.spec.environment import AcceptedFinding
-from mpbuild.spec.vocabulary import Flaw
+from mpbuild.spec.vocabulary import AcceptableCode
 
 LOCK = "lockfiles/models/tiny/pylock.cpu.toml"
 SPEC = "opt/model/spec.json"
@@ -89,7 +89,9 @@ def test_a_collision_is_found_again_and_so_is_one_that_is_accepted_no_more(tiny,
     lock = _locks(tiny, make_wheel, ONE, OTHER)
     for _ in range(2):
         assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
-    entry = AcceptedFinding(code=Flaw.FILE_COLLISION, packages=("numpy", "tinynumbers"), reason="x")
+    entry = AcceptedFinding(
+        code=AcceptableCode.FILE_COLLISION, packages=("numpy", "tinynumbers"), reason="x"
+    )
     assert new_collisions(lock, (entry,), tiny.store, file="lock") == []
     assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
 
@@ -142,7 +144,9 @@ def test_needs_of_an_accepted_wheel_alone_are_passed_over(tiny):
     lock = pylock.read((tiny.workspace / LOCK).read_text(), file=LOCK)
     debian = LOCK.replace("pylock", "debian")
     locks = EnvironmentLocks(lock, deblock.read((tiny.workspace / debian).read_text(), file=debian))
-    entry = AcceptedFinding(code=Flaw.ELF_UNMET, packages=("numpy",), reason="Never loaded.")
+    entry = AcceptedFinding(
+        code=AcceptableCode.ELF_UNMET, packages=("numpy",), reason="Never loaded."
+    )
     numpy = Finding("elf-unmet", "needs libz.so.1", f"{SITE}/numpy/__init__.py")
     others = [
         Finding("elf-unmet", "needs libz.so.1", f"{SITE}/tinynumbers/__init__.py"),

@@ -11,7 +11,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.derive.dossier import dossier_files
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.formats.debian.deblock import DebianLock, DebianPackage
-from mpbuild.formats.dossier import documents
+from mpbuild.formats.dossier import encoding
 from mpbuild.formats.oci.modelpack import ModelArtifactFile
 from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.spec.read import read_model, read_workspace
@@ -199,23 +199,23 @@ def made(spec):
 
 def test_there_is_a_document_for_each_subject_in_canonical_json(spec):
     found = dossier_files(spec, LOCKS, FILES)
-    assert list(found) == [f"dossier/{name}.json" for name in documents.DOCUMENTS]
+    assert list(found) == [f"dossier/{name}.json" for name in encoding.DOCUMENTS]
     for data in found.values():
         assert canonical.encode(canonical.decode(data)) == data
 
 
-@pytest.mark.parametrize("name", documents.DOCUMENTS)
+@pytest.mark.parametrize("name", encoding.DOCUMENTS)
 def test_a_document_is_valid_by_its_schema_and_names_it(name, made):
     assert made[name]["schema"] == f"mpbuild.dossier.{name}/1"
-    jsonschema.Draft202012Validator(documents.json_schema(name)).validate(made[name])
+    jsonschema.Draft202012Validator(encoding.json_schema(name)).validate(made[name])
 
 
-@pytest.mark.parametrize("name", documents.DOCUMENTS)
+@pytest.mark.parametrize("name", encoding.DOCUMENTS)
 def test_a_document_is_not_valid_by_the_schema_of_another(name, made):
-    for other in documents.DOCUMENTS:
+    for other in encoding.DOCUMENTS:
         if other != name:
             with pytest.raises(jsonschema.ValidationError):
-                jsonschema.Draft202012Validator(documents.json_schema(other)).validate(made[name])
+                jsonschema.Draft202012Validator(encoding.json_schema(other)).validate(made[name])
 
 
 def test_the_bytes_are_those_they_always_were(spec, golden):
@@ -447,5 +447,5 @@ def test_a_model_without_files_and_steps_has_a_dossier(spec):
     bare = msgspec.structs.replace(spec, core=core, steps=())
     for path, data in dossier_files(bare, LOCKS, ()).items():
         name = path.removeprefix("dossier/").removesuffix(".json")
-        validator = jsonschema.Draft202012Validator(documents.json_schema(name))
+        validator = jsonschema.Draft202012Validator(encoding.json_schema(name))
         validator.validate(canonical.decode(data))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mpbuild.base import canonical
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.derive import image
 from mpbuild.derive.layers.layer import Layer

@@ -290,7 +290,7 @@ def test_whoever_is_killed_while_remembering_leaves_old_or_new(store, elsewhere)
     result = Result({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True)
     action = msgspec.structs.replace(ACTION, environment={"LONG": "x" * 50_000})
     script = """
-        from mpbuild.base.coding import typed
+        from mpbuild.base.conversion import typed
         from mpbuild.engine.action import Action, Output, Result
         store = Store(path)
         action = Action(rule="step", version=1, executor="sandbox", outputs=("out",),

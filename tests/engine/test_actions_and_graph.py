@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpbuild.base import canonical
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.engine.action import Action, Output, Result

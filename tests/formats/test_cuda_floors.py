@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import InputError
 from mpbuild.formats import cuda
 
@@ -35,12 +35,12 @@ def test_wheels_for_two_versions_are_refused() -> None:
     [("11.8", "450.80.02", "3.5"), ("12.9", "525.60.13", "5.0"), ("13.5", "580", "7.5")],
 )
 def test_floors_go_by_the_major_version(version, driver, capability) -> None:
-    assert cuda.floor(Dotted(version)) == (driver, capability)
+    assert cuda.floor(DottedVersion(version)) == (driver, capability)
 
 
 def test_a_version_whose_driver_nobody_knows_is_not_supported_yet() -> None:
     with pytest.raises(InputError, match=r"CUDA 14\.0 needs is not known") as caught:
-        cuda.floor(Dotted("14.0"))
+        cuda.floor(DottedVersion("14.0"))
     assert caught.value.findings[0].code == "not-supported-yet"
 
 

@@ -150,13 +150,16 @@ UNSAFE = {
     "no architecture": (lambda m: m.deb(control="Package: xx\nVersion: 1\n"), "Architecture is ''"),
     "a field twice": (
         lambda m: m.deb(control="Package: xx\npackage: yy\n"),
-        "control:2: not a field, or a second one",
+        "control: line 2: malformed or duplicate field: 'package: yy'",
     ),
     "a second paragraph": (
         lambda m: m.deb(control="Package: xx\n\nPackage: yy\n"),
-        "control:2: not a field",
+        "control: line 2: malformed or duplicate field: ''",
     ),
-    "a line that continues nothing": (lambda m: m.deb(control=" x\n"), "control:1: not a field"),
+    "a line that continues nothing": (
+        lambda m: m.deb(control=" x\n"),
+        "control: line 1: malformed or duplicate field: ' x'",
+    ),
 }
 
 

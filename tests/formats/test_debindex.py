@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.formats.debian import packages_index
-from mpbuild.formats.debian.packages_index import PackagesIndex, Relation, version_key
+from mpbuild.formats.debian.control import read_paragraphs
+from mpbuild.formats.debian.packages_index import PackagesIndex
+from mpbuild.formats.debian.relation import Relation, read_relations
+from mpbuild.formats.debian.release import listed_files
+from mpbuild.formats.debian.version import version_key
 
 # In this order, from the cases that deb-version(7) explains and that tools get wrong.
 ASCENDING = [
@@ -75,13 +78,13 @@ def test_versions_compare_as_in_dpkg(a: str, b: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "1 2", "a:1", "-1", "1:", "1-", "1.0_2", "1é"])
 def test_what_is_no_version_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no Debian version"):
+    with pytest.raises(InputError, match="not a Debian version"):
         version_key(text)
 
 
 def test_paragraphs_are_parted_by_blank_lines_and_fields_have_one_case() -> None:
     text = "\nPackage: a\nX-Long: one\n two\n .\n\tthree\n\n \t\nPACKAGE: b\n"
-    assert list(packages_index.paragraphs(text)) == [
+    assert list(read_paragraphs(text)) == [
         {"package": "a", "x-long": "one\ntwo\n.\nthree"},
         {"package": "b"},
     ]
@@ -90,12 +93,12 @@ def test_paragraphs_are_parted_by_blank_lines_and_fields_have_one_case() -> None
 @pytest.mark.parametrize("text", ["no colon", "A: 1\na: 2", " folded first", ": nameless", "é: x"])
 def test_what_is_no_paragraph_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
-        list(packages_index.paragraphs(text))
+        list(read_paragraphs(text))
     assert caught.value.findings[0].code == "content-mismatch"
 
 
 def test_relations_hold_alternatives_bounds_qualifiers_and_architectures() -> None:
-    assert packages_index.relations("a, b (>= 1:2) | c:any ,\n d:amd64 (= 1) [amd64 i386],") == (
+    assert read_relations("a, b (>= 1:2) | c:any ,\n d:amd64 (= 1) [amd64 i386],") == (
         (Relation("a"),),
         (Relation("b", "", ">=", "1:2"), Relation("c", "any")),
         (Relation("d", "amd64", "=", "1", ("amd64", "i386")),),
@@ -104,8 +107,8 @@ def test_relations_hold_alternatives_bounds_qualifiers_and_architectures() -> No
 
 @pytest.mark.parametrize("text", ["a b", "a (1)", "a (> 1)", "a (>= )", "a |", "A", "a <!nocheck>"])
 def test_what_is_no_relation_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no relation"):
-        packages_index.relations(text)
+    with pytest.raises(InputError, match="not a relation"):
+        read_relations(text)
 
 
 @pytest.mark.parametrize(
@@ -202,15 +205,13 @@ def test_a_broken_package_is_refused_when_it_is_asked_for(old: str, new: str) ->
 
 def test_a_release_lists_files_by_digest_and_size() -> None:
     digest = Digest.of(b"x")
-    release = next(
-        packages_index.paragraphs(f"Suite: a\nSHA256:\n {digest.hex} 12 main/Packages.xz\n")
-    )
-    assert packages_index.release_files(release) == {"main/Packages.xz": (digest, 12)}
+    release = next(read_paragraphs(f"Suite: a\nSHA256:\n {digest.hex} 12 main/Packages.xz\n"))
+    assert listed_files(release) == {"main/Packages.xz": (digest, 12)}
 
 
 def test_a_release_with_a_broken_line_is_refused() -> None:
-    with pytest.raises(InputError, match="is no line of checksums"):
-        packages_index.release_files({"sha256": "\nabc 12 main/Packages"})
+    with pytest.raises(InputError, match="not a checksum line"):
+        listed_files({"sha256": "\nabc 12 main/Packages"})
 
 
 @settings(max_examples=100, deadline=None)
@@ -218,8 +219,8 @@ def test_a_release_with_a_broken_line_is_refused() -> None:
 def test_no_text_makes_the_readers_crash(text: str) -> None:
     for read in (
         version_key,
-        packages_index.relations,
-        lambda t: list(packages_index.paragraphs(t)),
+        read_relations,
+        lambda t: list(read_paragraphs(t)),
     ):
         with contextlib.suppress(InputError):
             read(text)

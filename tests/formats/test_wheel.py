@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.formats.python.wheel import EntryPoint, RecordRow, read_wheel
+from mpbuild.formats.python.wheel import EntryPoint, read_wheel
+from mpbuild.formats.python.wheel_record import RecordRow
 
 FILENAME = "demo-1.0-py3-none-any.whl"
 INFO = "demo-1.0.dist-info"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from packaging.version import Version
 
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.python import interpreters
@@ -130,7 +130,7 @@ def test_locks_ask_for_no_more_than_their_base_has(locked, suite, model):
     for name, lock in found.locks.items():
         wanted = found.wanted[name]
         assert floors.check(lock, wanted, TABLES[name], lock_file="lock", spec_file="spec") == []
-        assert Dotted(lock.glibc) <= Dotted(wanted.glibc)
+        assert DottedVersion(lock.glibc) <= DottedVersion(wanted.glibc)
         assert lock.python == SUITES[suite]
 
 
@@ -140,7 +140,7 @@ def test_only_locks_for_cuda_bring_what_is_nvidias(locked, suite, model):
         nvidia = [package.name for package in lock.packages if cuda.is_nvidia(package.name)]
         assert bool(nvidia) == (name == "cuda"), nvidia
         assert (lock.cuda is not None) == (name == "cuda")
-    assert locked(suite, model).locks["cuda"].cuda >= Dotted("13.0")
+    assert locked(suite, model).locks["cuda"].cuda >= DottedVersion("13.0")
 
 
 @pytest.mark.parametrize(("suite", "model"), CASES)
@@ -164,9 +164,9 @@ def test_jax_and_its_plugins_are_of_one_release(locked, suite):
 def test_every_wheel_of_a_lock_is_the_newest_kind_that_the_base_can_have(locked, suite, model):
     """A resolver that is told one platform tag only takes jax 0.4 and torch 2.6."""
     for lock in locked(suite, model).locks.values():
-        versions = {package.name: Dotted(package.version) for package in lock.packages}
-        assert versions.get("jax", Dotted("9")) >= Dotted("0.8")
-        assert versions.get("torch", Dotted("9")) >= Dotted("2.10")
+        versions = {package.name: DottedVersion(package.version) for package in lock.packages}
+        assert versions.get("jax", DottedVersion("9")) >= DottedVersion("0.8")
+        assert versions.get("torch", DottedVersion("9")) >= DottedVersion("2.10")
 
 
 @pytest.mark.parametrize("suite", SUITES)

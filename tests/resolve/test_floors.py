@@ -3,7 +3,7 @@
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import Finding
 from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.locks import floors
@@ -48,7 +48,7 @@ def check(found: PythonLock, own: AcceleratorEnvironment | None = None) -> list[
 
 
 def requiring(**requirements: str) -> CudaEnvironment:
-    dotted = {key: Dotted(text) for key, text in requirements.items()}
+    dotted = {key: DottedVersion(text) for key, text in requirements.items()}
     return CudaEnvironment(requires=CudaRequirements(**dotted))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import Finding
 from mpbuild.spec.environment import AcceleratorEnvironment, CudaEnvironment, RocmEnvironment
 from mpbuild.spec.read import read_model
@@ -32,8 +32,8 @@ def test_every_accelerator_has_its_own_table(model_text: str, workspace: Workspa
     assert type(cpu) is AcceleratorEnvironment
     assert isinstance(cuda, CudaEnvironment)
     assert isinstance(rocm, RocmEnvironment)
-    assert cuda.requires.driver == Dotted("525.60.13")
-    assert cuda.requires.compute_capability == Dotted("7.5")
+    assert cuda.requires.driver == DottedVersion("525.60.13")
+    assert cuda.requires.compute_capability == DottedVersion("7.5")
     assert cuda.requires.memory == 2 << 30
     assert cuda.never_loaded == ("package/plugins/libplugin.so",)
     assert rocm.requires.gfx == ("gfx90a", "gfx1100")

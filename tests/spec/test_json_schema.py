@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mpbuild.spec.model import Model
 from mpbuild.spec.place import Place, Reading
 from mpbuild.spec.schema import json_schema
-from mpbuild.spec.structure import Nested, keys
+from mpbuild.spec.table_reader import NestedTable, keys
 from mpbuild.spec.tables import Table
 from mpbuild.spec.workspace import Workspace
 
@@ -72,7 +72,7 @@ def declared(table: type[Table]) -> set[type[Table]]:
     for kind in kinds:
         kinds += [getattr(kind, part) for part in ("item", "value") if hasattr(kind, part)]
         kinds += getattr(kind, "variants", {}).values()
-        if isinstance(kind, Nested):
+        if isinstance(kind, NestedTable):
             inner |= declared(kind.table)
     return inner
 
@@ -157,7 +157,7 @@ def test_schema_and_reader_agree_on_mutations_of_a_good_spec(
     for _ in range(data.draw(st.integers(0, 2))):
         mutate(data.draw, spec)
     reading = Reading(folder="a/b/c")
-    Nested(FORMATS[name]).read(spec, Place(reading))
+    NestedTable(FORMATS[name]).read(spec, Place(reading))
     messages = [problem.message for problem in reading.problems]
     if jsonschema.Draft202012Validator(json_schema(name)).is_valid(spec):
         assert beyond_the_schema(messages)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.spec.place import Path
-from mpbuild.spec.positions import lines, values
+from mpbuild.spec.toml_positions import lines, values
 
 
 def paths_in(value: Any, path: Path = ()) -> set[Path]:

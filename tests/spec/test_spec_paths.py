@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.spec import location
+from mpbuild.spec import path_kinds
 from mpbuild.spec.kinds import Text
 from mpbuild.spec.paths import fault, import_root, is_pattern, resolve
 
@@ -91,8 +91,8 @@ texts = st.lists(
 def test_the_pattern_of_the_schema_and_the_telling_reason_agree(text: str) -> None:
     """So no path is refused without saying why, and none accepted with a fault."""
     for pattern, reason in [
-        (location.PATTERN, fault(text)),
-        (location.FILE, location.fault_of_file(text)),
-        (location.INNER, location.fault_of_inner(text)),
+        (path_kinds.PATTERN, fault(text)),
+        (path_kinds.FILE, path_kinds.fault_of_file(text)),
+        (path_kinds.INNER, path_kinds.fault_of_inner(text)),
     ]:
         assert Text(what="a path", pattern=pattern).accepts(text) == (not reason)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.digest import Digest
-from mpbuild.spec.pins import Pin, write
+from mpbuild.spec.weight_pins import Pin, write
 
 OLD, NEW = Digest.of(b"old"), Digest.of(b"new")
 URL = "oci://registry.example/vision/digits:v1"

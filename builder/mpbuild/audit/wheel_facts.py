@@ -6,7 +6,7 @@ Facts follow from the wheel's bytes and FORMAT alone, so they can be kept by the
 import msgspec
 
 from mpbuild.base import canonical
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.derive.elf_needs import ElfFile
 

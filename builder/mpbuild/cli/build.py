@@ -98,7 +98,7 @@ class _Report(NamedTuple):
 
     @property
     def json(self) -> dict[str, Any]:
-        from mpbuild.base.coding import plain
+        from mpbuild.base.conversion import plain
 
         output = {} if self.folder is None else {"output": str(self.folder)}
         return {**plain(self.result), "statements": self.statements, **output}

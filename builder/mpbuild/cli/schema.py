@@ -18,9 +18,9 @@ def command(session: Session, name: str) -> None:
     dossier, one of dossier-contract, dossier-environment, dossier-graph and dossier-model.
     """
     if name in _MADE:
-        from mpbuild.formats.dossier import documents
+        from mpbuild.formats.dossier import encoding
 
-        session.write_json(documents.json_schema(name.removeprefix("dossier-")))
+        session.write_json(encoding.json_schema(name.removeprefix("dossier-")))
     else:
         from mpbuild.spec.schema import json_schema
 

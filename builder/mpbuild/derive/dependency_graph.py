@@ -9,14 +9,14 @@ from typing import Any
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.derive.accelerators import supplied_by_host
 from mpbuild.derive.image_layers import EnvironmentLocks
-from mpbuild.formats.dossier.dependencies import (
+from mpbuild.formats.dossier.dependency_graph import (
     GraphDocument,
     GraphEdge,
     GraphNode,
     NodeKind,
     Relationship,
 )
-from mpbuild.formats.dossier.dossier import HostEntry
+from mpbuild.formats.dossier.documents import HostEntry
 from mpbuild.formats.oci.modelpack import ModelArtifactFile
 from mpbuild.spec.model import Model, Step, StepOutput
 

@@ -14,7 +14,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.derive import dependency_graph
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.formats import cuda
-from mpbuild.formats.dossier import documents, dossier
+from mpbuild.formats.dossier import documents, encoding
 from mpbuild.formats.oci.modelpack import ModelArtifactFile
 from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.environment import (
@@ -38,27 +38,27 @@ def dossier_files(
     """
     known = {file.path: file for file in files}
     contract = contract_document(model, locks)
-    made: dict[str, documents.Document] = {
+    made: dict[str, encoding.Document] = {
         "contract": contract,
         "environment": environment_document(model, locks),
         "graph": dependency_graph.graph_document(model, locks, known, contract.hosts),
         "model": model_document(model, known),
     }
-    return {f"dossier/{name}.json": documents.encode(made[name]) for name in sorted(made)}
+    return {f"dossier/{name}.json": encoding.encode(made[name]) for name in sorted(made)}
 
 
-def model_document(model: Model, files: Mapping[str, ModelArtifactFile]) -> dossier.ModelDocument:
+def model_document(model: Model, files: Mapping[str, ModelArtifactFile]) -> documents.ModelDocument:
     """What the model is; ``files`` by path."""
     about, core = model.package, model.core
-    return dossier.ModelDocument(
-        package=dossier.ReleaseEntry(
+    return documents.ModelDocument(
+        package=documents.Release(
             name=about.name,
             version=about.version,
             summary=about.summary,
             owners=about.owners,
             license=about.license,
         ),
-        core=dossier.CoreEntry(
+        core=documents.ModelCore(
             version=core.version,
             task=core.task,
             format=core.format,
@@ -71,10 +71,10 @@ def model_document(model: Model, files: Mapping[str, ModelArtifactFile]) -> doss
 
 def environment_document(
     model: Model, locks: Mapping[str, EnvironmentLocks]
-) -> dossier.EnvironmentDocument:
+) -> documents.EnvironmentDocument:
     """What the model runs on, and what its steps run in."""
     common = model.environment
-    return dossier.EnvironmentDocument(
+    return documents.EnvironmentDocument(
         version=common.version,
         accelerators=tuple(
             _environment(
@@ -98,11 +98,11 @@ def environment_document(
 
 def contract_document(
     model: Model, locks: Mapping[str, EnvironmentLocks]
-) -> dossier.ContractDocument:
+) -> documents.ContractDocument:
     """What callers can rely on, and what a machine must have."""
     io = model.io
-    return dossier.ContractDocument(
-        io=dossier.IoEntry(
+    return documents.ContractDocument(
+        io=documents.ModelInterface(
             version=io.version,
             inputs=tuple(map(_tensor, io.inputs)),
             outputs=tuple(map(_tensor, io.outputs)),
@@ -114,8 +114,8 @@ def contract_document(
     )
 
 
-def _model_file(one: Weight | CoreFile, file: ModelArtifactFile) -> dossier.ModelFile:
-    return dossier.ModelFile(
+def _model_file(one: Weight | CoreFile, file: ModelArtifactFile) -> documents.ModelFile:
+    return documents.ModelFile(
         name=one.name,
         version=one.version,
         path=file.path,
@@ -125,22 +125,22 @@ def _model_file(one: Weight | CoreFile, file: ModelArtifactFile) -> dossier.Mode
     )
 
 
-def _origin(one: Weight | CoreFile) -> dossier.Origin:
+def _origin(one: Weight | CoreFile) -> documents.Origin:
     if one.path:
-        return dossier.WorkspaceOrigin(path=one.path)
+        return documents.WorkspaceOrigin(path=one.path)
     assert isinstance(one, Weight), "every other file has a path"
     if one.url:
-        return dossier.AddressOrigin(url=one.url)
-    return dossier.StepOrigin(step=str(one.step), output=str(one.output))
+        return documents.AddressOrigin(url=one.url)
+    return documents.StepOrigin(step=str(one.step), output=str(one.output))
 
 
 def _environment(
     locks: EnvironmentLocks,
     asked: ExtraEnvironment,
     model: Model,
-    requires: dossier.RequirementsEntry | UnsetType = UNSET,
-) -> dossier.EnvironmentEntry:
-    return dossier.EnvironmentEntry(
+    requires: documents.MachineRequirements | UnsetType = UNSET,
+) -> documents.EnvironmentEntry:
+    return documents.EnvironmentEntry(
         name=locks.python.environment,
         python=locks.python.python,
         base=asked.base or model.environment.base,
@@ -150,7 +150,7 @@ def _environment(
         floors=_floors(locks.python),
         requires=requires,
         packages=tuple(
-            dossier.WheelEntry(
+            documents.WheelEntry(
                 name=package.name,
                 version=package.version,
                 wheel=package.wheel.filename,
@@ -160,7 +160,7 @@ def _environment(
             for package in locks.python.packages
         ),
         debian=tuple(
-            dossier.DebianPackageEntry(
+            documents.DebianPackageEntry(
                 name=package.name,
                 version=package.version,
                 architecture=package.architecture,
@@ -173,11 +173,11 @@ def _environment(
     )
 
 
-def _floors(lock: PythonLock) -> dossier.Floors:
+def _floors(lock: PythonLock) -> documents.Floors:
     if lock.cuda is None:
-        return dossier.Floors(glibc=lock.glibc or UNSET)
+        return documents.Floors(glibc=lock.glibc or UNSET)
     floor = cuda.floor(lock.cuda)
-    return dossier.Floors(
+    return documents.Floors(
         glibc=lock.glibc or UNSET,
         cuda=lock.cuda,
         driver=floor.driver,
@@ -185,10 +185,10 @@ def _floors(lock: PythonLock) -> dossier.Floors:
     )
 
 
-def _requirements(environment: AcceleratorEnvironment) -> dossier.RequirementsEntry:
+def _requirements(environment: AcceleratorEnvironment) -> documents.MachineRequirements:
     if isinstance(environment, CudaEnvironment):
         of_cuda = environment.requires
-        return dossier.RequirementsEntry(
+        return documents.MachineRequirements(
             driver=_given(of_cuda.driver),
             compute_capability=_given(of_cuda.compute_capability),
             memory=_given(of_cuda.memory),
@@ -196,13 +196,13 @@ def _requirements(environment: AcceleratorEnvironment) -> dossier.RequirementsEn
         )
     if isinstance(environment, RocmEnvironment):
         of_rocm = environment.requires
-        return dossier.RequirementsEntry(
+        return documents.MachineRequirements(
             gfx=of_rocm.gfx, memory=_given(of_rocm.memory), libraries=of_rocm.libraries
         )
-    return dossier.RequirementsEntry()
+    return documents.MachineRequirements()
 
 
-def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> dossier.HostEntry:
+def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> documents.HostEntry:
     """What the spec demands, and where it says nothing what the wheels need."""
     demanded, floors = _requirements(model.accelerators[accelerator]), _floors(lock)
     requires = msgspec.structs.replace(
@@ -210,11 +210,11 @@ def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> dossier.H
         driver=demanded.driver or floors.driver,
         compute_capability=demanded.compute_capability or floors.compute_capability,
     )
-    return dossier.HostEntry(accelerator=accelerator, requires=requires)
+    return documents.HostEntry(accelerator=accelerator, requires=requires)
 
 
-def _tensor(tensor: Tensor) -> dossier.TensorEntry:
-    return dossier.TensorEntry(
+def _tensor(tensor: Tensor) -> documents.TensorEntry:
+    return documents.TensorEntry(
         name=tensor.name,
         datatype=tensor.datatype,
         shape=tensor.shape,
@@ -224,8 +224,8 @@ def _tensor(tensor: Tensor) -> dossier.TensorEntry:
     )
 
 
-def _parameter(parameter: Parameter) -> dossier.ParameterEntry:
-    return dossier.ParameterEntry(
+def _parameter(parameter: Parameter) -> documents.ParameterEntry:
+    return documents.ParameterEntry(
         name=parameter.name,
         datatype=parameter.datatype,
         default=_given(parameter.default),

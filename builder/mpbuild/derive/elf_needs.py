@@ -13,7 +13,7 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.errors import Finding
 from mpbuild.derive import image_paths
 

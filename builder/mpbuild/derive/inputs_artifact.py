@@ -12,12 +12,12 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.files import WorkspaceFile
 from mpbuild.derive.layers.layer_plan import STORED, LayerPlan
-from mpbuild.formats.archive import tar
+from mpbuild.formats.archive.tree import safe_path
 from mpbuild.formats.oci import oci, referrer
 from mpbuild.formats.oci.annotations import TITLE
 
@@ -105,7 +105,7 @@ def read_steps(data: bytes) -> dict[str, StepFiles]:
         raise InputError(f"not of this version: {found.schema!r:.80}", code=Code.CONTENT_MISMATCH)
     for name, read in found.steps.items():
         paths = [file.path for file in read.files]
-        if any(tar.safe_path(path) != path for path in (*paths, read.folder or "model")):
+        if any(safe_path(path) != path for path in (*paths, read.folder or "model")):
             raise InputError(
                 f"the step {name!r:.80} has no plain paths", code=Code.CONTENT_MISMATCH
             )

@@ -16,11 +16,12 @@ import msgspec
 from mpbuild.base import canonical
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import typed
+from mpbuild.base.conversion import typed
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.image import annotations
 from mpbuild.formats.archive import tar
+from mpbuild.formats.archive.tree import check_tree, safe_path
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.oci import oci
 from mpbuild.formats.oci.annotations import ACCELERATOR, EMPTY, EXECUTABLE, KIND, TITLE
@@ -134,9 +135,9 @@ def read_files(manifest: oci.ArtifactManifest) -> dict[str, PexFile]:
     for layer in manifest.layers:
         about = layer.annotations or {}
         file = PexFile(layer.digest, layer.size, EXECUTABLE in about)
-        found[tar.safe_path(about.get(TITLE, ""))] = file
+        found[safe_path(about.get(TITLE, ""))] = file
     for path in _empty_paths(manifest.annotations.get(EMPTY, "[]")):
-        found[tar.safe_path(path)] = PexFile.of(b"")
+        found[safe_path(path)] = PexFile.of(b"")
     config = oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY)
     told = {key: text for key, text in manifest.annotations.items() if key == EMPTY}
     if (manifest.config, manifest.layers, told) != (config, _layers(found), _empty(found)):
@@ -166,7 +167,7 @@ def is_own(path: str) -> bool:
 
 def _fault(path: str) -> Finding | None:
     try:
-        plain = tar.safe_path(path) == path
+        plain = safe_path(path) == path
     except UnsafeError as error:
         return Finding(
             Code.SPEC_INVALID, error.findings[0].message, hint="it must be plain, relative"
@@ -237,7 +238,7 @@ def _empty_paths(text: str) -> list[str]:
 
 def _check_tree(files: Mapping[str, PexFile]) -> None:
     links = (tar.TarEntry(path, "symlink", 0, target=target) for path, target in LINKS.items())
-    tar.check_tree([*(tar.TarEntry(tar.safe_path(path), "file", 0) for path in files), *links])
+    check_tree([*(tar.TarEntry(safe_path(path), "file", 0) for path in files), *links])
 
 
 def _mismatch(message: str) -> InputError:

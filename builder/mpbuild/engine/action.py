@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from mpbuild.base import canonical
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 
 Parameter = str | int | bool | tuple[str, ...] | dict[str, str]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from packaging.version import Version
 
 from mpbuild.base.codes import Code
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import InputError
 
 _RUNTIME = re.compile(r"nvidia-cuda-runtime(?:-cu\d+)?")
@@ -21,14 +21,14 @@ _SUFFIX = re.compile(r"nvidia-.+-cu(\d+)")
 class Floor(NamedTuple):
     """The least driver and compute capability on which a major version of CUDA runs."""
 
-    driver: Dotted
-    capability: Dotted
+    driver: DottedVersion
+    capability: DottedVersion
 
 
 _FLOORS = {
-    11: Floor(Dotted("450.80.02"), Dotted("3.5")),
-    12: Floor(Dotted("525.60.13"), Dotted("5.0")),
-    13: Floor(Dotted("580"), Dotted("7.5")),
+    11: Floor(DottedVersion("450.80.02"), DottedVersion("3.5")),
+    12: Floor(DottedVersion("525.60.13"), DottedVersion("5.0")),
+    13: Floor(DottedVersion("580"), DottedVersion("7.5")),
 }
 
 
@@ -37,19 +37,19 @@ def is_nvidia(name: str) -> bool:
     return name.startswith("nvidia-")
 
 
-def version(packages: Mapping[str, str]) -> Dotted | None:
+def version(packages: Mapping[str, str]) -> DottedVersion | None:
     """The CUDA of locked packages, names to versions; None where nothing tells of one.
 
     Major and minor version of the runtime's wheel, or the major version in the name of another,
     such as nvidia-cudnn-cu13. Raises InputError where wheels are for more than one.
     """
     runtimes = {
-        name: Dotted(".".join(map(str, [*Version(text).release, 0][:2])))
+        name: DottedVersion(".".join(map(str, [*Version(text).release, 0][:2])))
         for name, text in packages.items()
         if _RUNTIME.fullmatch(name)
     }
     named = {
-        name: Dotted(f"{match.group(1)}.0")
+        name: DottedVersion(f"{match.group(1)}.0")
         for name in packages
         if name not in runtimes and (match := _SUFFIX.fullmatch(name))
     }
@@ -63,7 +63,7 @@ def version(packages: Mapping[str, str]) -> Dotted | None:
     return max(runtimes.values() or named.values(), default=None)
 
 
-def floor(cuda: Dotted) -> Floor:
+def floor(cuda: DottedVersion) -> Floor:
     """What ``cuda`` asks for; raise InputError (not-supported-yet) where that isn't known."""
     try:
         return _FLOORS[cuda.major]

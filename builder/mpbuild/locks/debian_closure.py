@@ -6,13 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats.debian.deblock import ARCHITECTURE, DebianPackage, filename, is_pool_path
-from mpbuild.formats.debian.packages_index import (
-    Alternatives,
-    IndexedPackage,
-    PackagesIndex,
-    Relation,
-    provides,
-)
+from mpbuild.formats.debian.packages_index import IndexedPackage, PackagesIndex, provides
+from mpbuild.formats.debian.relation import Alternatives, Relation
 
 Chosen = dict[str, IndexedPackage]
 

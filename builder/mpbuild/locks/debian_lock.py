@@ -12,7 +12,7 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats.debian.deblock import (
@@ -22,7 +22,8 @@ from mpbuild.formats.debian.deblock import (
     DebianPackage,
     Link,
 )
-from mpbuild.formats.debian.packages_index import IndexedPackage, PackagesIndex, version_key
+from mpbuild.formats.debian.packages_index import IndexedPackage, PackagesIndex
+from mpbuild.formats.debian.version import version_key
 from mpbuild.locks.debian_closure import HeldBackError, resolve
 from mpbuild.spec.workspace import LinkSettings as LinkTable
 

@@ -61,14 +61,14 @@ def check_weights(model: Model, text: str, *, file: str) -> list[Finding]:
     found = [(i, weight) for i, weight in enumerate(model.core.weights) if not weight.pinned]
     if not found:
         return []
-    from mpbuild.spec import positions
+    from mpbuild.spec import toml_positions
 
-    lines = positions.lines(text)
+    lines = toml_positions.lines(text)
     return [
         Finding(
             Code.LOCK_MISSING,
             f"the weights {weight.name} are fetched and not pinned",
-            f"{file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}",
+            f"{file}:{toml_positions.line_of(('core', 'weights', index, 'url'), lines)}",
             _HINT,
         )
         for index, weight in found

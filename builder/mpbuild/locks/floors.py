@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.formats import cuda
 from mpbuild.formats.python.pylock import PythonLock
@@ -39,7 +39,7 @@ def check(
 
 
 def _glibc(lock: PythonLock, wanted: PythonInputs, where: str) -> Iterator[Finding]:
-    if lock.glibc and Dotted(lock.glibc) > wanted.glibc:
+    if lock.glibc and DottedVersion(lock.glibc) > wanted.glibc:
         message = f"its wheels need glibc {lock.glibc}, and the base has {wanted.glibc}"
         yield Finding(Code.LOCK_MALFORMED, message, where, "run `mpbuild lock`")
 

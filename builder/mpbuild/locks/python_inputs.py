@@ -9,11 +9,11 @@ from packaging.utils import canonicalize_name
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.python.pylock import FORMAT
-from mpbuild.spec import ownership
+from mpbuild.spec import index_ownership
 
 _SUITES = {"bookworm": ("3.11", "2.36"), "trixie": ("3.13", "2.41")}
 
@@ -45,7 +45,7 @@ class PythonInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         """The index that the package ``name`` must come from."""
         default, *owning = self.indexes
         owners = {index: patterns.split() for index, _, patterns in map(_split, owning)}
-        return ownership.owner(owners, name) or default
+        return index_ownership.owner(owners, name) or default
 
 
 def inputs(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
 from mpbuild.derive.layers import derive_layer

@@ -11,13 +11,14 @@ import msgspec
 
 from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import typed
+from mpbuild.base.conversion import typed
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.files.oci_layout import Layout
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.store.unpacker import Unpacker
 from mpbuild.formats.archive import gzip, tar, untar
+from mpbuild.formats.archive.tree import check_tree
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.oci import oci
 
@@ -222,7 +223,7 @@ def _exhaust(chunks: Iterator[Buffer]) -> None:
 
 
 def _check(entries: Sequence[tar.TarEntry]) -> None:
-    tar.check_tree(entries, absolute_links=True)
+    check_tree(entries, absolute_links=True)
     folders = {""}
     for entry in entries:
         if posixpath.dirname(entry.path) not in folders:

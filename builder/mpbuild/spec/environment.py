@@ -9,10 +9,10 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.spec.place import Place
 from mpbuild.spec.tables import Items, Table
 from mpbuild.spec.vocabulary import (
+    AcceptableCode,
     CapabilityFloor,
     DebianPackage,
     DriverFloor,
-    Flaw,
     Gfx,
     InstalledPath,
     LibraryName,
@@ -30,7 +30,7 @@ from mpbuild.spec.workspace import LinkSettings, Override, check_links
 class AcceptedFinding(Table, frozen=True, kw_only=True):
     """A finding of the audit of locks that is known and does no harm."""
 
-    code: Annotated[Flaw, "The code of the finding."]
+    code: Annotated[AcceptableCode, "The code of the finding."]
     packages: Annotated[
         tuple[PackageName, ...], Items(least=1, distinct=True), "The packages that it is about."
     ]

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, NamedTuple, Self
 import msgspec
 
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.spec import values
+from mpbuild.spec import datatype_ranges
 from mpbuild.spec.environment import (
     AcceleratorEnvironment,
     CudaEnvironment,
@@ -144,7 +144,7 @@ class Tensor(Table, frozen=True, kw_only=True):
 
     def check(self, at: Place) -> None:
         """The bounds are of the datatype and in order."""
-        values.check_bounds(self.datatype, self.minimum, self.maximum, at)
+        datatype_ranges.check_bounds(self.datatype, self.minimum, self.maximum, at)
 
 
 class Parameter(Table, frozen=True, kw_only=True):
@@ -159,9 +159,9 @@ class Parameter(Table, frozen=True, kw_only=True):
 
     def check(self, at: Place) -> None:
         """Bounds and default are of the datatype, the bounds in order, the default between them."""
-        values.check_bounds(self.datatype, self.minimum, self.maximum, at)
+        datatype_ranges.check_bounds(self.datatype, self.minimum, self.maximum, at)
         if self.default is not None:
-            values.check_default(
+            datatype_ranges.check_default(
                 self.datatype, self.default, self.minimum, self.maximum, at / "default"
             )
 

@@ -9,7 +9,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.spec import checks
 from mpbuild.spec.model import Model
 from mpbuild.spec.place import Place, Problem, Reading
-from mpbuild.spec.structure import Nested
+from mpbuild.spec.table_reader import NestedTable
 from mpbuild.spec.tables import Table
 from mpbuild.spec.workspace import Workspace
 
@@ -67,7 +67,7 @@ def model_from_document(data: Any, *, where: str, workspace: Workspace | None) -
 
 
 def _read(table: type[T], data: Any, reading: Reading) -> T:
-    kind = Nested(table)
+    kind = NestedTable(table)
     found = kind.read(data, Place(reading))
     return cast(T, kind.blank if found is None else found)
 
@@ -88,11 +88,11 @@ def _parse(text: str, file: str) -> dict[str, Any]:
 def _refuse(problems: list[Problem], text: str, file: str) -> None:
     if not problems:
         return
-    from mpbuild.spec import positions
+    from mpbuild.spec import toml_positions
 
-    lines = positions.lines(text)
+    lines = toml_positions.lines(text)
     placed = sorted(
-        ((positions.line_of(problem.path, lines), problem) for problem in problems),
+        ((toml_positions.line_of(problem.path, lines), problem) for problem in problems),
         key=lambda pair: pair[0],
     )
     raise InputError.collect([_finding(problem, f"{file}:{line}") for line, problem in placed])

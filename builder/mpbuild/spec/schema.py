@@ -2,7 +2,7 @@
 
 from mpbuild.spec.kinds import Schema
 from mpbuild.spec.model import Model
-from mpbuild.spec.structure import Nested
+from mpbuild.spec.table_reader import NestedTable
 from mpbuild.spec.tables import Table
 from mpbuild.spec.workspace import Workspace
 
@@ -22,5 +22,5 @@ def json_schema(name: str) -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
-        **Nested(table).schema(),
+        **NestedTable(table).schema(),
     }

@@ -7,13 +7,13 @@ from typing import Annotated
 from mpbuild.base import units
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import InputError
 from mpbuild.base.version import Version
 from mpbuild.spec import paths
 from mpbuild.spec.expressions import licence, requirement
 from mpbuild.spec.kinds import Choice, Integer, Number, Scalar, Text
-from mpbuild.spec.location import (
+from mpbuild.spec.path_kinds import (
     FILE,
     INNER,
     PATTERN,
@@ -49,7 +49,7 @@ class Datatype(StrEnum):
     BYTES = "BYTES"
 
 
-class Flaw(StrEnum):
+class AcceptableCode(StrEnum):
     """What an audit of locks finds and a spec may accept, for a reason that it gives."""
 
     FILE_COLLISION = Code.FILE_COLLISION.value
@@ -84,8 +84,8 @@ def _entry_point(text: str) -> str:
     return text
 
 
-def _floor(text: str) -> Dotted:
-    return Dotted(text.removeprefix(">="))
+def _floor(text: str) -> DottedVersion:
+    return DottedVersion(text.removeprefix(">="))
 
 
 Name = Annotated[str, Text(what="a name", pattern=_NAME, hint=_NAME_HINT, longest=100)]
@@ -170,7 +170,7 @@ DebianPackage = Annotated[
 ]
 PythonVersion = Annotated[str, Choice(words=("3.11", "3.13"), hint=INTERPRETERS)]
 DriverFloor = Annotated[
-    Dotted,
+    DottedVersion,
     Text(
         what="the least version of a driver",
         pattern=r">=[0-9]{1,4}(?:\.[0-9]{1,4}){0,2}",
@@ -179,7 +179,7 @@ DriverFloor = Annotated[
     ),
 ]
 CapabilityFloor = Annotated[
-    Dotted,
+    DottedVersion,
     Text(
         what="the least compute capability",
         pattern=r">=[1-9][0-9]?\.[0-9]",

@@ -253,7 +253,7 @@ HOSTILE = {
     "is of two packages": (
         lambda c: c.deb(control=c.CONTROL + b"package: evil\n"),
         UNSAFE,
-        "not a field, or a second one",
+        "malformed or duplicate field",
     ),
     "has a script that wants alternatives": (
         lambda c: c.deb(

@@ -5,14 +5,14 @@ import pytest
 from mpbuild.audit.acceptance import left, stale
 from mpbuild.audit.audited_environment import Observation
 from mpbuild.spec.environment import AcceptedFinding
-from mpbuild.spec.vocabulary import Flaw
+from mpbuild.spec.vocabulary import AcceptableCode
 
 
 def seen(*packages, code="file-collision"):
     return Observation(code, packages, "message", "where")
 
 
-def accept(*packages, code=Flaw.FILE_COLLISION):
+def accept(*packages, code=AcceptableCode.FILE_COLLISION):
     return AcceptedFinding(code=code, packages=packages, reason="known")
 
 
@@ -22,7 +22,8 @@ def test_a_finding_whose_packages_are_all_named_is_accepted():
 
 
 @pytest.mark.parametrize(
-    "entry", [accept("a"), accept("a", "c"), accept("a", "b", code=Flaw.ENTRY_POINT_COLLISION)]
+    "entry",
+    [accept("a"), accept("a", "c"), accept("a", "b", code=AcceptableCode.ENTRY_POINT_COLLISION)],
 )
 def test_another_finding_is_not(entry):
     assert left([seen("a", "b")], [entry]) == [seen("a", "b")]
@@ -45,6 +46,6 @@ def test_a_package_too_many_in_an_entry_is_wrong():
 
 
 def test_of_what_was_not_looked_for_nothing_is_stale():
-    entry = accept("a", code=Flaw.ELF_UNMET)
+    entry = accept("a", code=AcceptableCode.ELF_UNMET)
     assert not list(stale([], [entry], "model.toml", {"elf-unmet"}))
     assert list(stale([], [entry], "model.toml", {"tag-mismatch"}))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mpbuild.audit import wheel_facts as kept
 from mpbuild.audit.read_wheel_facts import ReadLimits, read_directory, read_facts
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive.stream import Span

@@ -77,7 +77,7 @@ def keep(
 
     The memo answers as long as ``blobs`` and the derivations of ``layers`` are in the store.
     """
-    from mpbuild.base.coding import plain
+    from mpbuild.base.conversion import plain
     from mpbuild.effects.files.atomic import write_new
 
     document = key.conditions | {

@@ -12,14 +12,14 @@ from mpbuild.audit.read_wheel_facts import WholeWheel, read_directory
 from mpbuild.audit.wheel_facts import MemberFacts
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain
+from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.python.pylock import PythonPackage
 from mpbuild.spec.environment import AcceptedFinding
-from mpbuild.spec.vocabulary import Flaw
+from mpbuild.spec.vocabulary import AcceptableCode
 
 _FORMAT = 1
 
@@ -60,7 +60,12 @@ def without_accepted(
     store: Store,
 ) -> list[Finding]:
     """Those of ``findings`` about shared objects that are no accepted wheel's."""
-    names = {name for entry in accepted if entry.code == Flaw.ELF_UNMET for name in entry.packages}
+    names = {
+        name
+        for entry in accepted
+        if entry.code == AcceptableCode.ELF_UNMET
+        for name in entry.packages
+    }
     packages = [package for package in lock.python.packages if package.name in names]
     if not findings or not packages:
         return list(findings)
@@ -73,11 +78,13 @@ def _key(lock: EnvironmentLocks, accepted: Sequence[AcceptedFinding]) -> Digest:
     wheels = [package.wheel for package in lock.python.packages]
     return canonical.digest(
         {
-            "check": Flaw.FILE_COLLISION,
+            "check": AcceptableCode.FILE_COLLISION,
             "format": _FORMAT,
             "python": lock.python.python,
             "wheels": {wheel.filename: wheel.sha256 for wheel in wheels},
-            "accepted": [plain(one) for one in accepted if one.code == Flaw.FILE_COLLISION],
+            "accepted": [
+                plain(one) for one in accepted if one.code == AcceptableCode.FILE_COLLISION
+            ],
         }
     )
 

@@ -13,7 +13,7 @@ from mpbuild.app.workspace.targets import WORKSPACE_FILE
 from mpbuild.app.workspace.workspace import Target
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.spec import positions
+from mpbuild.spec import toml_positions
 from mpbuild.spec.environment import (
     AcceleratorEnvironment,
     ExtraEnvironment,
@@ -97,13 +97,17 @@ def _askings(target: Target) -> Iterator[StatedRequirement]:
         **{f"accelerators.{name}": table for name, table in model.accelerators.items()},
         **{f"environments.{name}": table for name, table in model.environments.items()},
     }
-    lines = positions.lines(target.text)
+    lines = toml_positions.lines(target.text)
     for name, table in tables.items():
         for path, text in _requirements(tuple(name.split(".")), table):
-            yield StatedRequirement(name, text, f"{target.file}:{positions.line_of(path, lines)}")
-    lines = positions.lines(target.workspace.text)
+            yield StatedRequirement(
+                name, text, f"{target.file}:{toml_positions.line_of(path, lines)}"
+            )
+    lines = toml_positions.lines(target.workspace.text)
     for path, text in _bounds(("lock",), settings.lock.constraints, settings.lock.overrides):
-        yield StatedRequirement("lock", text, f"{WORKSPACE_FILE}:{positions.line_of(path, lines)}")
+        yield StatedRequirement(
+            "lock", text, f"{WORKSPACE_FILE}:{toml_positions.line_of(path, lines)}"
+        )
 
 
 def _requirements(at: Path, table: Environments) -> Iterator[tuple[Path, str]]:

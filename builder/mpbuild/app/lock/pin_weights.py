@@ -18,8 +18,8 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.base.label import Label
 from mpbuild.effects.files import atomic
-from mpbuild.spec import pins, positions
-from mpbuild.spec.pins import Pin
+from mpbuild.spec import toml_positions, weight_pins
+from mpbuild.spec.weight_pins import Pin
 
 if TYPE_CHECKING:
     from mpbuild.app.workspace.workspace import Target
@@ -82,10 +82,10 @@ def check(target: "Target", web: "RegistryWeb") -> list[Finding]:
     """
     from mpbuild.effects.registry.artifacts import Registries
 
-    registries, lines = Registries(web), positions.lines(target.text)
+    registries, lines = Registries(web), toml_positions.lines(target.text)
     findings: list[Finding] = []
     for index, weight in enumerate(target.model.core.weights):
-        place = f"{target.file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}"
+        place = f"{target.file}:{toml_positions.line_of(('core', 'weights', index, 'url'), lines)}"
         if weight.url and weight.pinned:
             try:
                 findings += [f._replace(where=place) for f in _moved(weight, registries)]
@@ -111,10 +111,9 @@ class _Pinner:
         """Pin one after the other."""
         for index, weight in _open(self._target.model, upgrade=upgrade):
             say(f"  {'looking at' if weight.pinned else 'pinning'} {weight.name} at {weight.url}")
-            lines = positions.lines(self._text)
-            place = (
-                f"{self._target.file}:{positions.line_of(('core', 'weights', index, 'url'), lines)}"
-            )
+            lines = toml_positions.lines(self._text)
+            line = toml_positions.line_of(("core", "weights", index, "url"), lines)
+            place = f"{self._target.file}:{line}"
             try:
                 found, before = self._find(weight), _pin_of(weight)
             except (InputError, EnvironmentFailureError) as error:
@@ -156,7 +155,7 @@ class _Pinner:
         return _agreeing(weight, Pin(url=url, sha256=found.digest, size=found.size))
 
     def _write(self, index: int, pin: Pin) -> None:
-        text = pins.write(self._text, {index: pin})
+        text = weight_pins.write(self._text, {index: pin})
         where = self._target.file
         atomic.tidy(self._target.folder)
         try:

@@ -10,6 +10,7 @@ from mpbuild.derive.layers.layer import (
     StoredContent,
 )
 from mpbuild.formats.archive import tar
+from mpbuild.formats.archive.tree import check_tree, safe_path
 
 
 class Nodes:
@@ -66,7 +67,7 @@ class Nodes:
         for path in list(self._nodes):
             self._parents(path)
         ordered = sorted(self._nodes.items(), key=lambda item: item[0].encode())
-        tar.check_tree([node.entry for _, node in ordered], absolute_links=True)
+        check_tree([node.entry for _, node in ordered], absolute_links=True)
         return tuple(node for _, node in ordered)
 
     def _parents(self, path: str) -> None:
@@ -76,7 +77,7 @@ class Nodes:
             parent = parent.rpartition("/")[0]
 
     def _add(self, node: LayerNode) -> None:
-        path = tar.safe_path(node.entry.path)
+        path = safe_path(node.entry.path)
         known = self._nodes.get(path)
         if known and _same(known, node):
             return

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mpbuild.base.errors import EnvironmentFailureError, InputError
-from mpbuild.formats.debian import packages_index
+from mpbuild.formats.debian.control import read_paragraphs
 
 _VARIABLE = "MPBUILD_DEBIAN_MIRROR"
 _SECURITY_VARIABLE = "MPBUILD_DEBIAN_SECURITY_MIRROR"
@@ -136,7 +136,7 @@ def _one_line(text: str) -> Iterator[_Source]:
 
 def _deb822(text: str) -> Iterator[_Source]:
     lines = (line for line in text.splitlines() if not line.startswith("#"))
-    for source in packages_index.paragraphs("\n".join(lines)):
+    for source in read_paragraphs("\n".join(lines)):
         uris, suites, components, types = (
             source.get(field, "").split() for field in ("uris", "suites", "components", "types")
         )

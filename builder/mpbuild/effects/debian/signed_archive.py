@@ -21,8 +21,10 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.effects.http.client import MissingError, Web
 from mpbuild.effects.http.urls import shown
-from mpbuild.formats.debian import packages_index
+from mpbuild.formats.debian.control import Paragraph, read_paragraphs
 from mpbuild.formats.debian.deblock import ARCHITECTURE
+from mpbuild.formats.debian.packages_index import PackagesIndex
+from mpbuild.formats.debian.release import listed_files
 
 COMPONENT = "main"
 
@@ -75,7 +77,7 @@ def moment(snapshot: str) -> datetime:
 
 def packages(
     suite: str, archive: ArchiveMirrors, *, keyring: bytes, now: datetime, web: Web
-) -> packages_index.PackagesIndex:
+) -> PackagesIndex:
     """The index of ``suite``'s main packages for amd64, with its security updates.
 
     Each comes from the first mirror that has it. A mirror is passed over that can't be reached,
@@ -87,7 +89,7 @@ def packages(
     read = _Reader(keyring, now, archive.snapshot, web)
     index = read.first(suite, archive.mirrors)
     if not archive.security:
-        return packages_index.PackagesIndex(index)
+        return PackagesIndex(index)
     try:
         updates = read.first(f"{suite}-security", archive.security)
     except _UntrustedError:
@@ -96,7 +98,7 @@ def packages(
         raise EnvironmentFailureError.collect(
             [_without_security(suite), *error.findings]
         ) from error
-    return packages_index.PackagesIndex(index, updates)
+    return PackagesIndex(index, updates)
 
 
 class _Reader(NamedTuple):
@@ -124,7 +126,7 @@ class _Reader(NamedTuple):
         self._check_time(release, where)
         return _index(release, root, self.web)
 
-    def _check_time(self, release: packages_index.Paragraph, where: str) -> None:
+    def _check_time(self, release: Paragraph, where: str) -> None:
         latest = self.snapshot or self.now + _CLOCKS_DIFFER
         if _moment(release, "date", where) > latest:
             when = "from after the snapshot" if self.snapshot else "yet to come"
@@ -154,15 +156,15 @@ def verified(signed: bytes, keyring: bytes, where: str) -> bytes:
     return bytes(message.bytes)
 
 
-def _release(text: bytes, suite: str, where: str) -> packages_index.Paragraph:
-    release = next(packages_index.paragraphs(_decoded(text, where)), {})
+def _release(text: bytes, suite: str, where: str) -> Paragraph:
+    release = next(read_paragraphs(_decoded(text, where)), {})
     names = (release.get("codename"), release.get("suite"))
     if suite not in names:
         raise _untrusted(f"it is the signed release of {names[0]}, not of {suite}", where)
     return release
 
 
-def _moment(release: packages_index.Paragraph, field: str, where: str) -> datetime:
+def _moment(release: Paragraph, field: str, where: str) -> datetime:
     try:
         moment = parsedate_to_datetime(release.get(field, ""))
     except ValueError as error:
@@ -170,8 +172,8 @@ def _moment(release: packages_index.Paragraph, field: str, where: str) -> dateti
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _index(release: packages_index.Paragraph, root: str, web: Web) -> str:
-    listed = packages_index.release_files(release)
+def _index(release: Paragraph, root: str, web: Web) -> str:
+    listed = listed_files(release)
     plain = f"{COMPONENT}/binary-{ARCHITECTURE}/Packages"
     hashed = release.get("acquire-by-hash", "").lower() == "yes"
     missing = [MissingError("the release lists no index of packages", where=shown(root))]

@@ -18,7 +18,7 @@ from mpbuild.base.errors import InputError
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.projects import ProjectFile, Projects
 from mpbuild.effects.threads import at_once
-from mpbuild.spec import ownership
+from mpbuild.spec import index_ownership
 
 _AT_ONCE = 8
 _HEAD = "<!DOCTYPE html>\n<html><head></head><body>\n"
@@ -52,7 +52,9 @@ class IndexSources(msgspec.Struct, frozen=True, kw_only=True):
 
     def owner(self, name: str) -> IndexOwner | None:
         """Who owns the package; None where the default index has it."""
-        found = ownership.owner({owner.index.name: owner.patterns for owner in self.owners}, name)
+        found = index_ownership.owner(
+            {owner.index.name: owner.patterns for owner in self.owners}, name
+        )
         return next((owner for owner in self.owners if owner.index.name == found), None)
 
 
@@ -135,7 +137,7 @@ def _names(owner: IndexOwner, projects: Projects) -> set[str]:
     if len(exact) == len(owner.patterns):
         return exact
     listed = projects.names(owner.index)
-    return exact | {name for name in listed if ownership.owns(owner.patterns, name)}
+    return exact | {name for name in listed if index_ownership.owns(owner.patterns, name)}
 
 
 def _released(

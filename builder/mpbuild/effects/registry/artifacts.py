@@ -14,7 +14,7 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import typed
+from mpbuild.base.conversion import typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.http.client import MissingError

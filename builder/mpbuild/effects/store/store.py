@@ -25,7 +25,7 @@ from pathlib import Path
 
 from mpbuild.base import canonical, epoch
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
 from mpbuild.effects.files.atomic import write_new

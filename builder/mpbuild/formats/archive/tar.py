@@ -1,21 +1,16 @@
-"""Trees of files, and the tar headers that carry them (POSIX.1-1988 ustar, POSIX.1-2001 pax).
+"""Writes tar headers (POSIX.1-1988 ustar, POSIX.1-2001 pax).
 
-Written are owner 0 without names, the one time of every made byte and, only where a name or size
-does not fit, a pax header. Where it fits, the header is the one that GNU tar writes as ustar.
-What a tree may hold is the same whatever archive brings it: see ``safe_path``, ``check_tree``.
+Every header has owner 0 without names and the fixed time of all derived bytes. It equals the ustar
+header of GNU tar, with a pax header before it only where a name or size does not fit.
 """
 
-import re
 import struct
-import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
 from deflate import adler32
 
-from mpbuild.base import epoch, limits
-from mpbuild.formats.archive.unsafe import UnsafeError
+from mpbuild.base import epoch
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -27,11 +22,6 @@ _NAME, _PREFIX = 100, 155
 _LARGEST = 8**11 - 1
 _EXTENDED_NAME = b"././@PaxHeader"
 _ZERO, _TIME = b"%07o" % 0, b"%011o" % epoch.SECONDS
-
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
-# Paths with nothing to refuse, found at once: nearly all are such.
-_ORDINARY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z)|\.wh\.)[ -.0-\[\]-~]{1,255}(?:/(?!\Z)|\Z))+")
-
 
 Kind = Literal["file", "directory", "symlink", "hardlink"]
 
@@ -70,49 +60,6 @@ def header(entry: TarEntry) -> bytes:
 def padding(size: int) -> bytes:
     """What fills the last block of a content of ``size`` bytes."""
     return bytes(-size % BLOCK)
-
-
-def safe_path(path: str) -> str:
-    """``path`` without a leading ``./``; raise UnsafeError where it is no plain relative path.
-
-    Refused are absolute paths, ``.`` and ``..``, empty names, whiteouts (OCI image layer
-    specification, "Whiteouts"), backslashes, control characters, what has no UTF-8, names over
-    255 bytes and paths over 4096.
-    """
-    relative = path
-    while relative.startswith("./"):
-        relative = relative[2:]
-    ordinary = (
-        len(relative) <= limits.PATH_BYTES
-        and relative.count("/") <= limits.PATH_FOLDERS
-        and _ORDINARY.fullmatch(relative)
-    )
-    problem = "" if ordinary else next(_problems(relative), "")
-    if problem:
-        raise UnsafeError(f"the path {path[:200]!r} {problem}")
-    return relative
-
-
-def check_tree(entries: Iterable[TarEntry], *, absolute_links: bool = False) -> None:
-    """Raise UnsafeError where the entries, in order, don't make the same tree everywhere.
-
-    Refused are a path that stands twice or differs from another in case or Unicode form only, a
-    path under a file or link, a hard link to anything but an earlier file, a symbolic link that
-    climbs above the root, and an absolute one unless ``absolute_links``, which start at the root.
-    """
-    tree: dict[str, TarEntry] = {}
-    for entry in entries:
-        if entry.path in tree:
-            raise UnsafeError(f"{entry.path} stands twice")
-        if entry.kind == "hardlink" and not _is_file(tree.get(entry.target)):
-            raise UnsafeError(f"{entry.path} is a hard link to {entry.target}, no file before it")
-        tree[entry.path] = entry
-    _check_spelling(tree.keys() | _folders(tree))
-    links = {path for path, entry in tree.items() if entry.kind == "symlink"}
-    for path in links:
-        problem = _link_problem(tree[path], links, absolute_links)
-        if problem:
-            raise UnsafeError(f"{path} is a link to {tree[path].target[:200]!r}, which {problem}")
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
@@ -170,80 +117,3 @@ def _record(key: str, value: str) -> bytes:
     rest = f" {key}={value}\n".encode()
     length = len(rest) + len(str(len(rest)))
     return str(len(rest) + len(str(length))).encode() + rest
-
-
-def _problems(path: str) -> Iterator[str]:
-    try:
-        encoded = path.encode()
-    except UnicodeEncodeError:
-        yield "is not UTF-8"
-        return
-    if len(encoded) > limits.PATH_BYTES:
-        yield f"is longer than {limits.PATH_BYTES} bytes"
-    if path.count("/") > limits.PATH_FOLDERS:
-        yield f"leads through more than {limits.PATH_FOLDERS} folders"
-    if _FORBIDDEN.search(path):
-        yield "holds a control character or a backslash"
-    if path.startswith("/"):
-        yield "is absolute"
-    for name in path.split("/"):
-        if name in ("", ".", ".."):
-            yield f"holds the name {name!r}"
-        if name.startswith(".wh."):
-            yield "holds a whiteout: in a layer it deletes files of other layers"
-        if len(name.encode()) > limits.PATH_NAME_BYTES:
-            yield f"holds a name longer than {limits.PATH_NAME_BYTES} bytes"
-
-
-def _is_file(entry: TarEntry | None) -> bool:
-    return entry is not None and entry.kind in ("file", "hardlink")
-
-
-def _folders(tree: Mapping[str, TarEntry]) -> set[str]:
-    """Every path above another, all of them folders."""
-    folders: set[str] = set()
-    for path in tree:
-        parent = path.rpartition("/")[0]
-        while parent and parent not in folders:
-            if parent in tree and tree[parent].kind != "directory":
-                raise UnsafeError(f"{path} lies under {parent}, which is no directory")
-            folders.add(parent)
-            parent = parent.rpartition("/")[0]
-    return folders
-
-
-def _check_spelling(paths: Collection[str]) -> None:
-    if len(set(map(_folded, paths))) == len(paths):
-        return
-    spelled: dict[str, str] = {}
-    for path in sorted(paths):
-        known = spelled.setdefault(_folded(path), path)
-        if known != path:
-            raise UnsafeError(f"{path} and {known} differ in spelling only")
-
-
-def _folded(path: str) -> str:
-    """Equal for what a file system may take for equal (Unicode, section 3.13, D145)."""
-    if path.isascii():
-        return path.lower()
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
-
-
-def _link_problem(entry: TarEntry, links: Collection[str], absolute_links: bool) -> str:
-    """Follow a symbolic link's target by name; one that climbs out of another link is opaque."""
-    target = entry.target
-    if not target or len(target) > limits.PATH_BYTES or _FORBIDDEN.search(target):
-        return "is no path"
-    if target.startswith("/") and not absolute_links:
-        return "is absolute"
-    at = [] if target.startswith("/") else entry.path.split("/")[:-1]
-    through_link = False
-    for name in target.split("/"):
-        if name == ".." and (not at or through_link):
-            return "climbs above the root, or may"
-        if name == "..":
-            at.pop()
-        elif name not in ("", "."):
-            at.append(name)
-            through_link = through_link or "/".join(at) in links
-    return ""

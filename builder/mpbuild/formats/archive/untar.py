@@ -12,7 +12,8 @@ from typing import NamedTuple
 from mpbuild.base import limits
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.archive.stream import PIECE, ByteSource
-from mpbuild.formats.archive.tar import BLOCK, Kind, TarEntry, safe_path
+from mpbuild.formats.archive.tar import BLOCK, Kind, TarEntry
+from mpbuild.formats.archive.tree import safe_path
 from mpbuild.formats.archive.unsafe import UnsafeError
 
 _ZEROS = bytes(BLOCK)

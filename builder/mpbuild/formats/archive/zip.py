@@ -14,7 +14,8 @@ import msgspec
 
 from mpbuild.base.digest import Buffer
 from mpbuild.formats.archive import gzip
-from mpbuild.formats.archive.tar import TarEntry, check_tree, safe_path
+from mpbuild.formats.archive.tar import TarEntry
+from mpbuild.formats.archive.tree import check_tree, safe_path
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.archive.zip_directory import (
     ALL_ONES,

@@ -11,14 +11,15 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive import ar, gzip, stream, untar, xz
-from mpbuild.formats.archive.tar import Kind, TarEntry, check_tree
+from mpbuild.formats.archive.tar import Kind, TarEntry
+from mpbuild.formats.archive.tree import check_tree
 from mpbuild.formats.archive.unsafe import UnsafeError
+from mpbuild.formats.debian.control import read_fields
 
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"(?:[0-9]+:)?[0-9A-Za-z.+~-]+")
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
-_FIELD = re.compile(r"([!-,.-9;-~][!-9;-~]*):[ \t]*(.*)")
 
 
 class DebEntry(NamedTuple):
@@ -125,24 +126,14 @@ _COMPRESSIONS: dict[str, Callable[[Buffer], Iterator[Buffer]]] = {
 
 
 def _control(data: bytes) -> dict[str, str]:
-    """One paragraph (policy, section 5.1): fields, each with its further lines."""
+    """The fields of the control file, a single paragraph."""
     try:
-        lines = data.decode().rstrip("\n").split("\n")
+        return read_fields(data.decode().rstrip("\n").split("\n"))
     except UnicodeDecodeError as error:
         raise UnsafeError("is not UTF-8", where="control") from error
-    fields: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        match = _FIELD.fullmatch(line)
-        if match and match[1].lower() not in map(str.lower, fields):
-            fields[match[1]] = match[2].rstrip(" \t\r")
-        elif fields and line[:1] in (" ", "\t") and line.strip():
-            last = next(reversed(fields))
-            fields[last] += f"\n{line}"
-        else:
-            raise UnsafeError(
-                f"not a field, or a second one: {line[:80]!r}", where=f"control:{number}"
-            )
-    return fields
+    except InputError as error:
+        finding = error.findings[0]
+        raise UnsafeError(finding.message, where=f"control: {finding.where}") from error
 
 
 def _field(control: dict[str, str], name: str, form: re.Pattern[str]) -> str:

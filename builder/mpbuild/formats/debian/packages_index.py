@@ -1,121 +1,20 @@
-"""Debian's control data: paragraphs, versions, relations, a Release file, a Packages index.
+"""The Packages index of a suite (Debian repository format, "Packages Indices").
 
-Debian policy 4.6, chapter 5 (control files), section 7.1 (relations), deb-version(7), and the
-Debian repository format. Whatever breaks them is an InputError (content-mismatch).
+Malformed data raises InputError (content-mismatch).
 """
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import InputError
+from mpbuild.formats.debian.control import Paragraph, malformed, read_paragraphs, required
+from mpbuild.formats.debian.relation import Alternatives, Relation, read_relations
+from mpbuild.formats.debian.version import version_key
 
-Paragraph = Mapping[str, str]
-
-_FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
-_VERSION = re.compile(
-    r"(?:(\d+):)?(?=[A-Za-z0-9])((?(1)[A-Za-z0-9.+~:-]|[A-Za-z0-9.+~-])+?(?<!-))(?:-([A-Za-z0-9.+~]+))?",
-    re.ASCII,
-)
-_PIECE = re.compile(r"(\D*)(\d*)")
-_RELATION = re.compile(
-    r"([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?"
-    r"(?:\s*\(\s*(<<|<=|=|>=|>>)\s*([^\s()]+)\s*\))?"
-    r"(?:\s*\[([^\[\]]+)\])?",
-    re.ASCII,
-)
 _PROVIDES = re.compile(r"Provides:(.*(?:\n[ \t].*)*)")
-_CHECKSUM = re.compile(r"([0-9a-f]{64})\s+(\d{1,15})\s+(\S+)", re.ASCII)
-
-Order = tuple[tuple[tuple[int, ...], int], ...]
-VersionKey = tuple[int, Order, Order]
-
-
-class Relation(msgspec.Struct, frozen=True):
-    """``name:qualifier (operator version) [architectures]``; what isn't said is empty."""
-
-    name: str
-    qualifier: str = ""
-    operator: str = ""
-    version: str = ""
-    architectures: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """As control files write it, without the architectures."""
-        bound = f" ({self.operator} {self.version})" if self.operator else ""
-        return self.name + (f":{self.qualifier}" if self.qualifier else "") + bound
-
-    def applies(self, architecture: str) -> bool:
-        """Whether the list of architectures, if there is one, covers ``architecture``."""
-        if not self.architectures:
-            return True
-        if self.architectures[0].startswith("!"):
-            return f"!{architecture}" not in self.architectures
-        return bool({architecture, "any", "linux-any"} & set(self.architectures))
-
-    def admits(self, version: str) -> bool:
-        """Whether ``version`` satisfies the bound."""
-        if not self.operator:
-            return True
-        found, bound = version_key(version), version_key(self.version)
-        return {
-            "<<": found < bound,
-            "<=": found <= bound,
-            "=": found == bound,
-            ">=": found >= bound,
-            ">>": found > bound,
-        }[self.operator]
-
-
-Alternatives = tuple[Relation, ...]
-
-
-def paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """The paragraphs of a control file: field name in lower case to value.
-
-    The lines of a value that spans several are joined by line feeds, each without its first
-    space.
-    """
-    lines: list[str] = []
-    for line in [*text.split("\n"), ""]:
-        if line.strip(" \t"):
-            lines.append(line)
-        elif lines:
-            yield _paragraph(lines)
-            lines = []
-
-
-def relations(text: str) -> tuple[Alternatives, ...]:
-    """A relation field: all of the groups, any one of the alternatives in each."""
-    groups = [group for group in text.replace("\n", " ").split(",") if group.strip()]
-    return tuple(tuple(_relation(part) for part in group.split("|")) for group in groups)
-
-
-@cache
-def version_key(version: str) -> VersionKey:
-    """A key that sorts as deb-version(7) says: epoch, upstream version, revision."""
-    match = _VERSION.fullmatch(version)
-    if not match:
-        raise _broken(f"{version[:120]!r} is no Debian version")
-    epoch, upstream, revision = match.groups()
-    return int(epoch or 0), _order(upstream), _order(revision or "0")
-
-
-def release_files(release: Paragraph) -> dict[str, tuple[Digest, int]]:
-    """The files that a Release file lists: path below its folder to digest and size in bytes."""
-    rows = [line for line in release.get("sha256", "").split("\n") if line.strip()]
-    found = {}
-    for row in rows:
-        match = _CHECKSUM.fullmatch(row.strip())
-        if not match:
-            raise _broken(f"{row[:120]!r} is no line of checksums")
-        found[match.group(3)] = Digest.from_hex(match.group(1)), int(match.group(2))
-    return found
 
 
 class IndexedPackage(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,46 +119,9 @@ def provides(package: IndexedPackage, relation: Relation) -> bool:
     )
 
 
-def _paragraph(lines: Sequence[str]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    last = ""
-    for line in lines:
-        if line[0] in " \t" and last:
-            fields[last] += "\n" + line[1:]
-            continue
-        match = _FIELD.fullmatch(line)
-        if not match or match.group(1).lower() in fields:
-            raise _broken(f"{line[:120]!r} is no new field of a control paragraph")
-        last = match.group(1).lower()
-        fields[last] = match.group(2).rstrip(" \t\r")
-    return fields
-
-
-def _relation(text: str) -> Relation:
-    match = _RELATION.fullmatch(text.strip())
-    if not match:
-        raise _broken(f"{text.strip()[:120]!r} is no relation to a package")
-    name, qualifier, operator, version, architectures = match.groups()
-    if version:
-        version_key(version)
-    return Relation(
-        name, qualifier or "", operator or "", version or "", tuple((architectures or "").split())
-    )
-
-
-def _order(part: str) -> Order:
-    pieces = [(a, b) for a, b in _PIECE.findall(part) if a or b]
-    return (*((_weights(a), int(b or 0)) for a, b in pieces), ((0,), 0))
-
-
-def _weights(text: str) -> tuple[int, ...]:
-    """``~`` before the end, the end before letters, letters before the rest."""
-    return (*(-1 if c == "~" else ord(c) if c.isalpha() else ord(c) + 256 for c in text), 0)
-
-
 def _name(block: str) -> str:
     head, _, name = block.lstrip("\n").split("\n", 1)[0].partition(": ")
-    return name.strip() if head == "Package" else _required(_only(block), "package")
+    return name.strip() if head == "Package" else required(_only(block), "package")
 
 
 def _offered(block: str) -> list[str]:
@@ -271,37 +133,28 @@ def _offered(block: str) -> list[str]:
 
 def _package(block: str, *, security: bool) -> IndexedPackage:
     fields = _only(block)
-    size = _required(fields, "size")
-    digits = _required(fields, "sha256")
+    size = required(fields, "size")
+    digits = required(fields, "sha256")
     if not re.fullmatch(r"\d{1,15}", size, re.ASCII) or not re.fullmatch("[0-9a-f]{64}", digits):
-        raise _broken(f"the size or sha256 of {fields['package']!r} is none")
-    broken = (*relations(fields.get("conflicts", "")), *relations(fields.get("breaks", "")))
+        raise malformed(f"malformed size or sha256 of {fields['package']!r}")
+    excluded = [*_relations(fields, "conflicts"), *_relations(fields, "breaks")]
     return IndexedPackage(
-        name=_required(fields, "package"),
-        version=_required(fields, "version"),
-        architecture=_required(fields, "architecture"),
-        depends=(
-            *relations(fields.get("pre-depends", "")),
-            *relations(fields.get("depends", "")),
-        ),
-        conflicts=tuple(group[0] for group in broken),
-        provides=tuple(group[0] for group in relations(fields.get("provides", ""))),
-        path=_required(fields, "filename"),
+        name=required(fields, "package"),
+        version=required(fields, "version"),
+        architecture=required(fields, "architecture"),
+        depends=(*_relations(fields, "pre-depends"), *_relations(fields, "depends")),
+        conflicts=tuple(group[0] for group in excluded),
+        provides=tuple(group[0] for group in _relations(fields, "provides")),
+        path=required(fields, "filename"),
         sha256=Digest.from_hex(digits),
         size=int(size),
         security=security,
     )
 
 
+def _relations(fields: Paragraph, field: str) -> tuple[Alternatives, ...]:
+    return read_relations(fields.get(field, ""))
+
+
 def _only(block: str) -> dict[str, str]:
-    return next(paragraphs(block), {})
-
-
-def _required(fields: Paragraph, field: str) -> str:
-    if not fields.get(field):
-        raise _broken(f"a paragraph of {fields.get('package', 'a package')} has no {field}")
-    return fields[field]
-
-
-def _broken(message: str) -> InputError:
-    return InputError(message, code=Code.CONTENT_MISMATCH)
+    return next(read_paragraphs(block), {})

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import typed
+from mpbuild.base.conversion import typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 

@@ -9,7 +9,7 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label

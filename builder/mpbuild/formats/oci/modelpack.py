@@ -12,10 +12,11 @@ import msgspec
 
 from mpbuild.base import canonical, epoch
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive import tar
+from mpbuild.formats.archive.tree import check_tree, safe_path
 from mpbuild.formats.oci import oci
 from mpbuild.formats.oci.annotations import TITLE
 
@@ -206,9 +207,9 @@ def _check_paths(contents: ModelContents) -> None:
     """Whoever writes the files out must write them into one folder, each once."""
     paths = [*(file.path for file in contents.files), ARCHIVE]
     for path in (*paths, contents.code.folder):
-        if tar.safe_path(path) != path:
+        if safe_path(path) != path:
             raise _mismatch(f"the path {path[:200]!r} begins with ./")
-    tar.check_tree(tar.TarEntry(path=path, kind="file", mode=0o644) for path in paths)
+    check_tree(tar.TarEntry(path=path, kind="file", mode=0o644) for path in paths)
 
 
 def _mismatch(message: str) -> InputError:

@@ -10,7 +10,7 @@ import msgspec
 
 from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import plain, typed
+from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 

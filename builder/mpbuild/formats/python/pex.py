@@ -15,7 +15,7 @@ import msgspec
 
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
-from mpbuild.base.coding import typed
+from mpbuild.base.conversion import typed
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive import zip as archive

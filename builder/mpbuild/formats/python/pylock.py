@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from mpbuild.base.digest import Digest
-from mpbuild.base.dotted import Dotted
+from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import InputError
 from mpbuild.formats import cuda
 from mpbuild.formats.lock_toml import LockTable, lines, literal, malformed, refuse_doubles, sealed
@@ -73,7 +73,7 @@ class PythonLock(msgspec.Struct, frozen=True, kw_only=True):
         return f"{newest[0]}.{newest[1]}" if newest else ""
 
     @property
-    def cuda(self) -> Dotted | None:
+    def cuda(self) -> DottedVersion | None:
         """The CUDA that the wheels bring; None where none does. Errors are those of cuda.py."""
         return cuda.version({package.name: package.version for package in self.packages})
 

@@ -20,7 +20,8 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive import gzip, stream, untar
-from mpbuild.formats.archive.tar import Kind, TarEntry, check_tree
+from mpbuild.formats.archive.tar import Kind, TarEntry
+from mpbuild.formats.archive.tree import check_tree
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.archive.zip import read_archive
 

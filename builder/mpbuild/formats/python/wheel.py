@@ -5,7 +5,6 @@ specification".
 """
 
 import configparser
-import csv
 import re
 from collections.abc import Mapping
 from email.message import Message
@@ -25,8 +24,8 @@ from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.archive.zip import ZipEntry, read_archive
+from mpbuild.formats.python.wheel_record import RecordRow, check_record, read_record
 
-_HASH = re.compile(r"sha(256|384|512)=[A-Za-z0-9_-]{43,86}=*")
 _SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +-]*")
 _REFERENCE = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[[^\]]*\])?")
 
@@ -37,13 +36,6 @@ class EntryPoint(msgspec.Struct, frozen=True):
     name: str
     module: str
     attribute: str
-
-
-class RecordRow(msgspec.Struct, frozen=True):
-    """A row of RECORD as it stands: ``sha256=…`` and the size, each perhaps empty."""
-
-    hash: str
-    size: str
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +70,8 @@ def read_wheel(data: Buffer, filename: str) -> Wheel:
     _check_metadata(_headers(files, f"{dist_info}/METADATA"), name, version)
     declared = _headers(files, f"{dist_info}/WHEEL")
     _check_wheel_version(declared)
-    record = _record(_text(files, f"{dist_info}/RECORD"))
-    _check_record(files, record, dist_info)
+    record = read_record(_text(files, f"{dist_info}/RECORD"))
+    check_record(files, record, dist_info)
     console_scripts, gui_scripts = _scripts(files, f"{dist_info}/entry_points.txt")
     return Wheel(
         name=name,
@@ -166,40 +158,6 @@ def _only(headers: Message, key: str) -> str:
     if len(values) != 1:
         raise UnsafeError(f"{key} stands {len(values)} times in the metadata, not once")
     return str(values[0]).strip()
-
-
-def _record(text: str) -> dict[str, RecordRow]:
-    record: dict[str, RecordRow] = {}
-    try:
-        for path, digest, size in filter(None, csv.reader(text.splitlines(), strict=True)):
-            if path in record:
-                raise UnsafeError(f"RECORD has {path[:200]} twice")
-            record[path] = RecordRow(digest, size)
-    except (csv.Error, ValueError) as error:
-        raise UnsafeError(f"malformed rows: {error}", where="RECORD") from error
-    return record
-
-
-def _check_record(
-    files: Mapping[str, ZipEntry], record: Mapping[str, RecordRow], dist_info: str
-) -> None:
-    """Every file has a row, and what it says is true; a hash that it gives is a strong one.
-
-    Some wheels that are published give none of a few files. Nothing rests on these hashes: the
-    whole wheel is locked by its own.
-    """
-    exempt = {f"{dist_info}/RECORD{suffix}" for suffix in ("", ".jws", ".p7s")}
-    for path, entry in files.items():
-        if path in exempt:
-            continue
-        row = record.get(path)
-        if row is None:
-            raise UnsafeError(f"RECORD does not list {path}")
-        strong = not row.hash or _HASH.fullmatch(row.hash)
-        if not strong or row.size not in ("", str(entry.size)):
-            raise UnsafeError(
-                f"RECORD says {row.hash},{row.size} of its {entry.size} bytes", where=path
-            )
 
 
 def _scripts(

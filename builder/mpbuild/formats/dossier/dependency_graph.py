@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
-from mpbuild.formats.dossier.dossier import DossierPart, Sha256, Size
+from mpbuild.formats.dossier.documents import DossierPart, Sha256, Size
 
 
 class NodeKind(StrEnum):

@@ -8,7 +8,7 @@ from mpbuild.base.errors import InputError
 _FORM = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,4}", re.ASCII)
 
 
-class Dotted(str):
+class DottedVersion(str):
     """``"580"`` or ``"450.80.02"``: keeps its text, and is ordered number by number."""
 
     __slots__ = ()
@@ -42,7 +42,7 @@ class Dotted(str):
 
     def __lt__(self, other: str) -> bool:
         """Whether it is the older one."""
-        return self._rank < Dotted(other)._rank
+        return self._rank < DottedVersion(other)._rank
 
     def __le__(self, other: str) -> bool:
         """Not above ``other``."""
@@ -50,7 +50,7 @@ class Dotted(str):
 
     def __gt__(self, other: str) -> bool:
         """Whether it is the newer one."""
-        return Dotted(other) < self
+        return DottedVersion(other) < self
 
     def __ge__(self, other: str) -> bool:
         """Not below ``other``."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from mpbuild.base.digest import Digest
-from mpbuild.spec import positions
+from mpbuild.spec import toml_positions
 from mpbuild.spec.place import Path
 
 _QUOTES = re.compile(r'"""|\'\'\'|"|\'')
@@ -34,7 +34,7 @@ def write(text: str, pins: Mapping[int, Pin]) -> str:
 
     New keys follow the address; comments, order, quotes, line ends and all else stay as they are.
     """
-    values = positions.values(text)
+    values = toml_positions.values(text)
     edits = [edit for index, pin in pins.items() for edit in _edits(text, values, index, pin)]
     found = text
     for place, new in sorted(edits, key=lambda edit: edit[0].start, reverse=True):

@@ -14,7 +14,7 @@ from mpbuild.spec.place import Place, Reading, nearest, shown
 from mpbuild.spec.tables import Alternative, Items, Table, Variants
 
 
-class Listing(msgspec.Struct, frozen=True):
+class Array(msgspec.Struct, frozen=True):
     """An array of values of one kind; tables in it differ by their ``name`` where they have one."""
 
     blank: ClassVar[tuple[Any, ...]] = ()
@@ -32,7 +32,7 @@ class Listing(msgspec.Struct, frozen=True):
         found = tuple(_or_blank(self.item, raw, at / i) for i, raw in enumerate(value))
         if self.items.distinct:
             _refuse_doubles(value, at, "")
-        elif isinstance(self.item, Nested) and self.item.named:
+        elif isinstance(self.item, NestedTable) and self.item.named:
             _refuse_doubles([table.name for table in found], at, "name")
         return found
 
@@ -44,7 +44,7 @@ class Listing(msgspec.Struct, frozen=True):
         return found | ({"uniqueItems": True} if self.items.distinct else {})
 
 
-class Mapping(msgspec.Struct, frozen=True):
+class NamedTables(msgspec.Struct, frozen=True):
     """A table whose keys are names that the author chooses."""
 
     blank: ClassVar[types.MappingProxyType[str, Any]] = types.MappingProxyType({})
@@ -52,7 +52,7 @@ class Mapping(msgspec.Struct, frozen=True):
     name: Text | Choice
     value: "Kind"
     items: Items = Items()
-    variants: dict[str, "Nested"] = {}
+    variants: dict[str, "NestedTable"] = {}
 
     def read(self, value: Any, at: Place) -> dict[str, Any] | None:
         """The values by name; those with a wrong name are left out."""
@@ -81,7 +81,7 @@ class Mapping(msgspec.Struct, frozen=True):
         return self.variants.get(name, self.value)
 
 
-class Nested(msgspec.Struct, frozen=True):
+class NestedTable(msgspec.Struct, frozen=True):
     """A table as its class declares it."""
 
     table: type[Table]
@@ -149,7 +149,7 @@ class Nested(msgspec.Struct, frozen=True):
         return found
 
 
-Kind = Text | Choice | Integer | Number | Boolean | Scalar | Listing | Mapping | Nested
+Kind = Text | Choice | Integer | Number | Boolean | Scalar | Array | NamedTables | NestedTable
 
 
 class TableKey(msgspec.Struct, frozen=True):
@@ -217,17 +217,17 @@ def _structural(hint: Any, items: Items, variants: Variants) -> Kind:
     if origin in (types.UnionType, typing.Union):
         return kind_of(next(part for part in parts if part is not types.NoneType))
     if origin is tuple:
-        return Listing(kind_of(parts[0]), items)
+        return Array(kind_of(parts[0]), items)
     if origin is dict:
         name = typing.cast(Text | Choice, kind_of(parts[0]))
-        own = {name: Nested(table) for name, table in variants.tables.items()}
-        return Mapping(name, kind_of(parts[1]), items, own)
+        own = {name: NestedTable(table) for name, table in variants.tables.items()}
+        return NamedTables(name, kind_of(parts[1]), items, own)
     if hint is bool:
         return Boolean()
     if issubclass(hint, StrEnum):
         return Choice(words=tuple(hint), parse=hint)
     assert issubclass(hint, Table), f"{hint} stands for no kind"
-    return Nested(hint)
+    return NestedTable(hint)
 
 
 def _or_blank(kind: Kind, value: Any, at: Place) -> Any:
