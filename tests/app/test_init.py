@@ -32,8 +32,8 @@ def entries(folder):
 
 
 def begin(folder):
-    made = init.plan(folder)
-    init.make(made)
+    made = init.plan_init(folder)
+    init.create_files(made)
     return made
 
 
@@ -115,8 +115,8 @@ def test_the_model_stands_on_the_base_that_the_workspace_has(tmp_path):
 
 def test_a_workspace_without_a_base_is_told_so_and_left_alone(tmp_path):
     (tmp_path / "mpbuild.toml").write_text('schema_version = 1\nworkspace.name = "w"\n')
-    with pytest.raises(InputError, match="no base for a model to stand on"):
-        init.plan(tmp_path / "m")
+    with pytest.raises(InputError, match="the workspace has no base for the model"):
+        init.plan_init(tmp_path / "m")
     assert files(tmp_path) == ["mpbuild.toml"]
 
 
@@ -128,8 +128,8 @@ def test_every_file_in_the_way_is_named_and_nothing_is_made(tmp_path, answer):
     code, told = answer(tmp_path, "init")
     assert code == 2
     assert [(f["code"], f["message"], f["where"]) for f in told["findings"]] == [
-        ("usage", "exists already", str(tmp_path / "first/src/model.py")),
-        ("usage", "exists already", str(tmp_path / "first/train.py")),
+        ("usage", "already exists", str(tmp_path / "first/src/model.py")),
+        ("usage", "already exists", str(tmp_path / "first/train.py")),
     ]
     assert entries(tmp_path) == before
     assert (tmp_path / "first/train.py").read_text() == "mine"
@@ -140,11 +140,11 @@ def test_beginning_twice_changes_nothing(tmp_path, answer):
     (tmp_path / "first/model.toml").write_text("changed")
     code, told = answer(tmp_path, "init")
     assert code == 2
-    assert {finding["message"] for finding in told["findings"]} == {"exists already"}
+    assert {finding["message"] for finding in told["findings"]} == {"already exists"}
     assert (tmp_path / "first/model.toml").read_text() == "changed"
 
 
-def test_an_own_gitignore_stays_as_it_is_and_a_note_says_what_it_lacks(tmp_path, answer):
+def test_an_existing_gitignore_is_kept_and_a_note_says_what_it_lacks(tmp_path, answer):
     (tmp_path / ".gitignore").write_text("mine\n")
     code, told = answer(tmp_path, "init")
     (note,) = told["findings"]
@@ -156,35 +156,35 @@ def test_an_own_gitignore_stays_as_it_is_and_a_note_says_what_it_lacks(tmp_path,
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is not a folder"):
-        init.plan(tmp_path / "file/below")
+        init.plan_init(tmp_path / "file/below")
 
 
 def test_a_folder_that_no_label_can_name_is_refused_before_anything_is_made(tmp_path):
     begin(tmp_path)
     before = entries(tmp_path)
     with pytest.raises(InputError, match="not a label"):
-        init.plan(tmp_path / "a b")
+        init.plan_init(tmp_path / "a b")
     assert entries(tmp_path) == before
 
 
 def test_a_file_that_came_meanwhile_is_kept_and_the_rest_is_taken_back(tmp_path):
-    made = init.plan(tmp_path / "new")
+    made = init.plan_init(tmp_path / "new")
     (tmp_path / "new/first").mkdir(parents=True)
     (tmp_path / "new/first/model.toml").write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        init.make(made)
+    with pytest.raises(InputError, match="already exists"):
+        init.create_files(made)
     assert files(tmp_path) == ["new/first/model.toml"]
     assert (tmp_path / "new/first/model.toml").read_text() == "mine"
     assert entries(tmp_path) == ["new", "new/first", "new/first/model.toml"]
 
 
 def test_where_the_disk_fails_nothing_half_written_remains(tmp_path):
-    made = init.plan(tmp_path / "new")
+    made = init.plan_init(tmp_path / "new")
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, largest[1]))
     try:
         with pytest.raises(EnvironmentFailureError):
-            init.make(made)
+            init.create_files(made)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, largest)
     assert entries(tmp_path) == []

@@ -34,7 +34,7 @@ def test_an_inner_workspace_is_nearer(root):
 
 
 def test_outside_of_a_workspace_there_is_none(tmp_path):
-    with pytest.raises(InputError, match=r"no mpbuild\.toml here or in a folder above"):
+    with pytest.raises(InputError, match=r"no mpbuild\.toml here or in a parent folder"):
         find_root(tmp_path)
 
 

@@ -185,7 +185,7 @@ def test_what_is_to_be_done_about_many_things_alike_is_told_once(mpbuild, worksp
     answer = mpbuild("-C", workspace, "build", "--offline")
     assert answer.err.count("is not in the store") > 40
     assert answer.err.count("run `mpbuild fetch`") == 1
-    assert answer.err.splitlines()[-1] == "  hint: run `mpbuild fetch` where there is a network"
+    assert answer.err.splitlines()[-1] == "  hint: run `mpbuild fetch` with access to the network"
 
 
 def test_two_targets_have_no_one_output(in_workspace, workspace):
@@ -210,7 +210,7 @@ def test_an_accelerator_that_the_spec_lacks_is_refused(in_workspace, model):
     (finding,) = answer.findings
     assert finding["where"] == "examples/digits/model.toml"
     assert finding["message"] == "//examples/digits has no accelerator cuda"
-    assert finding["hint"] == "it has cpu, rocm"
+    assert finding["hint"] == "accelerators of this target: cpu, rocm"
 
 
 NAMES = {
@@ -271,7 +271,7 @@ def test_outside_of_a_workspace_the_way_to_one_is_told(mpbuild, tmp_path):
     assert answer.code == 2
     (finding,) = answer.findings
     assert finding["where"] == str(tmp_path)
-    assert finding["message"] == "no mpbuild.toml here or in a folder above"
+    assert finding["message"] == "no mpbuild.toml here or in a parent folder"
 
 
 def test_a_size_that_is_none_is_refused(mpbuild):

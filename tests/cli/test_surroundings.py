@@ -162,7 +162,7 @@ def test_paths_are_relative_to_the_folder_that_was_named(mpbuild, workspace, tmp
 def test_a_folder_that_is_none_is_told(in_workspace, workspace, folder):
     answer = in_workspace("-C", workspace / "examples/digits" / folder, "build")
     assert answer.code == 2
-    assert answer.findings[0]["message"] == "there is no such folder"
+    assert answer.findings[0]["message"] == "no such folder"
 
 
 def test_a_workspace_behind_a_link_and_in_a_folder_with_an_odd_name(mpbuild, workspace, tmp_path):

@@ -48,7 +48,7 @@ def test_offline_and_with_an_empty_store_every_missing_file_is_named(digits, tmp
     }
     assert {name for name in names if name.endswith(".whl")} == wheels
     hints = {finding["hint"] for finding in answer.json["findings"]}
-    assert hints == {"run `mpbuild fetch` where there is a network"}
+    assert hints == {"run `mpbuild fetch` with access to the network"}
 
 
 def test_without_a_sandbox_the_result_says_so_and_is_not_used_with_one(digits, stepless):

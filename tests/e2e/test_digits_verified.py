@@ -62,4 +62,4 @@ def test_verifying_a_target_never_builds_it(copied, signed):
     answer = copied("verify", TARGET, "--key", key, "--offline")
     assert answer.code == 2
     ((_, message),) = answer.findings
-    assert "is not built as the workspace stands" in message
+    assert "has no build of the current workspace" in message

@@ -1,4 +1,4 @@
-"""The option that names accelerators, as commands share it."""
+"""The option ``--accelerator``, which several commands share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,5 +18,5 @@ def one_accelerator(description: str) -> Callable[[F], F]:
 
 
 def several_accelerators(description: str) -> Callable[[F], F]:
-    """``--accelerator A``, which may be given again, as ``names``."""
+    """``--accelerator A``, which may be repeated, as ``names``."""
     return click.option("--accelerator", "names", multiple=True, type=_ONE, help=description)

@@ -1,4 +1,4 @@
-"""``mpbuild build``: packages from targets."""
+"""``mpbuild build``: builds the packages of targets."""
 
 import time
 from collections.abc import Iterator
@@ -25,30 +25,32 @@ if TYPE_CHECKING:
 @click.command("build")
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
 @several_accelerators(
-    "An image and a PEX for this one only; may be given again. With some left out, the "
-    "package is a partial one."
+    "Build the image and the PEX of this accelerator only; may be repeated. A package that lacks "
+    "accelerators of the spec is partial."
 )
-@click.option("--output", metavar="DIR", help="Write the complete OCI layout of one TARGET there.")
+@click.option("--output", metavar="DIR", help="Write the complete OCI layout of one TARGET to DIR.")
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
-    help="At most N actions at once; default: as many as processors.",
+    help="Run at most N actions at once; default: one for each processor.",
 )
-@click.option("--offline", is_flag=True, help="Fetch nothing: what the locks name must be here.")
+@click.option(
+    "--offline", is_flag=True, help="Fetch nothing; fail if an input is not in the store."
+)
 @click.option(
     "--sandbox",
     type=click.Choice(["bwrap", "none"]),
     default="bwrap",
     show_default=True,
-    help="none: steps run as plain processes, and the record says not hermetic.",
+    help="none: run steps as plain processes; the build is recorded as not hermetic.",
 )
 @click.option("--sign", is_flag=True, help="Attach a signed provenance; needs --key.")
-@click.option("--key", metavar="FILE", help="With --sign: the private key.")
+@click.option("--key", metavar="FILE", help="With --sign: the file of the private key.")
 @click.option(
     "--builder-id",
     metavar="ID",
-    help="With --sign: who builds; default: urn:mpbuild:builder:local.",
+    help="With --sign: the identity of the builder; default: urn:mpbuild:builder:local.",
 )
 @click.pass_obj
 def command(
@@ -64,15 +66,15 @@ def command(
     sandbox: str,
     sign: bool,
 ) -> None:
-    """Build the package of each TARGET; default: of all in the workspace."""
+    """Build the package of each TARGET; default: every target of the workspace."""
     signing = _signing(session, key, builder_id, sign=sign)
     accelerators = [Accelerator(name) for name in names]
     options = BuildOptions(tuple(accelerators), jobs or 0, offline, sandbox)
     found = session.labels(targets)
     if output and len(found) != 1:
         raise InputError(
-            f"--output takes one target, and {len(found)} are meant: {', '.join(found)}",
-            hint="build them one by one",
+            f"--output takes one target, not {len(found)}: {', '.join(found)}",
+            hint="build one target at a time",
             code=Code.USAGE,
         )
     reports = []
@@ -90,7 +92,7 @@ def command(
 
 
 class _Report(NamedTuple):
-    """A target's entry in the command's result; ``folder`` is that of its layout."""
+    """A target's entry in the command's result; ``folder`` holds its layout, if one was written."""
 
     result: BuildResult
     statements: list[dict[str, Any]]
@@ -113,10 +115,12 @@ def _signing(
 ) -> "Signing | None":
     if not sign:
         if key or builder_id:
-            raise InputError("--key and --builder-id go with --sign", code=Code.USAGE)
+            raise InputError("--key and --builder-id need --sign", code=Code.USAGE)
         return None
     if key is None:
-        raise InputError("--sign needs --key", hint="`mpbuild keygen` makes one", code=Code.USAGE)
+        raise InputError(
+            "--sign needs --key", hint="`mpbuild keygen` creates a key", code=Code.USAGE
+        )
     from mpbuild.cli.signing import Signing
 
     return Signing(session, key, builder_id)
@@ -125,7 +129,7 @@ def _signing(
 def _result(
     session: Session, label: Label, options: BuildOptions, signing: "Signing | None"
 ) -> BuildResult:
-    """The memo's answer, or a build; who signs must have built the package, too."""
+    """The memo's result or else that of a build; signing needs this user's own build."""
     mpbuild = session.installation.identity
     key = memo.MemoKey(session.store_path, session.root, label, options, mpbuild)
     result = memo.find(key, session.snapshot)
@@ -135,7 +139,7 @@ def _result(
 
 
 def build_target(session: Session, label: Label, options: BuildOptions) -> BuildResult:
-    """Builds a target and shows the progress."""
+    """Builds a target and prints the progress."""
     from mpbuild.app.build.build import build
     from mpbuild.cli.progress import Progress
 

@@ -1,4 +1,4 @@
-"""``mpbuild fetch``: everything the locks name, for offline building."""
+"""``mpbuild fetch``: fetches locked files, for building offline."""
 
 import click
 
@@ -11,15 +11,17 @@ from mpbuild.cli.session import Session
 
 @click.command("fetch")
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@several_accelerators("Only what a build for this one takes; may be given again.")
+@several_accelerators("Fetch only what a build for this accelerator needs; may be repeated.")
 @click.option(
-    "--wheels", is_flag=True, help="Also into wheels/ beside each lock, for uv, pip and pex."
+    "--wheels",
+    is_flag=True,
+    help="Also copy wheels into wheels/ beside each lock, for uv, pip and pex.",
 )
 @click.pass_obj
 def command(
     session: Session, targets: tuple[str, ...], names: tuple[str, ...], *, wheels: bool
 ) -> None:
-    """Bring into the store what locks name; default: the locks of all targets.
+    """Fetch the files that locks name into the store; default: the locks of every target.
 
     Afterwards `mpbuild build --offline` needs no network.
     """
@@ -40,7 +42,7 @@ def command(
             fetched = fetch(target, locks, wanted, toolchain, store, progress)
             files, size = files + fetched.files, size + fetched.bytes
             placed += place_wheels(target, locks, wanted, store) if wheels else 0
-    text = f"fetched {files} files, {human_size(size)}" if files else "everything is here"
+    text = f"fetched {files} files, {human_size(size)}" if files else "nothing to fetch"
     if wheels:
         text += f"; placed {placed} wheels"
     session.emit({"files": files, "bytes": size}, lambda: text)

@@ -1,4 +1,4 @@
-"""``mpbuild init``: a workspace and a first model."""
+"""``mpbuild init``: creates a first model and its workspace."""
 
 import os
 import shlex
@@ -19,54 +19,51 @@ if TYPE_CHECKING:
 @click.argument("folder", default=".", metavar="[DIR]")
 @click.pass_obj
 def command(session: Session, folder: str) -> None:
-    """Make a first model that builds as it is, and a workspace around it where there is none.
+    """Create a first model that builds, and a workspace around it if there is none.
 
-    Inside a workspace the model is made in DIR itself, else in DIR/first. No file is overwritten.
+    Inside a workspace the model is created in DIR itself, otherwise in DIR/first. Overwrites no
+    file.
     """
-    from mpbuild.app.workspace.init import make, plan
+    from mpbuild.app.workspace.init import create_files, plan_init
 
-    beginning = plan(Path(session.directory, folder))
-    make(beginning)
+    plan = plan_init(Path(session.directory, folder))
+    create_files(plan)
     start = session.directory.resolve()
-    created = [_seen_from(start, path) for path in beginning.files]
-    session.emit(
-        {"created": created},
-        lambda: _text(beginning, created),
-        findings=_kept(beginning),
-    )
+    created = [_seen_from(start, path) for path in plan.files]
+    session.emit({"created": created}, lambda: _text(plan, created), findings=_kept_files(plan))
 
 
-def _kept(beginning: "InitPlan") -> list[Finding]:
-    """A .gitignore that was there stays as it is; whoever wrote it should know what is missing."""
+def _kept_files(plan: "InitPlan") -> list[Finding]:
+    """A note about an existing .gitignore, with the lines that it should have."""
     from mpbuild.app.workspace.init import IGNORED
     from mpbuild.app.workspace.targets import WORKSPACE_FILE
 
-    made = {path.name for path in beginning.files}
+    made = {path.name for path in plan.files}
     if WORKSPACE_FILE not in made or IGNORED in made:
         return []
     return [
         Finding(
             Code.USAGE,
-            "exists already and stays as it is",
-            str(beginning.root / IGNORED),
-            "let it ignore dist/ and lockfiles/**/wheels/",
+            "already exists and is left unchanged",
+            str(plan.root / IGNORED),
+            "add dist/ and lockfiles/**/wheels/ to it",
             severity="note",
         )
     ]
 
 
-def _text(beginning: "InitPlan", created: list[str]) -> str:
-    """What there is now, and the commands that come next, as they work where this one was given."""
+def _text(plan: "InitPlan", created: list[str]) -> str:
+    """The created files, and the next commands as they work in the current folder."""
     here = Path.cwd()
-    inside = here.is_relative_to(beginning.root)
-    request = _seen_from(here if inside else beginning.root, beginning.model / "request.json")
+    inside = here.is_relative_to(plan.root)
+    request = _seen_from(here if inside else plan.root, plan.model / "request.json")
     commands = [
-        f"mpbuild lock {beginning.label}",
-        f"mpbuild build {beginning.label}",
-        f"mpbuild run {beginning.label} --input {shlex.quote(request)}",
+        f"mpbuild lock {plan.label}",
+        f"mpbuild build {plan.label}",
+        f"mpbuild run {plan.label} --input {shlex.quote(request)}",
     ]
     if not inside:
-        commands.insert(0, f"cd {shlex.quote(os.path.relpath(beginning.root, here))}")
+        commands.insert(0, f"cd {shlex.quote(os.path.relpath(plan.root, here))}")
     made = [f"created  {path}" for path in created]
     return "\n".join([*made, "", "Next:", *(f"  {line}" for line in commands)])
 

@@ -1,4 +1,4 @@
-"""The entry point: answers ``--version`` at once and leaves the rest to the command's module."""
+"""The entry point: answers ``--version`` itself and loads the command line for the rest."""
 
 import gc
 import os
@@ -9,17 +9,17 @@ import mpbuild
 
 
 def main() -> NoReturn:
-    """Run the command line of this process and exit as docs/cli.md says."""
-    # Start-up makes many objects that stay: to look for cycles among them takes a twentieth of it.
+    """Runs this process's command line and exits with the code that docs/cli.md documents."""
+    # Start-up makes many objects that live on; searching them for cycles would take 5 % of it.
     gc.set_threshold(100_000)
     try:
         code = _answer(sys.argv[1:])
     except OSError:
-        code = 3  # standard output is full, or its reader is gone: there is nothing else to say
+        code = 3  # standard output is full or closed: nothing more can be reported
     except KeyboardInterrupt:
         code = 130
-    # Threads of an interrupted build are not waited for: what they run dies with this process.
-    # Nor is anything flushed again that could not be written.
+    # Does not wait for the threads of an interrupted build, whose children die with this process,
+    # and does not flush output again that could not be written.
     os._exit(code)
 
 
@@ -34,9 +34,9 @@ def _answer(words: list[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Give what was started without standard streams empty ones.
+    """Opens standard streams that the process was started without.
 
-    Otherwise the next file to be opened would get their numbers, and be written to.
+    The next opened file would otherwise get their descriptors, and output would go into it.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:

@@ -1,4 +1,4 @@
-"""What a person sees while something runs: a line for each action, and bytes on a terminal."""
+"""Progress of a build: a line for each action, and received bytes on a terminal."""
 
 import sys
 import threading
@@ -10,7 +10,7 @@ from mpbuild.cli.session import Session
 
 
 class Progress:
-    """Told by engine and downloads, from several threads; to be left when all is done."""
+    """Prints the progress of actions and downloads; called from several threads."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -31,24 +31,24 @@ class Progress:
             self._clear()
 
     def started(self, name: str) -> None:
-        """An action runs now."""
+        """An action starts to run."""
         self._line(_shown(name))
 
     def finished(self, name: str, *, cached: bool) -> None:
-        """An action is done; what ran was told when it started."""
+        """An action is done; one that ran was printed when it started."""
         if cached and self._session.verbose:
             self._line(f"{_shown(name)} (cached)")
 
     def fetching(self, files: int, size: int) -> None:
-        """Files of ``size`` bytes are going to come from the network."""
+        """Files of ``size`` bytes in all are about to be fetched."""
         self._received, self._expected = 0, size
         self._line(f"fetch  {files} files, {human_size(size)}")
 
     def reached(self, stage: str) -> None:
-        """The build has come to another stage; its actions say enough."""
+        """The build has completed a stage; nothing is printed."""
 
     def received(self, count: int) -> None:
-        """Bytes came from the network."""
+        """``count`` more bytes were received."""
         with self._lock:
             self._received += count
             if self._live:
@@ -69,7 +69,7 @@ class Progress:
 
 
 def _shown(task: str) -> str:
-    """A task's name for people: its kind and its title, without what only makes it unique."""
+    """A task as it is printed: kind and title, without the part that only makes the name unique."""
     kind, _, title = task.partition(":")
     if kind == "layer":
         title = title.rpartition(":")[0]

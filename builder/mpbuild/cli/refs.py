@@ -1,4 +1,4 @@
-"""TARGET or REF as given on the command line, opened."""
+"""Locates the package that a TARGET or REF on the command line names."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from mpbuild.package.package import PackageLocation, in_layout, in_store
 
 
 class BuildRequest(NamedTuple):
-    """That a target may be built, and for which accelerator; None takes the spec's first."""
+    """Permission to build a target, for one accelerator; None means the spec's first."""
 
     accelerator: Accelerator | None = None
 
@@ -25,12 +25,12 @@ class BuildRequest(NamedTuple):
 def locate(
     session: Session, ref: str, store: Store, build: BuildRequest | None = None
 ) -> PackageLocation:
-    """Where the package that ``ref`` names lies.
+    """Locates the package that ``ref`` names.
 
-    A path that exists wins: a layout (also ``DIR@sha256:…``), an exported PEX, or a folder with a
-    model.toml, which means its last build. That must be of the workspace as it stands, and where
-    it isn't (or lacks the accelerator) ``build`` makes one; then ``sha256:…`` in the store. Who
-    only asks about a package must not run a workspace's steps.
+    That is an OCI layout (a folder, or ``DIR@sha256:…``), the last build of a target (a label, or
+    a folder with a model.toml), or ``sha256:…`` in the store; an existing path wins. The build must
+    be of the current workspace; if it is not, or lacks the accelerator, ``build`` allows another.
+    Commands that only ask about a package pass none, since building runs a workspace's steps.
     """
     path = Path(session.directory, ref.partition("@sha256:")[0])
     if (path / "oci-layout").is_file():
@@ -58,15 +58,15 @@ def _kept(store: Store, digest: Digest) -> Digest:
 def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
     found = session.labels([ref])
     if len(found) != 1:
-        raise InputError(f"{ref} means {len(found)} targets", hint="name one")
+        raise InputError(f"{ref} names {len(found)} targets", hint="name one target")
     key = memo.MemoKey(
         session.store_path, session.root, found[0], BuildOptions(), session.installation.identity
     )
     result = memo.find(key, session.snapshot, any_options=True)
     if result is None and not build:
         raise InputError(
-            f"{found[0]} is not built as the workspace stands",
-            hint=f"`mpbuild build {found[0]}` builds it",
+            f"{found[0]} has no build of the current workspace",
+            hint=f"run `mpbuild build {found[0]}`",
         )
     if build and (result is None or not _has(result, build.accelerator)):
         result = _build(session, found[0], build.accelerator)

@@ -1,4 +1,4 @@
-"""The command group: global options, commands found by name, errors turned into exit codes."""
+"""The command group: global options, commands loaded by name, errors as exit codes."""
 
 import errno
 import importlib
@@ -29,11 +29,11 @@ COMMANDS = (
     "verify",
 )
 USAGE = "usage"
-"""What stands for a command where none could be read."""
+"""The command's name in results where none could be read."""
 
 
 class _Commands(click.Group):
-    """Imports a command's module when the command is asked for."""
+    """Imports the module of a command when the command is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -77,7 +77,7 @@ class _Reporter:
 @click.option(
     "--store",
     metavar="DIR",
-    help="Keep blobs and results there; default: MPBUILD_STORE, then mpbuild.toml's store.path, "
+    help="The store of blobs and results; default: MPBUILD_STORE, then store.path in mpbuild.toml, "
     "then ~/.cache/mpbuild.",
 )
 @click.option(
@@ -86,17 +86,17 @@ class _Reporter:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="For people, or one JSON object for programs.",
+    help="json: print one JSON object.",
 )
 @click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="auto: on a terminal, unless NO_COLOR is set.",
+    help="auto: color on a terminal, unless NO_COLOR is set.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what was cached; show tracebacks.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print cached actions and tracebacks as well.")
 @click.version_option(mpbuild.__version__, prog_name="mpbuild", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(
@@ -109,9 +109,9 @@ def cli(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Build reproducible, content-addressed packages of models.
+    """Build reproducible, content-addressed packages of ML models.
 
-    A TARGET is a label (//examples/digits), a pattern (//..., //vision/...) or a folder with a
+    A TARGET is a label (//examples/digits), a pattern (//..., //vision/...), or a folder with a
     model.toml.
     """
     reporter: _Reporter = ctx.obj
@@ -130,8 +130,8 @@ def cli(
 def run(words: Sequence[str], *, toolchain: Path | None = None) -> int:
     """Runs a command line and returns its exit code; prints a traceback only with ``-v``.
 
-    ``toolchain`` is the folder of other toolchain locks than mpbuild's own. Raises BrokenPipeError
-    where standard output is closed, so that a failure can't be reported.
+    ``toolchain`` is a folder of toolchain locks to use instead of mpbuild's own. Raises
+    BrokenPipeError where standard output is closed, so that a failure can't be reported.
     """
     reporter = _Reporter(words, toolchain)
     try:
@@ -141,13 +141,13 @@ def run(words: Sequence[str], *, toolchain: Path | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _fail(reporter.session, 130, (Finding(Code.INTERRUPTED, "interrupted"),))
     except SystemExit:
-        return 3  # click's way to end when nobody reads standard output any more
+        return 3  # click exits so when standard output is closed
     except Exception as error:  # noqa: BLE001 - the last line of defence
         if reporter.session.verbose:
             import traceback
 
             reporter.session.say("".join(traceback.format_exception(error)).rstrip())
-        return _fail(reporter.session, *_judged(error))
+        return _fail(reporter.session, *_findings(error))
     return code if isinstance(code, int) else 0
 
 
@@ -161,8 +161,8 @@ def _fail(session: Session, code: int, findings: Sequence[Finding]) -> int:
     return code
 
 
-def _judged(error: Exception) -> tuple[int, Sequence[Finding]]:
-    """The exit code, and what there is to say."""
+def _findings(error: Exception) -> tuple[int, Sequence[Finding]]:
+    """The exit code and the findings of an error."""
     if isinstance(error, MpbuildError):
         return error.exit_code, error.findings
     if isinstance(error, OSError):
@@ -187,12 +187,12 @@ def _bug(error: Exception) -> Finding:
         Code.INTERNAL,
         f"this is a bug in mpbuild {mpbuild.__version__}: {type(error).__name__}: {error}",
         "",
-        "run again with -v and report the traceback with the command and your model.toml",
+        "run again with -v, and report the traceback with the command and your model.toml",
     )
 
 
 def _guess(words: Sequence[str]) -> Session:
-    """The options that decide how a failure is told, where click couldn't read them."""
+    """A session with the options that decide how a failure is reported, before click reads them."""
     following = dict(itertools.pairwise(words))
     json = "--format=json" in words or following.get("--format") == "json"
     return Session(

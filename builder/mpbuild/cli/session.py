@@ -1,4 +1,4 @@
-"""What every command shares: global options, the workspace, the store, and how results go out."""
+"""The session of a command: global options, workspace, store, and output of results."""
 
 import json
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """The command and the global options of one run, and what they lead to."""
+    """One run of a command: its global options, and the workspace and store they name."""
 
     def __init__(
         self,
@@ -54,21 +54,21 @@ class Session:
 
     @cached_property
     def snapshot(self) -> "Snapshot":
-        """The workspace as this command sees it: each file is read once."""
+        """The snapshot of the workspace that this command reads."""
         from mpbuild.effects.workspace.snapshot import Snapshot
 
         return Snapshot(self.root, self._lazy_store)
 
     @cached_property
     def installation(self) -> "Installation":
-        """This mpbuild, as the command found it first."""
+        """This mpbuild, as it was when the command first asked."""
         from mpbuild.effects.installation import find_installation
 
         return find_installation(self._toolchain)
 
     @cached_property
     def store_path(self) -> Path:
-        """Where the store is: the option, MPBUILD_STORE, the workspace file, the user's cache."""
+        """The path of the store: see ``app.workspace.targets.store_path``."""
         from mpbuild.app.workspace.targets import store_path
 
         return store_path(self._store_option, self.directory, lambda _: self.snapshot)
@@ -84,7 +84,7 @@ class Session:
         return LazyStore(lambda: self.store_path)
 
     def workspace(self) -> "OpenWorkspace":
-        """The workspace, for commands that write what they read."""
+        """The workspace, for commands that also write its files; reads each anew."""
         from mpbuild.app.workspace.workspace import OpenWorkspace
 
         return OpenWorkspace(self.root)
@@ -96,12 +96,12 @@ class Session:
         return labels(self.root, names, self.directory, self.snapshot)
 
     def say(self, text: str, end: str = "\n") -> None:
-        """A line on standard error; where that can't be written, nothing depends on it."""
+        """Prints a line on standard error; ignores errors in doing so."""
         with suppress(OSError):
             print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201 - the one place that prints it
 
     def progress(self, text: str) -> None:
-        """A line for people who wait."""
+        """Prints a line of progress, unless ``--quiet`` is given."""
         if not self.quiet:
             self.say(text)
 
@@ -113,7 +113,7 @@ class Session:
         ok: bool = True,
         findings: Sequence[Finding] = (),
     ) -> None:
-        """The result, on standard output: one JSON object, or text and findings for people."""
+        """Prints the result: one JSON object, or text, with findings on standard error."""
         if self.json:
             out = {"schema": f"mpbuild.{self.command}/1", "ok": ok, **payload}
             out["findings"] = [finding_json(finding) for finding in findings]
@@ -123,17 +123,17 @@ class Session:
             encoding = sys.stdout.encoding or "utf-8"
             self.write(f"{rendered}\n".encode(encoding, "backslashreplace"))
         for finding, following in zip_longest(findings, findings[1:]):
-            # What is to be done about many things alike is told once, below them.
+            # Equal hints of consecutive findings are printed once, below the last.
             again = following is not None and following.hint == finding.hint
             self.say(self.finding(finding._replace(hint="") if again else finding))
 
     def write_json(self, data: object) -> None:
-        """A result that is JSON: UTF-8, whatever the locale is."""
+        """Prints JSON on standard output, as UTF-8 in any locale."""
         text = json.dumps(data, indent=2, ensure_ascii=False)
         self.write(f"{text}\n".encode("utf-8", "replace"))
 
     def write(self, data: bytes) -> None:
-        """Bytes of a result, on standard output. Raises OSError."""
+        """Writes bytes of a result to standard output; raises OSError."""
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -141,18 +141,18 @@ class Session:
             raise OSError(error.errno, error.strerror, "standard output") from error
 
     def finding(self, finding: Finding) -> str:
-        """A finding for people: place, message, hint."""
+        """A finding as text: place, message, hint."""
         color = {"error": "31", "warning": "33", "note": "36"}[finding.severity]
         head = f"{finding.severity}[{finding.code}]"
         return f"{self.paint(head, color)} {finding}"
 
     def paint(self, text: str, color: str) -> str:
-        """``text`` in a colour, where colours are wanted."""
+        """``text`` in a color, if colors are on."""
         return f"\x1b[{color}m{text}\x1b[0m" if self.color else text
 
 
 def finding_json(finding: Finding) -> dict[str, str]:
-    """A finding as docs/cli.md has it."""
+    """A finding as JSON data, as docs/cli.md documents it."""
     return {
         "code": finding.code,
         "severity": finding.severity,
@@ -163,7 +163,7 @@ def finding_json(finding: Finding) -> dict[str, str]:
 
 
 def wants_color(choice: str) -> bool:
-    """Whether standard error takes colours: ``auto`` asks the terminal and NO_COLOR."""
+    """Whether to print colors; ``auto`` depends on the terminal and NO_COLOR."""
     if choice != "auto":
         return choice == "always"
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

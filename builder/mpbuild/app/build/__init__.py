@@ -1,1 +1,1 @@
-"""Builds a package: blueprint, build graph, executors, memo."""
+"""Builds packages: blueprint, build graph, executors, record, memo."""

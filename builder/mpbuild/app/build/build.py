@@ -1,10 +1,11 @@
-"""Builds a package from a target: its blobs in the store, its record, and the memo."""
+"""Builds the package of a target: keeps its blobs in the store, writes the record and the memo."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 from mpbuild.app.build import memo
+from mpbuild.app.build.attach_inputs import attach_inputs
 from mpbuild.app.build.blueprint import TargetBlueprint, target_blueprint
 from mpbuild.app.build.build_record import build_record
 from mpbuild.app.build.build_result import (
@@ -15,7 +16,6 @@ from mpbuild.app.build.build_result import (
     BuiltPackage,
 )
 from mpbuild.app.build.build_run import BuildRun, carry_out
-from mpbuild.app.build.keep_inputs import keep_inputs
 from mpbuild.app.build.memo import MemoKey
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.app.build.toolchain import read_toolchain
@@ -43,10 +43,10 @@ Stage = Literal["spec", "locks", "sources", "inputs", "actions", "package"]
 
 
 class BuildObserver(Observer, DownloadObserver, Protocol):
-    """Sees what is fetched, what runs, and how far the build is."""
+    """Watches the stages of a build, its downloads and its actions, from several threads."""
 
     def reached(self, stage: Stage) -> None:
-        """The build has come to the end of ``stage``."""
+        """The build has completed ``stage``."""
 
 
 def build(
@@ -57,9 +57,10 @@ def build(
     observer: BuildObserver,
     installation: Installation | None = None,
 ) -> BuildResult:
-    """Builds the package of one target from ``snapshot`` and remembers it in the memo.
+    """Builds the package of one target from ``snapshot`` and writes the memo.
 
     ``installation`` was found before any of its files was read; by default it is found now.
+    Raises InputError, AnswerError where a step fails, and EnvironmentFailureError.
     """
     gzip.prove()
     clock = SystemClock()
@@ -84,7 +85,7 @@ def build(
     run = carry_out(blueprint, accelerators, store, store, options, observer)
     observer.reached("actions")
     kept = [store.put_bytes(data) for data in run.assembly.blobs]
-    kept += keep_inputs(blueprint, run.plan, run.done, run.assembly, store)
+    kept += attach_inputs(blueprint, run.plan, run.done, run.assembly, store)
     times = (started, clock.now())
     record = build_record(label, repository, blueprint, run, times)
     path = user_state.keep_record(encode(record), record.package)
@@ -108,7 +109,7 @@ def _accelerators(target: Target, options: BuildOptions) -> list[Accelerator]:
         raise InputError(
             f"{target.label} has no accelerator {unknown[0]}",
             where=target.file,
-            hint=f"it has {', '.join(sorted(declared))}",
+            hint=f"accelerators of this target: {', '.join(sorted(declared))}",
         )
     return [a for a in Accelerator if a in (options.accelerators or declared)]
 
@@ -129,7 +130,7 @@ def _refuse_collisions(
 
 
 def _runtime(installation: Installation) -> dict[str, bytes]:
-    """The files of mpbuild_runtime by name."""
+    """Reads the files of mpbuild_runtime, by name."""
     folder = installation.runtime
     return {
         name: read_document(folder, path.name)[0]
@@ -138,7 +139,7 @@ def _runtime(installation: Installation) -> dict[str, bytes]:
 
 
 def _keep_leaves(made: TargetBlueprint, snapshot: Snapshot, store: Store) -> None:
-    """Puts the leaves of a blueprint into the store, and what its steps read."""
+    """Puts the leaves of a blueprint, and the files that its steps read, into the store."""
     for path in snapshot.documents:
         snapshot.look(path)
     for blob in made.blobs:

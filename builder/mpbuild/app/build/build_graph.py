@@ -1,4 +1,4 @@
-"""From a blueprint to a graph: layers by the recipe, what runs by the rules."""
+"""Makes the build graph of a blueprint: layers come from derive, actions that run from rules."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -23,10 +23,10 @@ PEX = "pex"
 
 
 class BuildPlan(msgspec.Struct, frozen=True):
-    """What a build does: the graph, and per accelerator its layers and the tasks that make them.
+    """The graph of a build, and for each accelerator its layers with the tasks that make them.
 
-    ``reads`` are the tasks that make the layers of what steps read. The task ``pex`` makes what
-    every PEX begins with.
+    ``reads`` names, for each step, the task that makes the layer of the files it reads. The task
+    ``pex`` makes the files that every PEX begins with.
     """
 
     graph: Graph
@@ -35,7 +35,7 @@ class BuildPlan(msgspec.Struct, frozen=True):
 
 
 def plan_build(blueprint: Blueprint, accelerators: Sequence[Accelerator]) -> BuildPlan:
-    """The graph of a package with these accelerators."""
+    """Plans the build of a package with these accelerators."""
     return _Planner(blueprint).plan(accelerators)
 
 
@@ -144,13 +144,13 @@ def _python(model: Model, environment: str) -> str:
 
 
 def _rules() -> Rules:
-    """The rules of mpbuild itself, found as every rule is: by entry point."""
+    """Loads mpbuild's own rules, by entry point as every rule."""
     found = {entry.name: entry for entry in entry_points(group="mpbuild.rules")}
     try:
         return Rules(**{name: found[name].load() for name in Rules.__struct_fields__})
     except KeyError as error:
         raise EnvironmentFailureError(
             f"the rule {error} is not installed",
-            hint="install mpbuild anew: its own rules come with it",
+            hint="install mpbuild again: its own rules come with it",
             code=Code.RULE_MISSING,
         ) from error

@@ -1,4 +1,4 @@
-"""The executors of a build: derive functions in this process, steps in a sandbox or on the host."""
+"""The executors of a build: derive functions in process, steps in a sandbox or on the host."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Steps:
-    """Unpacks the layers of a step's root, then lets ``executor`` run it."""
+    """Unpacks the layers of a step's root and runs the step."""
 
     def __init__(self, store: Store, derivation: LayerDeriver, *, sandboxed: bool) -> None:
         self.sandboxed = sandboxed
@@ -21,7 +21,7 @@ class _Steps:
         self._derivation = derivation
 
     def run(self, action: Action, timeout_ms: int | None) -> Result:
-        # Most builds find all results in the cache, and start without a sandbox.
+        # Most builds find every result in the cache and need no sandbox.
         from mpbuild.effects.sandbox.host_executor import HostExecutor
         from mpbuild.effects.sandbox.step_executor import StepExecutor
 
@@ -36,7 +36,7 @@ class _Steps:
 
 
 def executors_by_kind(store: Store, options: BuildOptions) -> dict[str, Executor]:
-    """The executor of each kind of action, steps as ``options`` ask for."""
+    """The executor of each kind of action; ``options`` choose that of steps."""
     derivation = LayerDeriver(store)
     steps = sandboxed_steps if options.sandbox == "bwrap" else host_steps
     return {"derive": derivation, "sandbox": steps(store, derivation)}
@@ -54,10 +54,10 @@ def open_sandbox(store: Store) -> "Sandbox":
 
 
 def sandboxed_steps(store: Store, derivation: LayerDeriver) -> Executor:
-    """Steps by bubblewrap: they see what they declare and nothing else."""
+    """Runs steps in bubblewrap, where they see nothing but their declared inputs."""
     return _Steps(store, derivation, sandboxed=True)
 
 
 def host_steps(store: Store, derivation: LayerDeriver) -> Executor:
-    """Steps on the host: what they give is marked as not hermetic."""
+    """Runs steps as plain processes of the host; their results are marked as not hermetic."""
     return _Steps(store, derivation, sandboxed=False)

@@ -1,4 +1,4 @@
-"""How to build; imports little, because a memo is asked with it."""
+"""Options of a build; imports little, because the memo is asked with them."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from mpbuild.base.accelerator import Accelerator
 
 
 class BuildOptions(NamedTuple):
-    """No accelerators given means all of the spec's; no jobs, as many as processors."""
+    """No ``accelerators`` means all of the spec; 0 ``jobs``, one for each processor."""
 
     accelerators: tuple[Accelerator, ...] = ()
     jobs: int = 0
@@ -15,5 +15,5 @@ class BuildOptions(NamedTuple):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What of it a memo must agree on: the rest changes how, not what."""
+        """The options that decide the package, as JSON data: the memo must agree on them."""
         return {"accelerators": sorted(self.accelerators), "sandbox": self.sandbox}

@@ -1,6 +1,7 @@
-"""What the wheels of a lock install, by their central directories, before anything is derived.
+"""Finds files that two wheels of a lock install with different bytes, before layers are derived.
 
-The layer of one wheel hides what another's has at the same path, and no engine says so.
+The layer of one wheel would hide the file of another at the same path, and no engine reports it.
+Reads the central directories of the wheels only.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,10 +28,10 @@ _FORMAT = 1
 def file_collisions(
     lock: EnvironmentLocks, accepted: Sequence[AcceptedFinding], store: Store, *, file: str
 ) -> list[Finding]:
-    """Paths that two wheels of ``lock`` give other bytes, unless ``accepted``.
+    """Findings for each path to which two wheels of ``lock`` give different bytes.
 
-    All wheels are in ``store``. Raises InputError (layer-unsafe) where one has no central
-    directory that is sound.
+    Leaves out ``accepted`` ones. All wheels are in ``store``. Raises InputError (layer-unsafe)
+    where a central directory is not sound.
     """
     python = lock.python.python
     trees = {package.name: _tree(package, python, store) for package in lock.python.packages}
@@ -40,9 +41,9 @@ def file_collisions(
 def new_collisions(
     lock: EnvironmentLocks, accepted: Sequence[AcceptedFinding], store: Store, *, file: str
 ) -> list[Finding]:
-    """The same, for who builds: wheels that were found to hide nothing are not looked into again.
+    """The same for builders: the store remembers wheels that were found free of collisions.
 
-    Whoever verifies asks ``file_collisions``, and believes no store.
+    Verifiers call ``file_collisions``, which trusts no earlier result in the store.
     """
     key = _key(lock, accepted)
     if store.fact(key) is not None:
@@ -59,7 +60,7 @@ def without_accepted(
     accepted: Sequence[AcceptedFinding],
     store: Store,
 ) -> list[Finding]:
-    """Those of ``findings`` about shared objects that are no accepted wheel's."""
+    """``findings`` without those about shared objects of wheels that the spec accepts."""
     names = {
         name
         for entry in accepted

@@ -1,4 +1,4 @@
-"""Fetching: what the locks and the spec of a target name, into the store."""
+"""Fetches the files that the locks and the spec of a target name into the store."""
 
 import os
 import shutil
@@ -27,13 +27,13 @@ WHEELS = "wheels"
 
 
 class DownloadObserver(Protocol):
-    """Told what is fetched, from several threads."""
+    """Watches downloads, from several threads."""
 
     def fetching(self, files: int, size: int) -> None:
-        """So many files are missing, of so many bytes in all."""
+        """``files`` files of ``size`` bytes in all are about to be fetched."""
 
     def received(self, count: int) -> None:
-        """So many bytes more have come."""
+        """``count`` more bytes were received."""
 
 
 class FetchResult(NamedTuple):
@@ -46,7 +46,7 @@ class FetchResult(NamedTuple):
 def wanted_environments(
     target: Target, accelerators: Sequence[Accelerator]
 ) -> tuple[LockEnvironment, ...]:
-    """The environments whose files a build for ``accelerators`` takes."""
+    """The environments whose files a build for ``accelerators`` needs."""
     names = image_layers.built_environments(target.model, accelerators)
     return tuple(one for one in environments(target) if one.name in names)
 
@@ -74,7 +74,7 @@ def fetch(
     if offline:
         names = sorted(file.name for file in missing.values())
         raise EnvironmentFailureError.collect([_absent(target, name) for name in names])
-    # Most builds fetch nothing, and start without a client of the web.
+    # Most builds fetch nothing and need no HTTP client.
     from mpbuild.effects.http.download import FileSink, download
     from mpbuild.effects.registry.client import RegistryWeb
 
@@ -92,13 +92,13 @@ def fetch(
 
 
 def _check_sizes(files: Iterable[image_layers.LockedFile], store: Store) -> None:
-    """A lock tells the size of a file truly; of one that is fetched, the download checks it."""
+    """Checks the locked sizes of files in the store; downloads check those of other files."""
     findings = [
         Finding(
             Code.CONTENT_MISMATCH,
-            f"it has {store.size(file.digest)} bytes, and {file.size} are locked",
+            f"the file has {store.size(file.digest)} bytes; locked: {file.size}",
             file.name,
-            "somebody edited the lock: find out what else, then lock again",
+            "the lock was edited: find out what else changed, then run `mpbuild lock`",
         )
         for file in files
         if store.size(file.digest) != file.size
@@ -110,7 +110,7 @@ def _check_sizes(files: Iterable[image_layers.LockedFile], store: Store) -> None
 def place_wheels(
     target: Target, locks: LockSet, wanted: Sequence[LockEnvironment], store: Store
 ) -> int:
-    """Fill the ``wheels`` folder beside the locks, for uv, pip and pex; how many were placed."""
+    """Copies wheels into ``wheels`` beside the locks, for uv, pip and pex; returns how many."""
     placed = 0
     folder = target.workspace.lock_folder(target.label) / WHEELS
     try:
@@ -127,12 +127,12 @@ def place_wheels(
 
 
 def _absent(target: Target, name: str) -> Finding:
-    hint = "run `mpbuild fetch` where there is a network"
+    hint = "run `mpbuild fetch` with access to the network"
     return Finding(Code.FETCH_FAILED, f"{name} is not in the store", str(target.label), hint)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy, not a link: whoever edits the folder must not reach the store."""
+    """Copies, and never links: an edit in the folder must not reach the store."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         shutil.copyfile(source, temporary)

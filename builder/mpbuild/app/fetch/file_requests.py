@@ -1,4 +1,4 @@
-"""Where locked files are today: asked when they are wanted, and never written down."""
+"""Finds current URLs of locked files; locks hold none."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -27,9 +27,9 @@ def wheel_requests(
     find: Callable[[str], PythonIndex],
     web: Web,
 ) -> Iterator[FileRequest]:
-    """How to get the ``missing`` ones of a lock's wheels; without any, nobody is asked.
+    """Requests for the ``missing`` wheels of a lock; asks no index where none is missing.
 
-    ``find`` gives an index by its name.
+    ``find`` returns the index of a name.
     """
     packages = tuple(p for p in lock.python.packages if p.wheel.sha256 in missing)
     if packages:
@@ -41,7 +41,7 @@ def wheel_requests(
 def weight_requests(
     model: Model, missing: Collection[Digest], web: RegistryWeb
 ) -> Iterator[FileRequest]:
-    """How to get the ``missing`` ones of the weights that a spec fetches."""
+    """Requests for the ``missing`` weights of a spec."""
     for weight in model.core.weights:
         if weight.url and weight.sha256 and weight.sha256 in missing:
             size = weight.size or 0
@@ -51,9 +51,9 @@ def weight_requests(
 def deb_requests(
     lock: EnvironmentLocks, missing: Collection[Digest], base: Base | None
 ) -> Iterator[FileRequest]:
-    """How to get the ``missing`` ones of a lock's Debian packages.
+    """Requests for the ``missing`` Debian packages of a lock.
 
-    Where nobody knows ``base``, as for a package of somebody else, this machine's mirrors serve.
+    Without ``base``, as for a package from elsewhere, this machine's mirrors are used.
     """
     packages = tuple(p for p in lock.debian.packages if p.sha256 in missing)
     if packages:
@@ -65,9 +65,9 @@ def deb_requests(
 def pool_requests(
     packages: Iterable[DebianPackage], mirrors: Sequence[str], security: Sequence[str] = ()
 ) -> Iterator[FileRequest]:
-    """How to get ``packages``: each from any mirror of the archive that has it.
+    """Requests for ``packages``, each from any mirror of its archive.
 
-    ``security`` are mirrors of the archive of security updates.
+    ``security`` are the mirrors of security updates.
     """
     for package in packages:
         roots = security if package.security else mirrors

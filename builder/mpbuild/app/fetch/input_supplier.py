@@ -1,4 +1,4 @@
-"""Inputs for a verifier: by digest from the store, the package, or where they are today."""
+"""Supplies a verifier with inputs by digest: from the store, the package, or the network."""
 
 import os
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ _FILE = "application/octet-stream"
 
 
 class InputSupplier:
-    """Brings what locks name into the store.
+    """Brings the files that locks name into the store.
 
-    It comes out of the package (wheels from its PEX files, the rest from its inputs artifact),
-    else through the verifier's own index and mirrors. Nothing of this is trusted: every file is
-    checked against the digest in the lock.
+    Takes them from the package (wheels from its PEX files, the rest from its inputs artifact), and
+    else from the verifier's own index and mirrors. Trusts neither: every file is checked against
+    the digest in the lock.
     """
 
     def __init__(self, store: Store, place: BlobSource, *, offline: bool) -> None:
@@ -28,13 +28,13 @@ class InputSupplier:
         self._offline = offline
 
     def bring(self, lock: EnvironmentLocks) -> list[Finding]:
-        """What could not be had, as content-missing findings."""
+        """Brings the files of ``lock``; a file that can't be had is a content-missing finding."""
         for file in lock.files:
             if not self._store.has(file.digest) and self._place.has(file.digest):
                 descriptor = oci.Descriptor(media_type=_FILE, digest=file.digest, size=file.size)
                 self._store.put(self._place.layer(descriptor))
         missing = {f.digest: f.name for f in lock.files if not self._store.has(f.digest)}
-        reason = "it is not in the store, and --offline forbids to fetch it"
+        reason = "it is not in the store, and --offline forbids fetching it"
         if missing and not self._offline:
             reason = self._fetch(lock, set(missing))
         return [
@@ -44,14 +44,14 @@ class InputSupplier:
         ]
 
     def _fetch(self, lock: EnvironmentLocks, missing: set[Digest]) -> str:
-        """Get what can be got; why the rest could not."""
+        """Fetches what it can; returns why the rest failed."""
         from mpbuild.app.fetch.file_requests import deb_requests, wheel_requests
         from mpbuild.effects.http.client import Web
         from mpbuild.effects.http.download import FileSink, download
         from mpbuild.effects.http.file_request import FileRequest
         from mpbuild.effects.python.indexes import PythonIndex, find_index
 
-        depot = FileSink(self._store.path / "partial", self._store.has, self._store.adopt)
+        sink = FileSink(self._store.path / "partial", self._store.has, self._store.adopt)
 
         web = Web(os.environ)
 
@@ -67,7 +67,7 @@ class InputSupplier:
         reasons = []
         for requests in (wheels, debs):
             try:
-                download(tuple(requests()), into=depot, web=web)
+                download(tuple(requests()), into=sink, web=web)
             except (InputError, EnvironmentFailureError) as error:
                 reasons.append(error.findings[0].message)
         return "; ".join(reasons)

@@ -1,4 +1,4 @@
-"""Beginning: a workspace where there is none, and a first model that builds as it is."""
+"""Creates a first model that builds, and a workspace around it if there is none."""
 
 import re
 import string
@@ -19,7 +19,7 @@ from mpbuild.spec.read import read_workspace
 from mpbuild.spec.workspace import Base, Workspace
 
 FIRST = "first"
-"""The folder of a first model in a workspace's own folder."""
+"""The folder of the first model, if it is made in the workspace's own folder."""
 
 IGNORED = ".gitignore"
 _TEMPLATES = {
@@ -30,7 +30,7 @@ _MODEL_FILES = ("readings.csv", "request.json", "src/model.py", "train.py", MODE
 
 
 class InitPlan(msgspec.Struct, frozen=True):
-    """What is going to be made: the workspace's root, the model's label, files with their texts."""
+    """The model's label in the workspace at ``root``, and the files to create with their texts."""
 
     root: Path
     label: Label
@@ -42,11 +42,11 @@ class InitPlan(msgspec.Struct, frozen=True):
         return self.root / self.label.path
 
 
-def plan(folder: Path) -> InitPlan:
-    """What makes ``folder`` a model, or a workspace with a model in it; nothing is written yet.
+def plan_init(folder: Path) -> InitPlan:
+    """Plans a model in ``folder``, or a workspace with a model in it; writes nothing.
 
-    The folder of a workspace, and any folder outside of one, get the model in ``first``. Raise
-    InputError where a file is in the way, or where the workspace has no base to stand on.
+    In a workspace's own folder, and outside of workspaces, the model's folder is ``first``. Raises
+    InputError where a file exists already, or where the workspace has no base.
     """
     folder = folder.resolve()
     root = _enclosing(folder)
@@ -64,25 +64,25 @@ def plan(folder: Path) -> InitPlan:
     return InitPlan(root, label, files)
 
 
-def make(beginning: InitPlan) -> None:
-    """Write every file, over nothing; what was made is removed where one can't be."""
+def create_files(plan: InitPlan) -> None:
+    """Creates every file, and overwrites none; after an error it removes those it created."""
     made: list[Path] = []
     try:
-        for path, text in beginning.files.items():
+        for path, text in plan.files.items():
             _create(path, text, made)
     except FileExistsError as error:
         _undo(made)
-        raise InputError.collect([_in_the_way(Path(error.filename))]) from error
+        raise InputError.collect([_existing(Path(error.filename))]) from error
     except OSError as error:
         _undo(made)
-        raise disk_error(error, beginning.model) from error
+        raise disk_error(error, plan.model) from error
     except BaseException:
         _undo(made)
         raise
 
 
 def _enclosing(folder: Path) -> Path | None:
-    """The root of the workspace around a folder that need not exist yet."""
+    """The root of the workspace around a folder, which need not exist."""
     existing = next(one for one in (folder, *folder.parents) if one.exists())
     if not existing.is_dir():
         raise InputError("is not a folder", where=str(existing), code=Code.USAGE)
@@ -93,28 +93,28 @@ def _enclosing(folder: Path) -> Path | None:
 
 
 def _workspace_files(root: Path) -> dict[Path, str]:
-    """A .gitignore that is there already is not in the way."""
+    """The files of a workspace; an existing .gitignore is kept."""
     names = [name for name in _TEMPLATES if name != IGNORED or not _exists(root / IGNORED)]
     return {root / name: _template(_TEMPLATES[name], name=_name(root)) for name in names}
 
 
 def _model_files(folder: Path, settings: Workspace) -> dict[Path, str]:
-    """The spec last: without it the folder is no target."""
+    """The files of a model, the spec last: without it the folder is no target."""
     base, of_base = _base(settings)
     values = {"name": _name(folder), "base": base, "python": of_base.suite.python}
-    # By its own name the template of the spec would be a target wherever mpbuild's sources lie.
+    # Named model.toml, the template would be a target in the workspace of mpbuild's own sources.
     templates = {name: "spec.toml" if name == MODEL_FILE else name for name in _MODEL_FILES}
     return {folder / n: _template(f"model/{t}", **values) for n, t in templates.items()}
 
 
 def _base(settings: Workspace) -> tuple[str, Base]:
-    """The base to stand on: the first one."""
+    """The first base of the workspace."""
     for name, base in settings.bases.items():
         return name, base
     raise InputError(
-        "it has no base for a model to stand on",
+        "the workspace has no base for the model",
         where=WORKSPACE_FILE,
-        hint="add a table [bases.NAME]; `mpbuild schema workspace` has its keys",
+        hint="add a table [bases.NAME]; `mpbuild schema workspace` lists its keys",
     )
 
 
@@ -128,23 +128,23 @@ def _template(file: str, /, **values: str) -> str:
 
 
 def _name(folder: Path) -> str:
-    """The folder's name as packages and workspaces may be called."""
+    """The folder's name in the form of a package's or a workspace's name."""
     return re.sub("[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:100] or "models"
 
 
 def _refuse_existing(paths: Iterable[Path]) -> None:
-    findings = [_in_the_way(path) for path in sorted(paths) if _exists(path)]
+    findings = [_existing(path) for path in sorted(paths) if _exists(path)]
     if findings:
         raise InputError.collect(findings)
 
 
 def _exists(path: Path) -> bool:
-    """Whether something has that name, be it a link to nowhere."""
+    """Whether the path is taken, even by a dangling link."""
     return path.exists() or path.is_symlink()
 
 
-def _in_the_way(path: Path) -> Finding:
-    return Finding(Code.USAGE, "exists already", str(path), "name another folder")
+def _existing(path: Path) -> Finding:
+    return Finding(Code.USAGE, "already exists", str(path), "choose another folder")
 
 
 def _create(path: Path, text: str, made: list[Path]) -> None:

@@ -17,17 +17,17 @@ WORKSPACE_FILE = "mpbuild.toml"
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above ``start`` with an mpbuild.toml."""
+    """The nearest folder at or above ``start`` that has an mpbuild.toml."""
     start = start.resolve()
     if not start.is_dir():
-        raise InputError("there is no such folder", where=str(start))
+        raise InputError("no such folder", where=str(start))
     for folder in (start, *start.parents):
         if (folder / WORKSPACE_FILE).is_file():
             return folder
     raise InputError(
-        f"no {WORKSPACE_FILE} here or in a folder above",
+        f"no {WORKSPACE_FILE} here or in a parent folder",
         where=str(start),
-        hint="`mpbuild init` makes a workspace, with a first model in it",
+        hint="`mpbuild init` creates a workspace with a first model",
     )
 
 
@@ -53,12 +53,12 @@ def store_path(
 
 
 def _below(start: Path, path: str) -> Path:
-    """``path`` as seen from ``start``; ``~`` is the user's home."""
+    """Resolves ``path`` from ``start``; ``~`` is the user's home."""
     try:
         return (start / Path(path).expanduser()).resolve()
     except RuntimeError as error:
         raise InputError(
-            f"{path} is in the home folder, and this user has none",
+            f"{path} is in the home folder, but this user has none",
             hint="set HOME, or name a store with --store",
         ) from error
 

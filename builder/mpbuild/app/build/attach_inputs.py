@@ -1,4 +1,4 @@
-"""Keeping the inputs artifact of a package that was built: see derive/inputs_artifact.py."""
+"""Attaches the inputs artifact to a package that was built: see derive/inputs_artifact.py."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -18,29 +18,29 @@ from mpbuild.package.referrers import StoreReferrers
 _FOLDERS = {"wheel": "wheels", "debian": "debian"}
 
 
-def keep_inputs(
-    made: Blueprint,
+def attach_inputs(
+    blueprint: Blueprint,
     plan: BuildPlan,
     done: Mapping[str, TaskOutcome],
     assembly: Assembly,
     store: Store,
 ) -> list[Digest]:
-    """Attach the artifact to the package in the store; the digests of its own small blobs."""
-    steps = inputs_artifact.write_steps(made.steps)
+    """Attaches the artifact in the store and returns the digests of its own small blobs."""
+    steps = inputs_artifact.write_steps(blueprint.steps)
     files = [
-        *_locked(made, [image.accelerator for image in assembly.images]),
+        *_locked(blueprint, [image.accelerator for image in assembly.images]),
         *_step_layers(plan, done),
         InputFile(inputs_artifact.STEPS, Digest.of(steps), len(steps)),
         *(
             InputFile(f"locks/{name}", Digest.of(data), len(data))
-            for name, data in made.toolchain.files.items()
+            for name, data in blueprint.toolchain.files.items()
         ),
     ]
     package = assembly.package.descriptor
     manifest = referrer.encode(inputs_artifact.inputs(package, files))
-    blobs = (oci.EMPTY, steps, *made.toolchain.files.values(), manifest)
+    blobs = (oci.EMPTY, steps, *blueprint.toolchain.files.values(), manifest)
     kept = [store.put_bytes(blob) for blob in blobs]
-    # An earlier build may have read other files for the same package: the last one counts.
+    # An earlier build of the same package may have read other files: the last build counts.
     for digest, _ in list(StoreReferrers(store).inputs(package.digest)):
         if digest != Digest.of(manifest):
             store.unrefer(package.digest, digest)
@@ -48,16 +48,16 @@ def keep_inputs(
     return kept
 
 
-def _locked(made: Blueprint, accelerators: Sequence[Accelerator]) -> Iterator[InputFile]:
-    """Debian packages, and wheels that stand in no PEX of the package."""
-    names = image_layers.built_environments(made.model, accelerators)
+def _locked(blueprint: Blueprint, accelerators: Sequence[Accelerator]) -> Iterator[InputFile]:
+    """Debian packages, and the wheels that are in no PEX of the package."""
+    names = image_layers.built_environments(blueprint.model, accelerators)
     held = {
         file.digest
         for name in accelerators
-        for file in made.locks[name].files
+        for file in blueprint.locks[name].files
         if file.kind == "wheel"
     }
-    locks = [*(made.locks[name] for name in names), made.toolchain.locks]
+    locks = [*(blueprint.locks[name] for name in names), blueprint.toolchain.locks]
     for file in chain.from_iterable(lock.files for lock in locks):
         if file.digest not in held:
             yield InputFile(f"{_FOLDERS[file.kind]}/{file.name}", file.digest, file.size)
