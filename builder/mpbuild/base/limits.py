@@ -9,6 +9,11 @@ a format declares, such as maxLength in the JSON Schema of model.toml, are part 
 JSON_INTEGER = 2**53 - 1
 """The largest integer with one exact form in every JSON reader (RFC 8259, section 6)."""
 
+# The workspace.
+
+WORKSPACE_DOCUMENT_BYTES = 64 << 20
+"""The size of a spec or a lock, which is read whole."""
+
 # Paths in archives.
 
 PATH_BYTES = 4096

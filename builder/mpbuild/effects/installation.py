@@ -1,4 +1,4 @@
-"""The installed mpbuild: which one it is, and those of its files that decide packages.
+"""Finds the running mpbuild: its identity, and its files that decide packages.
 
 Imports little: the memo asks for it.
 """
@@ -63,7 +63,7 @@ def _folders(package: str) -> list[str]:
 
 
 def _looks(package: str, folder: str) -> Iterator[str]:
-    """What every file below ``folder`` looks like; a folder that doesn't exist has none."""
+    """Name, size and time of every file below ``folder``, which need not exist."""
     pending = [folder] if os.path.isdir(folder) else []  # noqa: PTH112 - no Path is needed
     while pending:
         with os.scandir(pending.pop()) as entries:

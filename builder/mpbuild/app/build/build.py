@@ -73,10 +73,10 @@ def build(
     observer.reached("spec")
     locks, toolchain = read_locks(target), read_toolchain(installation.toolchain)
     observer.reached("locks")
-    made = target_blueprint(target, locks, toolchain, _runtime(installation), snapshot)
-    blueprint = made.blueprint
+    planned = target_blueprint(target, locks, toolchain, _runtime(installation), snapshot)
+    blueprint = planned.blueprint
     repository = git.repository_state(snapshot.root)
-    _keep_leaves(made, snapshot, store)
+    _keep_leaves(planned, snapshot, store)
     observer.reached("sources")
     wanted = wanted_environments(target, accelerators)
     fetch(target, locks, wanted, toolchain, store, observer, offline=options.offline)
@@ -138,13 +138,13 @@ def _runtime(installation: Installation) -> dict[str, bytes]:
     }
 
 
-def _keep_leaves(made: TargetBlueprint, snapshot: Snapshot, store: Store) -> None:
+def _keep_leaves(planned: TargetBlueprint, snapshot: Snapshot, store: Store) -> None:
     """Puts the leaves of a blueprint, and the files that its steps read, into the store."""
     for path in snapshot.documents:
         snapshot.look(path)
-    for blob in made.blobs:
+    for blob in planned.blobs:
         store.put_bytes(blob)
-    for path in made.paths:
+    for path in planned.paths:
         snapshot.put(path, store)
 
 

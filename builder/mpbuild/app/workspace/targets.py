@@ -150,7 +150,7 @@ def _folder_label(folder: str) -> Label:
 
 
 def _setting(documents: DocumentReader, table: str, key: str) -> object:
-    """A value of mpbuild.toml; None where it can't be had, as reading the whole file says why."""
+    """A value of mpbuild.toml, or None; errors are reported when the whole file is read."""
     import tomllib
 
     try:

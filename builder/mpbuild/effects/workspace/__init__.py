@@ -1,1 +1,1 @@
-"""The workspace on disk: source files and the state of its repository."""
+"""The workspace on disk: snapshots, documents, sources, and the state of its repository."""

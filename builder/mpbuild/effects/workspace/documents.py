@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from mpbuild.base.errors import InputError
+from mpbuild.base.limits import WORKSPACE_DOCUMENT_BYTES
 from mpbuild.effects.workspace.sources import (
     FileStat,
     chunks,
     open_unblocked,
     refuse_change,
 )
-
-LARGEST_DOCUMENT = 64 << 20
 
 
 class DocumentReader(Protocol):
@@ -30,7 +29,7 @@ class DocumentReader(Protocol):
 
 
 class FreshDocuments:
-    """Reads a document anew each time: for commands that also write what they read."""
+    """Reads a document again each time, for commands that also write documents."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -40,8 +39,10 @@ class FreshDocuments:
         return read_document(self._root, path)[0]
 
 
-def read_document(root: Path, path: str) -> tuple[bytes, FileStat]:
-    """Reads a document, and what the file system says of it before and after."""
+def read_document(
+    root: Path, path: str, *, most: int = WORKSPACE_DOCUMENT_BYTES
+) -> tuple[bytes, FileStat]:
+    """Reads a document of at most ``most`` bytes, and stats it by the same descriptor."""
     with open_unblocked(root / path, path) as file:
         found = os.fstat(file.fileno())
         if stat.S_ISFIFO(found.st_mode):
@@ -50,9 +51,7 @@ def read_document(root: Path, path: str) -> tuple[bytes, FileStat]:
         data = bytearray()
         for chunk in chunks(file, path):
             data += chunk
-            if len(data) > LARGEST_DOCUMENT:
-                raise InputError(
-                    f"can't be read: it is larger than {LARGEST_DOCUMENT >> 20} MiB", where=path
-                )
+            if len(data) > most:
+                raise InputError(f"can't be read: it is larger than {most} bytes", where=path)
         refuse_change(file, before, path)
     return bytes(data), before

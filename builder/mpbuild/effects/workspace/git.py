@@ -1,4 +1,4 @@
-"""The state of the repository a workspace is in."""
+"""Reads the state of the git repository that holds a workspace."""
 
 import os
 import subprocess
@@ -8,9 +8,9 @@ from mpbuild.formats.evidence.record import RepositoryState
 
 
 def repository_state(root: Path) -> RepositoryState:
-    """The commit, and whether anything differs from it; no commit outside of a repository.
+    """The commit, and whether the workspace differs from it; no commit outside of a repository.
 
-    Where git is missing or refuses (a repository of another user), nothing is known: dirty.
+    Without git, or where it refuses (another user's repository), the state is unknown: dirty.
     """
     commit = _git(root, "rev-parse", "--verify", "HEAD")
     status = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".")
@@ -24,7 +24,7 @@ def _git(root: Path, *words: str) -> str | None:
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            # A repository's own configuration may name a program to run: not this one.
+            # The repository's own configuration may name a program here, which must not run.
             ["git", "-c", "core.fsmonitor=false", "-C", str(root), *words],
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
-"""A snapshot of a workspace: each file that a build reads, opened once.
+"""A snapshot of a workspace: opens each file once.
 
-Spec, locks, actions, provenance and memo all take from one snapshot, so that an edit during the
-build belongs to the next one as a whole. Imports little, as the memo reads through it.
+Spec, locks, actions, provenance and memo take from one snapshot, so an edit during a build counts
+for the next build as a whole. Imports little, as the memo reads through it.
 """
 
 import time
@@ -17,7 +17,7 @@ from mpbuild.effects.workspace.sources import FileStat
 
 
 class FileVersion(NamedTuple):
-    """A file as it was read: what the file system says of it, and the digest of its bytes."""
+    """The stat of a file and the digest of its bytes, taken from one descriptor."""
 
     stat: FileStat
     digest: Digest
@@ -32,7 +32,7 @@ class KeptBlob(Protocol):
 
 
 class BlobSink(Protocol):
-    """Takes the bytes of source files while they are read: a store."""
+    """Takes the bytes of source files while they are read; a store is one."""
 
     def has(self, digest: Digest, /) -> bool:
         """Whether it has the blob already."""
@@ -42,7 +42,7 @@ class BlobSink(Protocol):
 
 
 class _Reads:
-    """What has been read: files by path, the bytes of documents, what patterns matched.
+    """Everything read so far: files by path, bytes of documents, matches of patterns.
 
     ``plain`` holds the folders that are known not to be behind a link.
     """
@@ -55,11 +55,11 @@ class _Reads:
 
 
 class Snapshot:
-    """The files of one workspace as they were when each was first asked for.
+    """The files of one workspace, each as it was when it was first read.
 
-    Documents are held in memory. The bytes of sources are not: they go into ``sink``, if there
-    is one and it lacks them, from the descriptor that was hashed. A file that changes while it is
-    read raises InputError.
+    Holds documents in memory. Puts the bytes of sources into ``sink``, if there is one and it
+    lacks them, from the descriptor that was hashed. A file that changes while it is read raises
+    InputError.
     """
 
     def __init__(self, root: Path, sink: BlobSink | None = None) -> None:
@@ -69,20 +69,20 @@ class Snapshot:
         self._sink = sink
         self._reads = _Reads()
         self.patterns: dict[str, list[str]] = {}
-        """What each pattern matched that was asked for; keys are ``folder:pattern``."""
+        """The matches of each pattern that was asked for, by ``folder:pattern``."""
         self.versions: dict[str, FileVersion] = {}
         """Each file that was asked for, by its path from the root."""
         self.documents: set[str] = set()
         """Those of the files that are held in memory."""
 
     def branch(self) -> "Snapshot":
-        """The same snapshot with an account of its own of what is asked for."""
+        """The same snapshot, which lists by itself what is asked of it."""
         other = Snapshot(self.root, self._sink)
         other.at, other._reads = self.at, self._reads
         return other
 
     def match(self, folder: str, pattern: str) -> list[str]:
-        """The files that ``pattern``, written in ``folder``, names; listed once."""
+        """Matches ``pattern``, relative to ``folder``; lists once. See ``sources.match``."""
         key = folder, pattern
         if key not in self._reads.matches:
             self._reads.matches[key] = sources.match(self.root, folder, pattern)
@@ -90,7 +90,7 @@ class Snapshot:
         return found
 
     def look(self, path: str) -> FileStat:
-        """What the file system says of a source file now; see ``sources.look``."""
+        """Stats a source file now; see ``sources.look``."""
         return sources.look(self.root, path, self._reads.plain)
 
     def document(self, path: str) -> bytes:

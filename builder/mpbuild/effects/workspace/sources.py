@@ -1,6 +1,6 @@
-"""Files of a workspace: what a pattern matches, what the file system says of a file, its bytes.
+"""Source files of a workspace: matches patterns, stats files, reads them.
 
-Imports little: a build with nothing to do looks at every source through this module.
+Imports little: a build with nothing to do stats every source through this module.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from mpbuild.base.errors import InputError
 
 CHUNK = 1 << 20
 
-# Python writes it beside the sources that it imports; no pattern means it.
+# Python writes bytecode beside the sources that it imports; no pattern matches it.
 _NEVER = ("__pycache__",)
 
 
 class FileStat(NamedTuple):
-    """What the file system says of a file; if it is the same twice, so are the bytes.
+    """The stat of a file, as far as it shows changes: equal stats mean equal bytes.
 
-    That holds unless the file was touched within the clock's grain of the first look: see
+    A file that was touched within the clock's grain of the first look is an exception: see
     ``settled``.
     """
 
@@ -38,20 +38,20 @@ class FileStat(NamedTuple):
 
     @classmethod
     def of(cls, found: os.stat_result) -> "FileStat":
-        """The part of a stat result that decides."""
+        """Takes these fields from a stat result."""
         executable = bool(found.st_mode & stat.S_IXUSR)
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, executable)
 
     def settled(self, at_ns: int) -> bool:
-        """Whether the last change is clearly before ``at_ns``, so that a later one shows."""
+        """Whether the last change is clearly before ``at_ns``, so that any change since shows."""
         return max(self.mtime_ns, self.ctime_ns) + 1_000_000_000 < at_ns
 
 
 def match(root: Path, folder: str, pattern: str) -> list[str]:
-    """The files that ``pattern``, written in ``folder``, names: paths from ``root``, sorted.
+    """Matches ``pattern``, relative to ``folder``; returns sorted paths relative to ``root``.
 
-    ``*`` and ``?`` stay within a part, ``**`` is any number of parts. Names that begin with a
-    dot match only where the pattern's part begins with one; ``__pycache__`` never does.
+    ``*`` and ``?`` match within a part, ``**`` matches any number of parts. Names that begin with
+    a dot match only a part that begins with one; ``__pycache__`` never matches.
     """
     if not set(pattern) & set("*?"):
         path = posixpath.normpath(posixpath.join(folder, pattern))
@@ -71,7 +71,7 @@ def look(root: Path, path: str, plain: set[str] | None = None) -> FileStat:
     """Stats a source file.
 
     Refuses folders, devices, links that lead out of ``root``, and unprintable names. ``plain``
-    remembers folders that are not behind a link, for who looks at many files.
+    remembers folders that are not behind a link, for callers that look at many files.
     """
     full = os.path.join(root, path)  # noqa: PTH118 - a Path for each of many files is slow
     if not path.isprintable():
@@ -118,7 +118,7 @@ def reading(
 
 
 def open_unblocked(full: Path, where: str) -> FileIO:
-    """Opens a file for reading, and does not wait for the writer of a pipe."""
+    """Opens a file for reading without waiting for the writer of a pipe."""
     try:
         descriptor = os.open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -131,13 +131,13 @@ def open_unblocked(full: Path, where: str) -> FileIO:
 
 
 def refuse_change(file: FileIO, before: FileStat, where: str) -> None:
-    """Raises InputError where the open file is no longer the one that was looked at."""
+    """Raises InputError where the stat of the open file is not ``before``."""
     if FileStat.of(os.fstat(file.fileno())) != before:
         raise changed(where)
 
 
 def changed(path: str) -> InputError:
-    """The error of a file that changed between two looks."""
+    """The error for a file that changed between two looks."""
     return InputError("changed while it was read", where=path, hint="build again")
 
 
@@ -164,7 +164,7 @@ def _fixed(pattern: str) -> str:
 
 
 def _walk(base: Path, pattern: str) -> Iterator[str]:
-    """Files below ``base``, relative to it, in folders that ``pattern`` can mean."""
+    """Walks the files below ``base``, in those folders only that ``pattern`` can match."""
     fixed = _fixed(pattern)
     parts = pattern.split("/")[0 if fixed == "." else fixed.count("/") + 1 :]
     deepest = None if "**" in parts else len(parts) - 1
@@ -181,14 +181,14 @@ def _walk(base: Path, pattern: str) -> Iterator[str]:
 
 
 def _unreadable(error: OSError) -> None:
-    """A folder that isn't there matches nothing; one that can't be read might have."""
+    """Ignores a missing folder; one that can't be read is an error, as it might have matches."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise InputError(f"can't be read: {error.strerror}", where=str(error.filename)) from error
 
 
 @lru_cache(maxsize=256)
 def _expression(pattern: str) -> re.Pattern[str]:
-    """A pattern as a regular expression over paths from the pattern's folder."""
+    """A pattern as a regular expression for paths relative to the pattern's folder."""
     text = ""
     parts = posixpath.normpath(pattern).split("/")
     for index, part in enumerate(parts):
