@@ -257,4 +257,7 @@ def test_documents_in_the_layout_are_json_of_one_reading(unsigned, fresh):
     text = json.dumps(unsigned.manifest()).encode()
     unsigned.set_manifest(b'{"schemaVersion":2,' + text[1:])
     finding = refusal(unsigned, fresh)
-    assert (finding.code, "stands twice" in finding.message) == ("content-mismatch", True)
+    assert (finding.code, "duplicate key 'schemaVersion'" in finding.message) == (
+        "content-mismatch",
+        True,
+    )

@@ -129,13 +129,13 @@ def test_a_value_without_canonical_text_is_refused(value, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' stands twice"),
-        (b'{"a": 1, "\\u0061": 1}', "'a' stands twice"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "duplicate key 'c'"),
+        (b'{"a": 1, "\\u0061": 1}', "duplicate key 'a'"),
         (b"[NaN]", "NaN is not JSON"),
         (b"[Infinity]", "Infinity is not JSON"),
         (b"[-Infinity]", "-Infinity is not JSON"),
-        (b"[1e999]", "1e999 is beyond every number"),
-        (b"[-1e999]", "beyond every number"),
+        (b"[1e999]", "number out of range: 1e999"),
+        (b"[-1e999]", "number out of range: -1e999"),
         (b"\xef\xbb\xbf[]", "BOM"),
         (b'["\\ud800"]', "surrogates not allowed"),
         (b'{"\\udfff": 1}', "surrogates not allowed"),

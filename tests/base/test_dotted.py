@@ -43,5 +43,5 @@ def test_the_text_stays_and_the_plain_one_has_no_zeros_in_front() -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "1.", ".1", "1..2", "-1", "1.2.3.4.5.6", "१", "9" * 10])
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="not numbers between dots"):
+    with pytest.raises(InputError, match="not a dotted version"):
         DottedVersion(text)

@@ -138,7 +138,13 @@ def beyond_the_schema(messages: list[str]) -> bool:
     """Whether what the reader says lies between keys, or inside what only a parser knows."""
     telling = [
         *("stands twice", "is above the m", "is below the m", "has no order", " is no "),
-        *("not a requirement", "names an address", "not an SPDX", "is finer than", "a keyword"),
+        *(
+            "not a requirement",
+            "names an address",
+            "not an SPDX",
+            "is not a whole number of",
+            "a keyword",
+        ),
         *("{out} stands in", "leaves the workspace"),
         *("owns no packages", "owns it, too", "has what no other owns", "not both"),
         *("needs a folder", "stands at", "another row", "don't count", "for a snapshot"),

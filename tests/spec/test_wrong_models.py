@@ -115,7 +115,7 @@ WRONG = [
     ('"10m"', '"10 minutes"', 86, "steps[1].timeout: not a duration above zero", '"10m"'),
     ('"10m"', "600", 86, "steps[1].timeout: expected a duration above zero, found 600", '"10m"'),
     ('"10m"', '"0s"', 86, "steps[1].timeout: not a duration above zero: '0s'", ""),
-    ('"10m"', '"0.5ms"', 86, "steps[1].timeout: '0.5ms' is finer than a duration can be", "unit"),
+    ('"10m"', '"0.5ms"', 86, "timeout: '0.5ms' is not a whole number of milliseconds", "round it"),
     ('"10m"', "2026-01-01 10:00:00", 86, "steps[1].timeout: expected a duration", ""),
     ('"10m"', '"' + "9" * 2000 + 's"', 86, "steps[1].timeout: longer than 1000 characters", ""),
 ]

@@ -1,1 +1,1 @@
-"""The vocabulary every other room shares; imports nothing of ours."""
+"""The vocabulary that all other rooms share; imports no other room."""

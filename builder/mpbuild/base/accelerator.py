@@ -1,10 +1,10 @@
-"""The accelerators a package may hold variants for."""
+"""The accelerators that a package can have variants for."""
 
 from enum import StrEnum
 
 
 class Accelerator(StrEnum):
-    """In the order in which their images stand in a package: cpu first, so that engines pick it."""
+    """An accelerator, in the order of a package's images: cpu first, so that engines pick it."""
 
     CPU = "cpu"
     CUDA = "cuda"

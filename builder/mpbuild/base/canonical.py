@@ -1,4 +1,4 @@
-"""Canonical JSON (RFC 8785) out, strict JSON in: one value, one text."""
+"""Writes canonical JSON (RFC 8785) and reads JSON strictly, so that a value has one text."""
 
 import json
 import math
@@ -12,11 +12,11 @@ from mpbuild.base.errors import InputError
 
 
 def encode(value: Any) -> bytes:
-    """The one canonical text of a JSON value; raise InputError where it has none."""
+    """The canonical text of a JSON value; raises InputError for a value without one."""
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
-        raise InputError(f"no canonical JSON: {error}") from error
+        raise InputError(f"not representable as canonical JSON: {error}") from error
 
 
 def digest(value: Any) -> Digest:
@@ -25,9 +25,9 @@ def digest(value: Any) -> Digest:
 
 
 def decode(data: bytes) -> Any:
-    """Read JSON, refusing what readers disagree about.
+    """Reads JSON; raises InputError (content-mismatch) for input that readers disagree about.
 
-    That is doubled keys, NaN, numbers without end, halves of characters, a byte order mark.
+    That is duplicate keys, NaN, infinite numbers, lone surrogates and a byte order mark.
     """
     try:
         value = json.loads(
@@ -37,7 +37,7 @@ def decode(data: bytes) -> Any:
             parse_float=_finite,
         )
         if b"\\u" in data:
-            # Only an escape can bring half of a surrogate pair, which is no UTF-8.
+            # Only an escape can hold a lone surrogate, which has no UTF-8 form.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", code=Code.CONTENT_MISMATCH) from error
@@ -50,7 +50,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {key[:80]!r} stands twice")
+                raise ValueError(f"duplicate key {key[:80]!r}")
             seen.add(key)
     return found
 
@@ -58,7 +58,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"{text[:20]} is beyond every number")
+        raise ValueError(f"number out of range: {text[:20]}")
     return number
 
 

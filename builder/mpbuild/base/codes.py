@@ -13,7 +13,7 @@ class Code(StrEnum):
     meaning: str
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """A member from its value and its meaning."""
+        """Makes a member from its value and its meaning."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
@@ -24,24 +24,24 @@ class Code(StrEnum):
     SPEC_INVALID = "spec-invalid", "a mistake in `model.toml`, `mpbuild.toml` or a given name"
     NOT_SUPPORTED_YET = (
         "not-supported-yet",
-        "a part of the format, or of what archives may hold, that this version does not support",
+        "a part of a format, or a kind of archive content, that this version does not support",
     )
 
     # Locks and resolvers.
     LOCK_MISSING = (
         "lock-missing",
-        "an environment has no lock, or fetched weights have no pin",
+        "an environment has no lock, or fetched weights are not pinned",
     )
-    LOCK_DRIFT = "lock-drift", "a lock was resolved from other requirements than the spec's"
+    LOCK_DRIFT = "lock-drift", "a lock was resolved from requirements other than those of the spec"
     LOCK_MALFORMED = (
         "lock-malformed",
-        "a lock is not in canonical form, or contains packages that the requirements don't lead to",
+        "a lock is not in canonical form, or contains packages that no requirement leads to",
     )
     LOCK_DISAGREEMENT = (
         "lock-disagreement",
-        "a second resolver reaches other names, versions or files",
+        "a second resolver chooses other packages, versions or files",
     )
-    LOCK_UNCHECKED = "lock-unchecked", "a second resolver could not be asked"
+    LOCK_UNCHECKED = "lock-unchecked", "no second resolver could check the lock"
     LOCK_OUTDATED = (
         "lock-outdated",
         (
@@ -52,13 +52,13 @@ class Code(StrEnum):
     RESOLVER_WARNING = (
         "resolver-warning",
         (
-            "the resolver warns, and a warning is an error: a missing extra, a yanked release, no "
-            "upload dates"
+            "a warning of the resolver, which counts as an error: a missing extra, a yanked "
+            "release, no upload dates"
         ),
     )
     WEIGHTS_MOVED = (
         "weights-moved",
-        "a warning: the tag that weights were pinned from now names something else",
+        "a warning: the tag that weights were pinned from now points elsewhere",
     )
 
     # The audit of locks.
@@ -66,11 +66,11 @@ class Code(StrEnum):
     ENTRY_POINT_COLLISION = "entry-point-collision", "two wheels install the same script"
     TAG_MISMATCH = (
         "tag-mismatch",
-        "a wheel's file name promises a platform that its WHEEL file does not",
+        "the file name of a wheel claims a platform that its WHEEL file does not",
     )
     UNDECLARED_DEPENDENCY = (
         "undeclared-dependency",
-        "a wheel imports a module that nothing declares and the lock lacks",
+        "a wheel imports a module that it declares no dependency for and that the lock lacks",
     )
     FRAMEWORK_SKEW = (
         "framework-skew",
@@ -78,23 +78,23 @@ class Code(StrEnum):
     )
     ELF_UNMET = (
         "elf-unmet",
-        "a shared object or symbol version that nothing in the image supplies",
+        "a shared object or symbol version that nothing in the image provides",
     )
 
     # Building.
-    STEP_FAILED = "step-failed", "a step exits with an error, times out or lacks an output"
-    OUTPUT_UNDECLARED = "output-undeclared", "a step left an output that it did not declare"
+    STEP_FAILED = "step-failed", "a step fails, times out or does not write an output"
+    OUTPUT_UNDECLARED = "output-undeclared", "a step wrote an output that it does not declare"
     LAYER_UNSAFE = (
         "layer-unsafe",
-        "an archive that would not unpack to the same safe tree everywhere",
+        "an archive that does not unpack to the same safe tree everywhere",
     )
     CONTENT_MISMATCH = (
         "content-mismatch",
-        "bytes that differ from their digest, or a document that breaks its format",
+        "bytes that do not match their digest, or a document that breaks its format",
     )
     CONTENT_MISSING = (
         "content-missing",
-        "a blob, a part of a package, a leaf or an input is absent and can't be obtained",
+        "a blob, a part of a package, a leaf or an input is missing and can't be obtained",
     )
     CONTENT_EXTRA = "content-extra", "a layer, file or child that nothing accounts for"
     RULE_MISSING = "rule-missing", "no rule of that name is installed"
@@ -102,16 +102,16 @@ class Code(StrEnum):
     # Signing and reproducing.
     RECORD_UNPROVEN = (
         "record-unproven",
-        "this user has no record of building the package to be signed",
+        "this user has no record of having built the package to be signed",
     )
     PACKAGE_PARTIAL = (
         "package-partial",
-        "a warning: the package to be signed lacks accelerators of its spec",
+        "a warning: the package to be signed lacks some accelerators of its spec",
     )
     NOT_REPRODUCED = (
         "not-reproduced",
         (
-            "a rerun gave other bytes than the package has; of `lock` a warning: two builds of a "
+            "a rerun gave other bytes than the package has; for `lock`, a warning: two builds of a "
             "wheel differ"
         ),
     )
@@ -119,34 +119,34 @@ class Code(StrEnum):
     # Verifying: evidence.
     SIGNATURE_MISSING = (
         "signature-missing",
-        "nothing signed is attached, or a signature is empty",
+        "no signed evidence is attached, or a signature is empty",
     )
     BUNDLE_MALFORMED = (
         "bundle-malformed",
-        "not a Sigstore bundle 0.3 with exactly one DSSE signature, or too much is attached",
+        "not a Sigstore bundle 0.3 with exactly one DSSE signature, or too many attachments",
     )
     PAYLOAD_TYPE = "payload-type", "the type of the signed payload is not in-toto's"
     SIGNATURE_INVALID = "signature-invalid", "the signature does not match its payload"
-    SIGNER_UNKNOWN = "signer-unknown", "signed with another key, or with a certificate"
+    SIGNER_UNKNOWN = "signer-unknown", "a signature by another key, or with a certificate"
     STATEMENT_TYPE = "statement-type", "not an in-toto Statement v1"
     STATEMENT_MALFORMED = "statement-malformed", "a statement that breaks its schema"
-    PREDICATE_TYPE = "predicate-type", "a statement of another type than provenance"
+    PREDICATE_TYPE = "predicate-type", "a statement with a predicate other than provenance"
     PREDICATE_MALFORMED = (
         "predicate-malformed",
-        "a provenance that breaks its schema or has another `buildType`",
+        "a provenance that breaks its schema or has an unknown `buildType`",
     )
 
     # Verifying: joins.
     PROVENANCE_MISSING = "provenance-missing", "no provenance by the given key"
     SUBJECT_MISMATCH = (
         "subject-mismatch",
-        "a statement about another subject, or an image that no index of the layout contains",
+        "a statement about another subject, or an image that is in no index of the layout",
     )
     BUILDER_NOT_ALLOWED = "builder-not-allowed", "the builder has no id"
-    PARAMETER_UNKNOWN = "parameter-unknown", "an external parameter of unknown meaning"
+    PARAMETER_UNKNOWN = "parameter-unknown", "an unknown external parameter"
     DEPENDENCIES_INCOMPLETE = (
         "dependencies-incomplete",
-        "the provenance lacks an input or a leaf of the package, or the digest of one",
+        "the provenance lacks an input or leaf of the package, or its digest",
     )
     LOCK_MISMATCH = (
         "lock-mismatch",
@@ -154,19 +154,22 @@ class Code(StrEnum):
     )
     DERIVATION_MISMATCH = (
         "derivation-mismatch",
-        "a derived part differs from what leaves and inputs give",
+        "a derived part differs from its recomputation from leaves and inputs",
     )
-    REFERRER_FOREIGN = "referrer-foreign", "a note: an attachment that does not count"
+    REFERRER_FOREIGN = (
+        "referrer-foreign",
+        "a note: an attachment that is not evidence for this package",
+    )
 
-    # The environment: network, store, disk, sandbox.
+    # Environment failures: network, store, disk, sandbox.
     FETCH_FAILED = "fetch-failed", "a file could not be fetched from any of its sources"
     SANDBOX_UNAVAILABLE = (
         "sandbox-unavailable",
         "this machine forbids the sandbox; the hint names the setting to change",
     )
-    STORE_IN_USE = "store-in-use", "another process uses the store, and `gc` does not wait"
+    STORE_IN_USE = "store-in-use", "another process is using the store, and `gc` does not wait"
     STORE_UNUSABLE = "store-unusable", "the store can't be read or written"
-    DISK_FULL = "disk-full", "no space is left, or a quota is reached"
+    DISK_FULL = "disk-full", "no space is left, or a quota is exceeded"
     SYSTEM = "system", "any other failure of the operating system"
     INTERRUPTED = "interrupted", "the user interrupted the command; exit code 130"
     INTERNAL = "internal", "a bug in mpbuild; exit code 70"

@@ -1,6 +1,6 @@
-"""Frozen data to plain JSON values and back, for every struct and named tuple of ours.
+"""Converts structs and named tuples to plain JSON values, and back.
 
-Imports little: msgspec is loaded where a struct is converted.
+Imports msgspec only when it converts a struct, for a fast start.
 """
 
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def plain(value: Any) -> Any:
-    """``value`` as dicts, lists, texts and numbers; named tuples become dicts, as structs do."""
+    """``value`` as dicts, lists, strings and numbers; structs and named tuples become dicts."""
     if isinstance(value, tuple | list):
         if names := getattr(value, "_fields", None):
             return {name: plain(getattr(value, name)) for name in names}
@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
 
 
 def typed(value: Any, kind: type[T]) -> T:
-    """``value`` as a ``kind``; raise InputError with the path inside where it isn't one."""
+    """``value`` as a ``kind``; raises InputError (content-mismatch) with the path of the fault."""
     import msgspec
 
     try:
@@ -51,6 +51,6 @@ def _from_text(kind: type, value: Any) -> Any:
         try:
             return kind(value)
         except InputError as error:
-            # A ValueError comes back with the path inside.
+            # msgspec adds the path of the fault to a ValueError.
             raise ValueError(error.findings[0].message) from error
     raise TypeError(f"{kind.__name__} has no JSON form")

@@ -1,7 +1,7 @@
 """The digest that names every input, leaf and derived blob.
 
-Only this module hashes; everything else asks it. The form is the one of the OCI image
-specification ("Descriptors", section "Digests"), restricted to sha256.
+No other module computes sha256. The form is that of the OCI image specification ("Descriptors",
+section "Digests"), restricted to sha256.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Digest(str):
-    """``sha256:`` and 64 lower-case hexadecimal digits; nothing else can be made into one."""
+    """``sha256:`` and 64 lower-case hexadecimal digits."""
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Raise InputError where ``text`` is not of the one accepted form."""
+        """Raises InputError (content-mismatch) for any other form."""
         if not _FORM.fullmatch(text):
             raise InputError(
                 f"not a digest: {text[:80]!r}",
@@ -39,12 +39,12 @@ class Digest(str):
 
     @classmethod
     def from_hex(cls, digits: str) -> Self:
-        """The digest whose bare digits are ``digits``."""
+        """The digest with these 64 digits."""
         return cls("sha256:" + digits)
 
     @classmethod
     def of(cls, data: Buffer) -> Self:
-        """The digest of some bytes."""
+        """The digest of ``data``."""
         return cls.from_hex(hashlib.sha256(data).hexdigest())
 
     @classmethod
@@ -57,7 +57,7 @@ class Digest(str):
 
 
 class Hasher:
-    """A sink that knows the digest and the size of what went through it."""
+    """A sink that computes the digest and the size of its input."""
 
     __slots__ = ("_sha256", "size")
 
@@ -66,11 +66,11 @@ class Hasher:
         self.size = 0
 
     def write(self, data: Buffer, /) -> None:
-        """Take the next bytes."""
+        """Takes the next bytes."""
         self._sha256.update(data)
         self.size += len(data)
 
     @property
     def digest(self) -> Digest:
-        """The digest of everything written so far."""
+        """The digest of all bytes so far."""
         return Digest.from_hex(self._sha256.hexdigest())

@@ -1,4 +1,4 @@
-"""Dotted numbers, as drivers, runtimes and processors have for versions."""
+"""Versions of drivers, runtimes and processors: numbers separated by dots."""
 
 import re
 from typing import Self
@@ -9,14 +9,17 @@ _FORM = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,4}", re.ASCII)
 
 
 class DottedVersion(str):
-    """``"580"`` or ``"450.80.02"``: keeps its text, and is ordered number by number."""
+    """A version such as ``"580"`` or ``"450.80.02"``; keeps its text, compares number by number."""
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Raise InputError where ``text`` is anything but numbers between dots."""
+        """Raises InputError for a malformed version."""
         if not _FORM.fullmatch(text):
-            raise InputError(f"not numbers between dots: {text[:80]!r}", hint="write it as in 580")
+            raise InputError(
+                f"not a dotted version: {text[:80]!r}",
+                hint="write numbers and dots, such as 580.65",
+            )
         return super().__new__(cls, text)
 
     @property
@@ -26,7 +29,7 @@ class DottedVersion(str):
 
     @property
     def plain(self) -> str:
-        """The same numbers without zeros in front, as semantic versions want them."""
+        """The numbers without leading zeros, as semantic versions require."""
         return ".".join(map(str, self._numbers))
 
     @property
@@ -35,13 +38,13 @@ class DottedVersion(str):
 
     @property
     def _rank(self) -> tuple[int, ...]:
-        """Zeros at the end don't count."""
+        """The numbers without trailing zeros, which don't count in comparisons."""
         numbers = self._numbers
         last = max((i for i, number in enumerate(numbers) if number), default=-1)
         return numbers[: last + 1]
 
     def __lt__(self, other: str) -> bool:
-        """Whether it is the older one."""
+        """Whether this version is older."""
         return self._rank < DottedVersion(other)._rank
 
     def __le__(self, other: str) -> bool:
@@ -49,7 +52,7 @@ class DottedVersion(str):
         return not self > other
 
     def __gt__(self, other: str) -> bool:
-        """Whether it is the newer one."""
+        """Whether this version is newer."""
         return DottedVersion(other) < self
 
     def __ge__(self, other: str) -> bool:

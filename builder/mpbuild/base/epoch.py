@@ -1,7 +1,7 @@
-"""The one moment that every made byte carries.
+"""The fixed time of all derived bytes: 1980-01-01T00:00:00Z.
 
-1980-01-01T00:00:00Z, the earliest a zip entry can hold, so that tar headers, zip entries,
-image configurations and SOURCE_DATE_EPOCH all say the same.
+It is the earliest time that a zip entry can hold, so tar headers, zip entries, image configurations
+and SOURCE_DATE_EPOCH can agree.
 """
 
 SECONDS = 315532800

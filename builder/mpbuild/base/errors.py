@@ -1,4 +1,4 @@
-"""The one error root and the finding: what is wrong, where, and what to do."""
+"""Findings, and the errors that carry them: what is wrong, where, and what to do."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, Self
@@ -9,7 +9,7 @@ Severity = Literal["error", "warning", "note"]
 
 
 class Finding(NamedTuple):
-    """One thing worth telling: a reason code, a place, a message and what to do about it."""
+    """A single finding: reason code, message, place and what to do about it."""
 
     code: Code
     message: str
@@ -18,16 +18,16 @@ class Finding(NamedTuple):
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        """``where: message`` and, on a line of its own, the hint."""
+        """``where: message`` and, on its own line, the hint."""
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  hint: {self.hint}" if self.hint else ""
         return f"{place}{self.message}{advice}"
 
 
 class MpbuildError(Exception):
-    """Root of every error that a user may see; carries at least one finding.
+    """The root of all errors that users see; carries at least one finding.
 
-    ``exit_code`` is what the process exits with, as docs/cli.md lists it.
+    ``exit_code`` is the exit code of the process, as docs/cli.md lists it.
     """
 
     exit_code: ClassVar[int] = 70
@@ -43,7 +43,7 @@ class MpbuildError(Exception):
 
     @classmethod
     def collect(cls, findings: Sequence[Finding]) -> Self:
-        """One error that carries all of ``findings``, which must not be empty."""
+        """An error that carries all of ``findings``, at least one."""
         first = findings[0]
         error = cls(first.message, where=first.where, hint=first.hint, code=first.code)
         error.findings = tuple(findings)
@@ -51,7 +51,7 @@ class MpbuildError(Exception):
         return error
 
     def within(self, where: str) -> Self:
-        """The same error seen from further out: ``where`` goes in front of every place."""
+        """The same error, with ``where`` prepended to the place of each finding."""
         return self.collect(
             [
                 finding._replace(where=f"{where}: {finding.where}" if finding.where else where)
@@ -61,14 +61,14 @@ class MpbuildError(Exception):
 
 
 class AnswerError(MpbuildError):
-    """Done, and the answer is no: a check, a step or a test failed (exit 1)."""
+    """A negative answer: a check, a step or a test failed (exit 1)."""
 
     exit_code = 1
     default_code = Code.STEP_FAILED
 
 
 class InputError(MpbuildError):
-    """What was given is wrong: usage, spec, lock, an unsafe archive (exit 2)."""
+    """Invalid input: usage, spec, lock, an unsafe archive (exit 2)."""
 
     exit_code = 2
     default_code = Code.SPEC_INVALID

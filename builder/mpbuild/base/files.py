@@ -1,4 +1,4 @@
-"""A file of a workspace, as a build sees it."""
+"""A file of the workspace, as a build sees it."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from mpbuild.base.digest import Digest
 
 
 class WorkspaceFile(msgspec.Struct, frozen=True):
-    """A path from the workspace's root, the digest of the bytes there, and the executable bit."""
+    """A file: path relative to the workspace, digest of its bytes, executable bit."""
 
     path: str
     digest: Digest

@@ -1,4 +1,4 @@
-"""Labels name targets, patterns name sets of them."""
+"""Labels, which name targets, and patterns, which name sets of targets."""
 
 import re
 from typing import Self
@@ -12,12 +12,12 @@ _PATTERN = re.compile(rf"//(?:{_PATH}/)?\.\.\.")
 
 
 class Label(str):
-    """``//folder/of/a/target``, relative to the workspace; ``//`` is the workspace's own folder."""
+    """``//folder/of/a/target``, relative to the workspace; ``//`` is its root folder."""
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Raise InputError where ``text`` is not a label."""
+        """Raises InputError for a malformed label."""
         if not _LABEL.fullmatch(text):
             raise InputError(
                 f"not a label: {text[:200]!r}",
@@ -27,7 +27,7 @@ class Label(str):
 
     @property
     def path(self) -> str:
-        """The target's folder relative to the workspace, ``""`` for the workspace itself."""
+        """The target's folder relative to the workspace; ``""`` for its root folder."""
         return self[2:]
 
     @property
@@ -37,18 +37,18 @@ class Label(str):
 
 
 class Pattern(str):
-    """``//a/...`` (every target under a), ``//...`` (all), or a label."""
+    """``//a/...`` (all targets in and below ``a``), ``//...`` (all targets) or a label."""
 
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Raise InputError where ``text`` is neither a label nor a pattern."""
+        """Raises InputError for a malformed pattern."""
         if not _PATTERN.fullmatch(text):
             Label(text)
         return super().__new__(cls, text)
 
     def matches(self, label: Label) -> bool:
-        """Whether ``label`` is in the set."""
+        """Whether the pattern includes ``label``."""
         if not self.endswith("/..."):
             return str(self) == str(label)
         stem = self.removesuffix("/...")

@@ -1,12 +1,12 @@
-"""What must not be told: credentials of addresses, wherever a text has them."""
+"""Removes credentials from URLs in messages."""
 
 import re
 
-# It ends at the last @ before the path; where none is there, behind what begins like a login and
-# like no port: a password must have no / in it, and people's have.
+# Userinfo ends at the last @ before the path. Without one there, it ends at the last @ of a text
+# that begins like a login, not like a port: passwords must not contain /, but some do.
 _USERINFO = re.compile(r"(?<=//)(?:[^/\s]*@|[^/\s:@\[]+:(?![0-9]+/)[^\s'\"]*@)")
 
 
 def redacted(text: str) -> str:
-    """``text`` without the credentials of any address in it."""
+    """``text`` without the credentials in its URLs."""
     return _USERINFO.sub("", text)

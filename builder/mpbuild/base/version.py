@@ -5,13 +5,15 @@ from typing import Self
 
 from mpbuild.base.errors import InputError
 
-_NUMBER = r"(?:0|[1-9]\d*)"
-_LABEL = rf"(?:{_NUMBER}|\d*[A-Za-z-][0-9A-Za-z-]*)"
-_FORM = re.compile(
-    rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})"
-    rf"(?:-({_LABEL}(?:\.{_LABEL})*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
-    re.ASCII,
+_NUMBER = "(?:0|[1-9][0-9]*)"
+_IDENTIFIER = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+PATTERN = (
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?"
+    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
+"""A regular expression for the whole version; Python and ECMA-262 read it alike."""
+
+_FORM = re.compile(PATTERN)
 
 
 class Version(str):
@@ -20,7 +22,7 @@ class Version(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Raise InputError where ``text`` is not a semantic version."""
+        """Raises InputError for a malformed version."""
         if not _FORM.fullmatch(text):
             raise InputError(
                 f"not a semantic version: {text[:80]!r}",
@@ -31,18 +33,13 @@ class Version(str):
     @property
     def release(self) -> tuple[int, int, int]:
         """Major, minor and patch."""
-        major, minor, patch = self._parts[:3]
-        return int(major), int(minor), int(patch)
-
-    @property
-    def _parts(self) -> tuple[str, ...]:
-        match = _FORM.fullmatch(self)
-        assert match is not None, "checked when made"
-        return match.group(1), match.group(2), match.group(3), match.group(4) or ""
+        core = self.partition("+")[0].partition("-")[0]
+        major, minor, patch = map(int, core.split("."))
+        return major, minor, patch
 
     @property
     def _precedence(self) -> tuple[tuple[int, int, int], bool, list[tuple[bool, int, str]]]:
-        prerelease = self._parts[3]
+        prerelease = self.partition("+")[0].partition("-")[2]
         identifiers = prerelease.split(".") if prerelease else []
         return (
             self.release,
@@ -51,7 +48,7 @@ class Version(str):
         )
 
     def __lt__(self, other: str) -> bool:
-        """By precedence; build metadata doesn't count."""
+        """Compares precedence; build metadata doesn't count."""
         return self._precedence < Version(other)._precedence
 
     def __le__(self, other: str) -> bool:
@@ -59,7 +56,7 @@ class Version(str):
         return not self > other
 
     def __gt__(self, other: str) -> bool:
-        """By precedence, the other way."""
+        """Compares precedence."""
         return Version(other) < self
 
     def __ge__(self, other: str) -> bool:

@@ -4,7 +4,7 @@ import keyword
 from enum import StrEnum
 from typing import Annotated
 
-from mpbuild.base import units
+from mpbuild.base import units, version
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.dotted_version import DottedVersion
@@ -28,7 +28,6 @@ _NAME_HINT = "lower-case letters, digits and hyphens, beginning with a letter or
 _IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _NUMBER = "(?:0|[1-9][0-9]*)"
 _SHA256 = "sha256:[0-9a-f]{64}"
-_LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 
 
 class Datatype(StrEnum):
@@ -125,8 +124,7 @@ SemanticVersion = Annotated[
     Version,
     Text(
         what="a semantic version",
-        pattern=rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?"
-        r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+        pattern=version.PATTERN,
         hint='write MAJOR.MINOR.PATCH in quotes, such as "1.4.0"',
         longest=100,
         parse=Version,

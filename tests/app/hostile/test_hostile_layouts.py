@@ -183,7 +183,7 @@ LAYOUTS = {
     "has an index that says two things": (
         text("index.json", b'{"manifests":[],"manifests":[]}'),
         MISMATCH,
-        "the key 'manifests' stands twice",
+        "duplicate key 'manifests'",
     ),
     "has an index of other bytes than UTF-8": (text("index.json", b"\xff\xfe"), MISMATCH, "utf-8"),
     "has an index with a byte order mark": (
@@ -235,7 +235,7 @@ LAYOUTS = {
     "is of two versions": (
         text("oci-layout", b'{"imageLayoutVersion":"9","imageLayoutVersion":"1.0.0"}'),
         MISMATCH,
-        "stands twice",
+        "duplicate key 'imageLayoutVersion'",
     ),
     "has a blob that leads nowhere": (
         blob(lambda path, moved: path.symlink_to("nowhere")),
@@ -289,7 +289,7 @@ LAYOUTS = {
     "has a configuration that says two things": (
         document("set_config", b'{"config":{},"config":{}}'),
         MISMATCH,
-        "stands twice",
+        "duplicate key 'config'",
     ),
     "has a manifest that is an index": (
         manifest(lambda d: d.update(mediaType=oci.INDEX)),

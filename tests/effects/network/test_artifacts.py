@@ -466,7 +466,7 @@ def test_a_blob_of_other_bytes_is_never_kept(registry, client, get, tmp_path, se
         (image(layers=[{"digest": DIGEST}]), "it is no image manifest: Object missing required"),
         (image(layers=[None]), "it is no image manifest: Expected `object`"),
         (b"[]", "it is no image manifest: Expected `object`"),
-        (b'{"layers": [], "layers": []}', "the key 'layers' stands twice"),
+        (b'{"layers": [], "layers": []}', "duplicate key 'layers'"),
         (b"\xff", "it is no image manifest: not JSON"),
         (b"[" * 100_000, "it is no image manifest: not JSON"),
         (b" " * ((4 << 20) + 1), "it has more than 4194304 bytes"),
