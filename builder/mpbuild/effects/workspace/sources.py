@@ -138,7 +138,7 @@ def refuse_change(file: FileIO, before: FileStat, where: str) -> None:
 
 def changed(path: str) -> InputError:
     """The error for a file that changed between two looks."""
-    return InputError("changed while it was read", where=path, hint="build again")
+    return InputError("changed while it was read", where=path, hint="run the command again")
 
 
 def chunks(file: FileIO, where: str) -> Iterator[bytes]:
