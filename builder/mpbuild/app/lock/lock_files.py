@@ -69,15 +69,6 @@ class LockSet(msgspec.Struct, frozen=True):
     files: dict[str, bytes]
 
 
-class _LockCheck(msgspec.Struct, frozen=True):
-    """What one pass over the locks of a target finds, parses and reads."""
-
-    findings: list[Finding]
-    python: dict[str, pylock.PythonLock]
-    debian: dict[str, deblock.DebianLock]
-    files: dict[str, bytes]
-
-
 def environments(target: Target) -> list[LockEnvironment]:
     """Every environment of a target: the accelerators', then further ones."""
     return list(_environments(target))
@@ -102,40 +93,41 @@ def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Fi
     Fetched weights, which the spec itself pins, count among them. With ``accelerators``, only
     their locks are looked at.
     """
-    return _check(target, accelerators).findings
+    return _LockCheck(target, accelerators).findings
 
 
-def _check(target: Target, accelerators: Collection[Accelerator] = ()) -> _LockCheck:
-    found = [e for e in environments(target) if e.concerns(accelerators)]
-    checked = _LockCheck(
-        drift.check_weights(target.model, target.text, file=target.file), {}, {}, {}
-    )
-    for environment in found:
-        _check_environment(environment, target.workspace.documents, checked)
-    if not checked.findings:
-        checked.findings.extend(check_floors(target, found, checked.python))
-        checked.findings.extend(_skew(found, checked.python))
-    return checked
+class _LockCheck:
+    """One pass over the locks of a target: each is read and parsed once."""
 
+    def __init__(self, target: Target, accelerators: Collection[Accelerator] = ()) -> None:
+        self._documents = target.workspace.documents
+        self.findings = drift.check_weights(target.model, target.text, file=target.file)
+        self.files: dict[str, bytes] = {}
+        self.python: dict[str, pylock.PythonLock] = {}
+        self.debian: dict[str, deblock.DebianLock] = {}
+        found = [e for e in environments(target) if e.concerns(accelerators)]
+        for environment in found:
+            self._read(environment)
+        if not self.findings:
+            self.findings += check_floors(target, found, self.python)
+            self.findings += _skew(found, self.python)
 
-def _check_environment(
-    environment: LockEnvironment, documents: DocumentReader, checked: _LockCheck
-) -> None:
-    """Add what one environment's locks hold, and what is wrong with them, to ``checked``."""
-    name = environment.name
-    where = environment.where(environment.python_file)
-    text = _text(documents, where)
-    python = drift.check_python(text, environment.python, environment=name, file=where)
-    if python.lock is not None and text is not None:
-        checked.python[name] = python.lock
-        checked.files[environment.python_file.name] = text.encode()
-    where = environment.where(environment.debian_file)
-    text = _text(documents, where)
-    debian = drift.check_debian(text, environment.debian, environment=name, file=where)
-    if debian.lock is not None and text is not None:
-        checked.debian[name] = debian.lock
-        checked.files[environment.debian_file.name] = text.encode()
-    checked.findings.extend([*python.findings, *debian.findings])
+    def _read(self, environment: LockEnvironment) -> None:
+        name = environment.name
+        where, text = self._text(environment, environment.python_file)
+        python = drift.check_python(text, environment.python, environment=name, file=where)
+        where, text = self._text(environment, environment.debian_file)
+        debian = drift.check_debian(text, environment.debian, environment=name, file=where)
+        self.findings += [*python.findings, *debian.findings]
+        if python.lock and debian.lock:
+            self.python[name], self.debian[name] = python.lock, debian.lock
+
+    def _text(self, environment: LockEnvironment, file: Path) -> tuple[str, str | None]:
+        where = environment.where(file)
+        text = _text(self._documents, where)
+        if text is not None:
+            self.files[file.name] = text.encode()
+        return where, text
 
 
 def check_floors(
@@ -159,7 +151,7 @@ def read_locks(target: Target) -> LockSet:
     """All locks; raise InputError where one is missing, malformed or has drifted."""
     from mpbuild.derive.image_layers import EnvironmentLocks
 
-    checked = _check(target)
+    checked = _LockCheck(target)
     if checked.findings:
         raise InputError.collect(checked.findings)
     locks = {
