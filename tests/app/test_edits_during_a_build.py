@@ -17,7 +17,11 @@ from mpbuild.app.build.build import build
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.app.lock.lock_files import environments
 from mpbuild.app.workspace.workspace import OpenWorkspace
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
+from mpbuild.cli.refs import locate
+from mpbuild.cli.session import Session
 from mpbuild.effects.installation import find_installation
 from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.formats.debian import deblock
@@ -277,3 +281,16 @@ def test_a_build_after_an_edit_opens_each_input_file_once(place, opens, name):
     found = opens()
     assert {str(place.path(name)) for name in KINDS} <= found.keys()
     assert set(found.values()) == {1}
+
+
+def test_asking_for_a_package_puts_no_edited_source_into_the_store(place):
+    plain = {"json": True, "color": False, "quiet": True, "verbose": False}
+    session = Session(
+        "verify", place.root, str(place.store.path), **plain, toolchain=place.toolchain
+    )
+    built = place.build().package.digest
+    assert locate(session, LABEL, place.store).digest == built
+    place.edit("source")
+    with pytest.raises(InputError, match="has no build of the current workspace"):
+        locate(session, LABEL, place.store)
+    assert not place.store.has(Digest.of(place.path("source").read_bytes()))

@@ -13,6 +13,7 @@ from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.cli.session import Session
 from mpbuild.effects.store.store import Store
+from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.package.package import PackageLocation, in_layout, in_store
 
 
@@ -62,7 +63,9 @@ def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
     key = memo.MemoKey(
         session.store_path, session.root, found[0], BuildOptions(), session.installation.identity
     )
-    result = memo.find(key, session.snapshot, any_options=True)
+    # Without a build to follow, a source that changed need not go into the store.
+    snapshot = session.snapshot if build else Snapshot(session.root)
+    result = memo.find(key, snapshot, any_options=True)
     if result is None and not build:
         raise InputError(
             f"{found[0]} has no build of the current workspace",
