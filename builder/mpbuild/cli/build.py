@@ -66,7 +66,10 @@ def command(
     sandbox: str,
     sign: bool,
 ) -> None:
-    """Build the package of each TARGET; default: every target of the workspace."""
+    """Build the package of each TARGET.
+
+    Without a TARGET, build every target of the workspace.
+    """
     signing = _signing(session, key, builder_id, sign=sign)
     accelerators = [Accelerator(name) for name in names]
     options = BuildOptions(tuple(accelerators), jobs or 0, offline, sandbox)

@@ -21,9 +21,10 @@ from mpbuild.cli.session import Session
 def command(
     session: Session, targets: tuple[str, ...], names: tuple[str, ...], *, wheels: bool
 ) -> None:
-    """Fetch the files that locks name into the store; default: the locks of every target.
+    """Fetch locked files into the store.
 
-    Afterwards `mpbuild build --offline` needs no network.
+    Without a TARGET, fetch for every target of the workspace. Afterwards `mpbuild build --offline`
+    needs no network.
     """
     from mpbuild.app.build.toolchain import read_toolchain
     from mpbuild.app.fetch.fetch import fetch, place_wheels, wanted_environments

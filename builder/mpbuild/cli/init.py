@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("folder", default=".", metavar="[DIR]")
 @click.pass_obj
 def command(session: Session, folder: str) -> None:
-    """Create a first model that builds, and a workspace around it if there is none.
+    """Create a first model that builds.
 
-    Inside a workspace the model is created in DIR itself, otherwise in DIR/first. Overwrites no
-    file.
+    Inside a workspace the model is created in DIR itself. Otherwise DIR becomes a workspace, with
+    the model in DIR/first. Overwrites no file.
     """
     from mpbuild.app.workspace.init import create_files, plan_init
 
