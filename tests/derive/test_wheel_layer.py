@@ -258,7 +258,7 @@ def test_two_wheels_with_different_modes_at_one_path_are_refused(make):
 
 @pytest.mark.parametrize("other", ["NS/x.py", "ns/X.py"])
 def test_two_wheels_whose_paths_differ_in_case_only_are_refused(make, other):
-    with pytest.raises(InputError, match="differ in spelling only"):
+    with pytest.raises(InputError, match="differ only in case or Unicode form"):
         two(make, {"ns/x.py": b""}, {other: b""})
 
 

@@ -87,7 +87,7 @@ UNSAFE = {
     ),
     "a fourth member": (lambda m: _with(m, ("_evil", b"x")), "'_evil'"),
     "two data members": (lambda m: _with(m, ("data.tar", END)), "'data.tar'"),
-    "a member larger than the archive": (lambda m: _with(m, sizes={2: 1 << 30}), "cut off"),
+    "a member larger than the archive": (lambda m: _with(m, sizes={2: 1 << 30}), "truncated"),
     "a member smaller than it is": (lambda m: _with(m, sizes={1: 10}), "malformed member"),
     "a member of a negative size": (lambda m: _with(m, sizes={1: -1}), "malformed member"),
     "a member without padding": (
@@ -103,31 +103,31 @@ UNSAFE = {
     "a sparse file": (lambda m: m.deb(m.tar_member(kind=b"S") + END), "a sparse file"),
     "a wrong tar checksum": (
         lambda m: m.deb(m.tar_member(checksum=b"000001\0 ") + END),
-        "checksum is wrong",
+        "wrong checksum in a header",
     ),
     "a whiteout": (lambda m: m.deb(m.tar_member(b"./usr/.wh.lib") + END), "whiteout"),
     "a traversal": (lambda m: m.deb(m.tar_member(b"./../etc/x") + END), "the name '..'"),
     "a link that climbs out": (
         lambda m: m.deb(m.tar_member(b"a", kind=b"2", target=b"../../etc") + END),
-        "climbs above the root",
+        "leaves the root",
     ),
     "a file under a link": (
         lambda m: m.deb(m.tar_member(b"a", kind=b"2", target=b"/etc") + m.tar_member(b"a/b") + END),
-        "no directory",
+        "which is not a directory",
     ),
     "a hard link to nothing": (
         lambda m: m.deb(m.tar_member(b"a", kind=b"1", target=b"b") + END),
-        "no file before it",
+        "not an earlier file",
     ),
-    "a path twice": (lambda m: m.deb(m.tar_member() * 2 + END), "a stands twice"),
-    "data cut off": (lambda m: m.deb(m.tar_member(b"a", b"x" * 9)[:512]), "cut off"),
+    "a path twice": (lambda m: m.deb(m.tar_member() * 2 + END), "duplicate path a"),
+    "data cut off": (lambda m: m.deb(m.tar_member(b"a", b"x" * 9)[:512]), "truncated"),
     "xz cut off": (
         lambda m: _with(m, ("control.tar.gz", _with(m)), ("data.tar.gz", b"")),
         "control.tar.gz: not a gzip member",
     ),
     "bytes after the xz stream": (
         lambda m: m.deb(END).replace(lzma.compress(END), lzma.compress(END)[:-8] + b"trailing"),
-        "data.tar.xz: the compressed stream is broken",
+        "data.tar.xz: corrupt compressed stream",
     ),
     "no control file": (
         lambda m: _with(m, ("control.tar.gz", gzip.compress(END))),
@@ -179,7 +179,7 @@ def test_xz_is_one_stream_with_nothing_behind_it(make):
             make.tar_member(b"control", b"Package: xx\nVersion: 1\nArchitecture: all\n") + END
         )
         package = make.ar(("debian-binary", b"2.0\n"), ("control.tar.gz", control), data)
-        with pytest.raises(InputError, match="follow the end of the xz stream"):
+        with pytest.raises(InputError, match="trailing bytes after the xz stream"):
             read_deb(package)
 
 

@@ -40,7 +40,7 @@ def test_the_codec_gives_the_bytes_every_digest_rests_on():
 
 def test_a_codec_that_gives_other_bytes_is_told_before_a_build(monkeypatch):
     monkeypatch.setattr(deflate, "deflate_compress", lambda data, _: zlib.compress(data)[2:-4])
-    with pytest.raises(EnvironmentFailureError, match="does not give the bytes") as caught:
+    with pytest.raises(EnvironmentFailureError, match="does not produce the bytes") as caught:
         gzip.prove()
     assert "pins" in caught.value.findings[0].hint
 
@@ -118,16 +118,18 @@ def test_bytes_after_the_stream_are_refused_even_one(make):
     crc = zlib.crc32(b"text" * 99)
     for trailing in (b"\0", b"\x1f", gzip.compress(b"a smuggled member"), NOISE):
         error = refusal(gzip.inflate(raw + trailing, 396, crc))
-        assert "follow the end" in str(error)
+        assert "trailing bytes after the compressed stream" in str(error)
 
 
 def test_a_stream_cut_anywhere_is_refused(make):
     raw = make.deflated(b"some more text" * 9)
     for end in range(len(raw)):
-        assert "cut off" in str(refusal(gzip.inflate(raw[:end], 126, 0)))
+        assert "truncated" in str(refusal(gzip.inflate(raw[:end], 126, 0)))
 
 
-@pytest.mark.parametrize(("size", "telling"), [(395, "more than the 395"), (397, "396 bytes")])
+@pytest.mark.parametrize(
+    ("size", "telling"), [(395, "more than the declared 395"), (397, "396 bytes")]
+)
 def test_a_stream_of_another_size_is_refused(make, size, telling):
     data = b"text" * 99
     assert telling in str(refusal(gzip.inflate(make.deflated(data), size, zlib.crc32(data))))
@@ -136,23 +138,23 @@ def test_a_stream_of_another_size_is_refused(make, size, telling):
 def test_a_size_that_lies_by_exactly_4_gib_is_refused(make):
     data = b"text" * 99
     stream = gzip.inflate(make.deflated(data), len(data) + (1 << 32), zlib.crc32(data))
-    assert "396 bytes instead of" in str(refusal(stream))
+    assert "396 bytes, not the declared" in str(refusal(stream))
 
 
 def test_a_bomb_gives_no_more_than_it_announced(make):
     out = io.BytesIO()
-    with pytest.raises(InputError, match="more than the 1000 bytes"):
+    with pytest.raises(InputError, match="more than the declared 1000 bytes"):
         out.writelines(gzip.inflate(make.deflated(bytes(20 << 20)), 1000, 0))
     assert out.tell() <= 1000
 
 
 def test_a_wrong_crc_is_refused(make):
     error = refusal(gzip.inflate(make.deflated(b"text"), 4, 1))
-    assert f"{zlib.crc32(b'text'):08x} instead of the 00000001" in str(error)
+    assert f"{zlib.crc32(b'text'):08x}, not the declared 00000001" in str(error)
 
 
 def test_a_broken_stream_is_refused():
-    assert "broken" in str(refusal(gzip.inflate(b"\xff\xff\xff\xff", 4, 0)))
+    assert "corrupt compressed stream" in str(refusal(gzip.inflate(b"\xff\xff\xff\xff", 4, 0)))
 
 
 @settings(max_examples=60)
@@ -180,7 +182,7 @@ def test_optional_header_fields_are_read_over():
     assert joined(gzip.decompress([bytes(header) + gzip.compress(b"text")[10:]])) == b"text"
     header[-1] ^= 1
     stream = gzip.decompress([bytes(header) + gzip.compress(b"text")[10:]])
-    assert "header's CRC" in str(refusal(stream))
+    assert "wrong CRC in a gzip header" in str(refusal(stream))
 
 
 SOUND = gzip.compress(b"text")
@@ -189,17 +191,21 @@ SOUND = gzip.compress(b"text")
 @pytest.mark.parametrize(
     ("blob", "telling"),
     [
-        pytest.param(b"", "cut off", id="nothing"),
-        pytest.param(SOUND[:-1], "cut off", id="a cut trailer"),
-        pytest.param(SOUND[:9], "cut off", id="a cut header"),
-        pytest.param(SOUND[:14], "cut off", id="a cut stream"),
-        pytest.param(SOUND + b"\0", "cut off", id="one byte after"),
+        pytest.param(b"", "truncated", id="nothing"),
+        pytest.param(SOUND[:-1], "truncated", id="a cut trailer"),
+        pytest.param(SOUND[:9], "truncated", id="a cut header"),
+        pytest.param(SOUND[:14], "truncated", id="a cut stream"),
+        pytest.param(SOUND + b"\0", "truncated", id="one byte after"),
         pytest.param(SOUND + bytes(512), "not a gzip member", id="padding after"),
         pytest.param(b"\x1f\x8b\x07" + SOUND[3:], "not a gzip member", id="another method"),
         pytest.param(SOUND[:3] + b"\x20" + SOUND[4:], "not a gzip member", id="a reserved flag"),
         pytest.param(SOUND[:-8] + bytes(4) + SOUND[-4:], "CRC-32 or size", id="a wrong CRC"),
         pytest.param(SOUND[:-4] + b"\5\0\0\0", "CRC-32 or size", id="a wrong size"),
-        pytest.param(SOUND[:3] + b"\x08" + SOUND[4:10] + b"n" * 70000, "no end", id="a long name"),
+        pytest.param(
+            SOUND[:3] + b"\x08" + SOUND[4:10] + b"n" * 70000,
+            "is longer than 65536 bytes",
+            id="a long name",
+        ),
     ],
 )
 def test_a_broken_file_is_refused(blob, telling):

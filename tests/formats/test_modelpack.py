@@ -289,7 +289,7 @@ def test_a_folder_of_code_outside_is_refused():
     manifest, config = artifact(
         ModelContents(FILES, msgspec.structs.replace(CODE, folder="../src"))
     )
-    with pytest.raises(InputError, match=r"holds the name '\.\.'"):
+    with pytest.raises(InputError, match=r"contains the name '\.\.'"):
         modelpack.read(manifest, config)
 
 

@@ -210,30 +210,52 @@ def hard(path: str, target: str) -> TarEntry:
 @pytest.mark.parametrize(
     ("entries", "telling"),
     [
-        pytest.param([file("a"), file("a")], "a stands twice", id="twice"),
-        pytest.param([file("A/x"), file("a/y")], "spelling only", id="parents in another case"),
-        pytest.param([file("README"), file("Readme")], "spelling only", id="in another case"),
-        pytest.param([file("straße"), file("STRASSE")], "spelling only", id="case folding"),
-        pytest.param([file("e\u0301"), file("\u00e9")], "spelling only", id="in another form"),
-        pytest.param([file("a"), file("a/b")], "a, which is no directory", id="under a file"),
-        pytest.param([file("a/b/c"), file("a")], "a, which is no directory", id="file last"),
-        pytest.param([link("a", "b"), file("a/c")], "no directory", id="under a link"),
-        pytest.param([hard("a", "b")], "no file before it", id="hard link to nothing"),
-        pytest.param([hard("a", "b"), file("b")], "no file before it", id="hard link to later"),
-        pytest.param([hard("a", "a")], "no file before it", id="hard link to itself"),
-        pytest.param([link("b", "c"), hard("a", "b")], "no file", id="hard link to a link"),
+        pytest.param([file("a"), file("a")], "duplicate path a", id="twice"),
         pytest.param(
-            [TarEntry("d", "directory", 0o755), hard("a", "d")], "no file", id="to a directory"
+            [file("A/x"), file("a/y")],
+            "differ only in case or Unicode form",
+            id="parents in another case",
         ),
-        pytest.param([link("a", "..")], "climbs above the root", id="link out"),
-        pytest.param([link("a/b", "../../c")], "climbs above the root", id="link further out"),
-        pytest.param([link("a/b", "c/../../../d")], "climbs above", id="link out by a detour"),
         pytest.param(
-            [link("a/b/q", "/"), link("x", "a/b/q/../../etc")], "climbs", id="out by a link"
+            [file("README"), file("Readme")],
+            "differ only in case or Unicode form",
+            id="in another case",
         ),
-        pytest.param([link("a", "")], "is no path", id="empty link"),
-        pytest.param([link("a", "b\0c")], "is no path", id="link with a NUL"),
-        pytest.param([link("a", "x" * 4097)], "is no path", id="endless link"),
+        pytest.param(
+            [file("straße"), file("STRASSE")],
+            "differ only in case or Unicode form",
+            id="case folding",
+        ),
+        pytest.param(
+            [file("e\u0301"), file("\u00e9")],
+            "differ only in case or Unicode form",
+            id="in another form",
+        ),
+        pytest.param([file("a"), file("a/b")], "a, which is not a directory", id="under a file"),
+        pytest.param([file("a/b/c"), file("a")], "a, which is not a directory", id="file last"),
+        pytest.param([link("a", "b"), file("a/c")], "which is not a directory", id="under a link"),
+        pytest.param([hard("a", "b")], "not an earlier file", id="hard link to nothing"),
+        pytest.param([hard("a", "b"), file("b")], "not an earlier file", id="hard link to later"),
+        pytest.param([hard("a", "a")], "not an earlier file", id="hard link to itself"),
+        pytest.param(
+            [link("b", "c"), hard("a", "b")], "not an earlier file", id="hard link to a link"
+        ),
+        pytest.param(
+            [TarEntry("d", "directory", 0o755), hard("a", "d")],
+            "not an earlier file",
+            id="to a directory",
+        ),
+        pytest.param([link("a", "..")], "leaves the root", id="link out"),
+        pytest.param([link("a/b", "../../c")], "leaves the root", id="link further out"),
+        pytest.param([link("a/b", "c/../../../d")], "leaves the root", id="link out by a detour"),
+        pytest.param(
+            [link("a/b/q", "/"), link("x", "a/b/q/../../etc")],
+            "leaves the root",
+            id="out by a link",
+        ),
+        pytest.param([link("a", "")], "is not a path", id="empty link"),
+        pytest.param([link("a", "b\0c")], "is not a path", id="link with a NUL"),
+        pytest.param([link("a", "x" * 4097)], "is not a path", id="endless link"),
     ],
 )
 def test_a_tree_that_is_not_the_same_everywhere_is_refused(entries, telling):
@@ -244,7 +266,7 @@ def test_absolute_links_are_for_debian_packages_only():
     links = [link("a", "/usr/bin/b")]
     check_tree(links, absolute_links=True)
     assert "is absolute" in refused(check_tree, links)
-    assert "climbs" in refused(check_tree, [link("a", "/../b")], absolute_links=True)
+    assert "leaves the root" in refused(check_tree, [link("a", "/../b")], absolute_links=True)
 
 
 def test_an_ordinary_tree_is_let_pass():

@@ -90,7 +90,7 @@ def test_a_size_beyond_octal_is_understood(make):
 
 HOSTILE = {
     "a wrong checksum": (lambda m: m.tar_member(checksum=b"000000\0 ") + END, "checksum"),
-    "no checksum": (lambda m: m.tar_member(checksum=b"        ") + END, "not a number"),
+    "no checksum": (lambda m: m.tar_member(checksum=b"        ") + END, "malformed number"),
     "a character device": (lambda m: m.tar_member(kind=b"3") + END, "a character device"),
     "a block device": (lambda m: m.tar_member(kind=b"4") + END, "a block device"),
     "a named pipe": (lambda m: m.tar_member(kind=b"6") + END, "a named pipe"),
@@ -98,15 +98,15 @@ HOSTILE = {
     "a type nobody knows": (lambda m: m.tar_member(kind=b"Z") + END, "unknown type b'Z'"),
     "a sparse file by pax": (
         lambda m: m.pax(("GNU.sparse.major", "1")) + m.tar_member() + END,
-        "'GNU.sparse.major' is not understood",
+        "unknown record 'GNU.sparse.major'",
     ),
     "an extended attribute": (
         lambda m: m.pax(("SCHILY.xattr.security.capability", "x")) + m.tar_member() + END,
-        "is not understood",
+        "unknown record",
     ),
     "another character set": (
         lambda m: m.pax(("hdrcharset", "BINARY")) + m.tar_member() + END,
-        "is not understood",
+        "unknown record",
     ),
     "a path traversal by pax": (
         lambda m: m.pax(("path", "../../etc/passwd")) + m.tar_member() + END,
@@ -118,24 +118,27 @@ HOSTILE = {
     ),
     "a pax path twice": (
         lambda m: m.pax(("path", "a"), ("path", "b")) + m.tar_member() + END,
-        "stands twice",
+        "duplicate record b'path' in an extended header",
     ),
     "two pax headers": (
         lambda m: m.pax(("path", "a")) + m.pax(("path", "b")) + m.tar_member() + END,
-        "two extended headers",
+        "duplicate records in the extended headers",
     ),
     "a long name twice": (
         lambda m: m.tar_member(b"L", b"x\0", kind=b"L") * 2 + m.tar_member() + END,
-        "two extended headers",
+        "duplicate records in the extended headers",
     ),
-    "a pax header without a member": (lambda m: m.pax(("path", "a")) + END, "has no member"),
+    "a pax header without a member": (
+        lambda m: m.pax(("path", "a")) + END,
+        "extended header without a member",
+    ),
     "a pax size beside another in the header": (
         lambda m: m.pax(("size", "0")) + m.tar_member(b"a", b"hello") + END,
-        "0 in one header each",
+        "has 5 bytes in one header and 0 in another",
     ),
     "a pax size that is none": (
         lambda m: m.pax(("size", "-1")) + m.tar_member() + END,
-        "not a size",
+        "malformed size",
     ),
     "a pax record beyond its header": (
         lambda m: m.tar_member(b"p", b"99 path=x\n", kind=b"x") + m.tar_member() + END,
@@ -147,11 +150,11 @@ HOSTILE = {
     ),
     "a pax header of gigabytes": (
         lambda m: m.tar_block(kind=b"x", size=1 << 32) + END,
-        "an extended header of 4294967296 bytes",
+        "extended header of 4294967296 bytes; at most 1048576",
     ),
     "a global header": (
         lambda m: m.pax(("path", "a"), kind=b"g") + m.tar_member() + END,
-        "a global header",
+        "global header that affects members",
     ),
     "a whiteout": (lambda m: m.tar_member(b"a/.wh.b") + END, "whiteout"),
     "an absolute path": (lambda m: m.tar_member(b"/etc/passwd") + END, "absolute"),
@@ -165,25 +168,28 @@ HOSTILE = {
     ),
     "a link with content": (
         lambda m: m.tar_member(b"a", b"x", kind=b"2", target=b"b") + END,
-        "is no file and has 1 bytes",
+        "is not a file, but has 1 bytes",
     ),
-    "a directory with content": (lambda m: m.tar_member(b"a", b"x", kind=b"5") + END, "is no file"),
+    "a directory with content": (
+        lambda m: m.tar_member(b"a", b"x", kind=b"5") + END,
+        "is not a file",
+    ),
     "a negative size": (
         lambda m: m.tar_block(size_field=b"\xff" * 12) + END,
-        "not a number",
+        "malformed number",
     ),
-    "a size beyond the archive": (lambda m: m.tar_block(size=1 << 30) + END, "cut off"),
+    "a size beyond the archive": (lambda m: m.tar_block(size=1 << 30) + END, "truncated"),
     "no magic": (lambda m: m.tar_member(magic=bytes(8)) + END, "neither a POSIX nor a GNU"),
-    "nothing": (lambda m: b"", "cut off"),
-    "no end": (lambda m: m.tar_member(), "cut off"),
-    "half an end": (lambda m: m.tar_member() + bytes(512), "cut off"),
+    "nothing": (lambda m: b"", "truncated"),
+    "no end": (lambda m: m.tar_member(), "truncated"),
+    "half an end": (lambda m: m.tar_member() + bytes(512), "truncated"),
     "zeros between members": (
         lambda m: m.tar_member() + bytes(512) + m.tar_member(b"b") + END,
         "between members",
     ),
-    "a member after the end": (lambda m: END + m.tar_member(), "follow the end"),
-    "a cut header": (lambda m: m.tar_member()[:300], "cut off"),
-    "a cut content": (lambda m: m.tar_member(b"a", b"x" * 600)[:900], "cut off"),
+    "a member after the end": (lambda m: END + m.tar_member(), "trailing bytes after the end"),
+    "a cut header": (lambda m: m.tar_member()[:300], "truncated"),
+    "a cut content": (lambda m: m.tar_member(b"a", b"x" * 600)[:900], "truncated"),
 }
 
 

@@ -151,7 +151,7 @@ UNSAFE = {
                 for lie in [{"crc": 7} if path.endswith("WHEEL") else {}]
             ]
         ),
-        "WHEEL: its CRC-32 is",
+        "WHEEL: CRC-32 is",
     ),
     "metadata of gigabytes": (
         lambda m: m.zip(

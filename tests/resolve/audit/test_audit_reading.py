@@ -169,14 +169,14 @@ BROKEN = {
     "empty": (lambda data: b"", "no end record"),
     "no archive": (lambda data: b"x" * 5000, "no end record"),
     "cut off": (lambda data: data[:-30], "no end record"),
-    "longer than it says": (lambda data: data + b"x", "does not end where"),
+    "longer than it says": (lambda data: data + b"x", "does not end with its end record"),
     "a directory elsewhere": (
         lambda data: data[:-6] + struct.pack("<L", 7) + data[-2:],
-        "does not end where the end record begins",
+        "does not end at the end record",
     ),
     "fewer entries than announced": (
         lambda data: data[:-14] + struct.pack("<HH", 99, 99) + data[-10:],
-        "instead of the 99 announced",
+        "not the declared 99",
     ),
     "a name that climbs": (
         lambda data: changed(data, b"demo/data.bin", b"../../data.in"),

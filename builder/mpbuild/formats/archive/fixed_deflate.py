@@ -1,8 +1,8 @@
-"""DEFLATE of a few bytes with the fixed codes (RFC 1951, section 3.2.6): tar headers, that is.
+"""Compresses tar headers to DEFLATE with fixed codes (RFC 1951, section 3.2.6).
 
-Made here in a fraction of the time in which a compressor sets up its tables. ASCII bytes are
-literals of eight bits each. From four zeros on, a run is one literal, then copies of it at
-distance 1, as long as can be; up to two zeros that are left over are literals again.
+This takes a fraction of the time that a compressor needs to set up its tables. ASCII bytes are
+literals of eight bits. A run of four or more zeros is one literal, then copies of it at distance 1,
+each as long as possible; one or two zeros left over are literals again.
 """
 
 from functools import cache, lru_cache
@@ -13,17 +13,17 @@ _RUN = bytes(4)
 _LONGEST = 258
 _FINAL_FIXED, _FINAL_FIXED_BITS = 0b011, 3
 _END_BITS = 7
-# From the type on, nearly all tar headers of a layer are the same.
+# Nearly all tar headers of a layer are equal from the type flag on.
 _SAME = 356
 
 _Bits = tuple[int, int]
-"""The first bit lowest, and how many there are."""
+"""Bits, the first one lowest, and their number."""
 
 
 def encode(data: bytes) -> bytes:
-    """One final block; ``data`` must be ASCII, and should be short."""
+    """A single final block; ``data`` must be ASCII, and should be short."""
     cut = len(data) - _SAME
-    if cut < 0 or not data[cut]:  # never within a run
+    if cut < 0 or not data[cut]:  # never cut a run
         cut = len(data)
     front, front_width = _coded(data[:cut])
     back, back_width = _coded_before(data[cut:])
@@ -58,11 +58,11 @@ def _zeros(count: int) -> _Bits:
 
 
 def _copy(length: int) -> str:
-    """A match at distance 1 in the order of transmission (sections 3.1.1 and 3.2.5)."""
+    """A match at distance 1, as bits in the order of transmission (sections 3.1.1 and 3.2.5)."""
     if length == _LONGEST:
         symbol, extra = 285, 0
     else:
-        # Four symbols for each number of extra bits but the first, which has eight.
+        # Each number of extra bits has four symbols, except 0, which has eight.
         extra = max((length - 3).bit_length() - 3, 0)
         symbol = 257 + 4 * extra + ((length - 3) >> extra)
     code = f"{symbol - 256:07b}" if symbol < 280 else f"{symbol - 280 + 0xC0:08b}"

@@ -1,9 +1,8 @@
-"""gzip members (RFC 1952) round raw DEFLATE (RFC 1951): the bytes that decide digests.
+"""Reads and writes gzip members (RFC 1952); the bytes written here decide digests.
 
-A member made here is a fixed header of ten bytes (no name, no time, operating system unknown),
-raw DEFLATE, CRC-32 and size modulo 2**32. Whatever is compressed is compressed by one pinned
-libdeflate; whatever is inflated is inflated by isal, which tells where a stream ends. Inflaters
-may vary, their output can't.
+A member is a fixed header of ten bytes (no name, no time, unknown operating system), raw DEFLATE
+(RFC 1951), CRC-32 and size modulo 2**32. A pinned libdeflate compresses everything. isal, which
+reports where a stream ends, inflates; the output of inflaters can't differ.
 """
 
 import struct
@@ -32,17 +31,17 @@ _GOLDEN = Digest("sha256:83c0d3496b91eebd6df71c5796a67988f4063ecf1da58f958e08b3d
 
 
 def compress(data: Buffer) -> bytes:
-    """One member with ``data`` compressed by the pinned codec at the fixed level."""
+    """A member with ``data``, compressed by the pinned codec at the fixed level."""
     return _whole_member(deflate.deflate_compress(data, LEVEL), data)
 
 
 def compress_header(data: bytes) -> bytes:
-    """One member with ``data``, short and ASCII, in fixed codes: a tar header takes little more."""
+    """A member with ``data``, short and ASCII, in fixed codes; meant for tar headers."""
     return _whole_member(fixed_deflate.encode(data), data)
 
 
 def stored(data: Buffer) -> Iterator[Buffer]:
-    """One member of stored blocks (RFC 1951, section 3.2.4) that are slices of ``data``."""
+    """A member of stored blocks (RFC 1951, section 3.2.4), which are slices of ``data``."""
     view = memoryview(data)
     crc = 0
     yield _HEADER
@@ -56,17 +55,16 @@ def stored(data: Buffer) -> Iterator[Buffer]:
 
 
 def reuse(raw: Buffer, crc: int, size: int) -> tuple[Buffer, ...]:
-    """One member round a raw DEFLATE stream that ``inflate`` has found sound, or will."""
+    """A member around an existing raw DEFLATE stream, which only ``inflate`` checks."""
     return _HEADER, raw, _trailer(crc, size)
 
 
 def inflate(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
-    """The content of a raw DEFLATE stream, in bounded pieces, checked while it passes.
+    """Inflates a raw DEFLATE stream in bounded pieces, at most ``size`` bytes in all.
 
-    ``raw`` must be exactly one stream, which ends with its last byte, and the content must have
-    exactly ``size`` bytes and the CRC-32 ``crc``; else UnsafeError, at the latest after the last
-    piece. No more than ``size`` bytes are ever given. isal takes some incomplete Huffman codes that
-    zlib refuses: such a stream never gives other bytes, but an engine may refuse the layer.
+    Raises UnsafeError, at the latest after the last piece, unless ``raw`` is exactly one stream
+    whose content has ``size`` bytes and the CRC-32 ``crc``. isal accepts some incomplete Huffman
+    codes that zlib refuses: such a stream gives the same bytes, but an engine may refuse the layer.
     """
     if size < PIECE:
         yield _inflate_small(raw, size, crc)
@@ -76,23 +74,23 @@ def inflate(raw: Buffer, size: int, crc: int) -> Iterator[bytes]:
     for piece in expand(_decompressor(), source, PIECE):
         found_size += len(piece)
         if found_size > size:
-            raise UnsafeError(f"inflates to more than the {size} bytes announced")
+            raise UnsafeError(f"inflates to more than the declared {size} bytes")
         found_crc = deflate.crc32(piece, found_crc)
         yield piece
     _check_content(found_size, found_crc, size, crc, ended=source.ended)
 
 
 def _inflate_small(raw: Buffer, size: int, crc: int) -> bytes:
-    """``inflate`` in one call: most files are small, and calls are what they cost."""
+    """``inflate`` in one call, since calls dominate the cost of small files."""
     decompressor = _decompressor()
     try:
         content = decompressor.decompress(raw, size + 1)
     except IsalError as error:  # type: ignore[misc]  # isal's stub
-        raise UnsafeError(f"the compressed stream is broken: {error}") from error
+        raise UnsafeError(f"corrupt compressed stream: {error}") from error
     if len(content) > size:
-        raise UnsafeError(f"inflates to more than the {size} bytes announced")
+        raise UnsafeError(f"inflates to more than the declared {size} bytes")
     if not decompressor.eof:
-        raise UnsafeError("the compressed stream is cut off")
+        raise UnsafeError("truncated compressed stream")
     ended = not decompressor.unused_data
     _check_content(len(content), deflate.crc32(content), size, crc, ended=ended)
     return content
@@ -100,18 +98,17 @@ def _inflate_small(raw: Buffer, size: int, crc: int) -> bytes:
 
 def _check_content(found_size: int, found_crc: int, size: int, crc: int, *, ended: bool) -> None:
     if not ended:
-        raise UnsafeError("bytes follow the end of the compressed stream")
+        raise UnsafeError("trailing bytes after the compressed stream")
     if found_size != size:
-        raise UnsafeError(f"inflates to {found_size} bytes instead of the {size} announced")
+        raise UnsafeError(f"inflates to {found_size} bytes, not the declared {size}")
     if found_crc != crc:
-        raise UnsafeError(f"its CRC-32 is {found_crc:08x} instead of the {crc:08x} announced")
+        raise UnsafeError(f"CRC-32 is {found_crc:08x}, not the declared {crc:08x}")
 
 
 def decompress(chunks: Iterable[Buffer]) -> Iterator[bytes]:
     """The content of a gzip file of one or more members, in bounded pieces.
 
-    Raise UnsafeError where a member is broken, its CRC or size is wrong, or anything but a
-    member follows it.
+    Raises UnsafeError for a corrupt member, a wrong CRC or size, or trailing bytes.
     """
     source = ByteSource(chunks)
     yield from _member(source)
@@ -120,18 +117,18 @@ def decompress(chunks: Iterable[Buffer]) -> Iterator[bytes]:
 
 
 def prove() -> None:
-    """Raise EnvironmentFailureError unless the codec gives the bytes that every digest rests on."""
+    """Checks that the installed codec is the pinned one; raises EnvironmentFailureError."""
     installed = f"deflate-{deflate.__version__} level {LEVEL}"
     if installed != _COMPRESSOR or Digest.of(compress(_golden_vector())) != _GOLDEN:
         raise EnvironmentFailureError(
-            f"the codec is {installed} and does not give the bytes of {_COMPRESSOR}",
+            f"the codec {installed} does not produce the bytes of {_COMPRESSOR}",
             code=Code.CONTENT_MISMATCH,
-            hint="install the `deflate` wheel that mpbuild pins: digests rest on its bytes",
+            hint="install the `deflate` wheel that mpbuild pins; digests depend on it",
         )
 
 
 def _golden_vector() -> bytes:
-    """Text, noise, a long run and little variety: each kind of block that DEFLATE has."""
+    """Text, noise, a long run and a small alphabet: data for every kind of DEFLATE block."""
     numbers = [n * n * 2654435761 % 2**32 for n in range(1, 2001)]
     return b"".join(
         (
@@ -163,11 +160,11 @@ def _member(source: ByteSource) -> Iterator[bytes]:
         crc = deflate.crc32(piece, crc)
         yield piece
     if source.exactly(8) != _trailer(crc, size):
-        raise UnsafeError("a gzip member's CRC-32 or size is wrong")
+        raise UnsafeError("wrong CRC-32 or size in a gzip member")
 
 
 def _skip_header(source: ByteSource) -> None:
-    """RFC 1952, section 2.3: magic, method, flags, and the fields that the flags announce."""
+    """Skips a header (RFC 1952, section 2.3) and the optional fields that its flags declare."""
     read = source.exactly(10)
     flags = read[3]
     if read[:3] != _HEADER[:3] or flags & _RESERVED:
@@ -179,7 +176,7 @@ def _skip_header(source: ByteSource) -> None:
         if flags & flag:
             read += _text(source)
     if flags & _FHCRC and source.exactly(2) != struct.pack("<L", deflate.crc32(read))[:2]:
-        raise UnsafeError("a gzip header's CRC is wrong")
+        raise UnsafeError("wrong CRC in a gzip header")
 
 
 def _text(source: ByteSource) -> bytes:
@@ -188,4 +185,4 @@ def _text(source: ByteSource) -> bytes:
         text += source.exactly(1)
         if not text[-1]:
             return bytes(text)
-    raise UnsafeError("a gzip header's text has no end")
+    raise UnsafeError(f"a text in a gzip header is longer than {limits.GZIP_TEXT_BYTES} bytes")

@@ -1,4 +1,4 @@
-"""Streams of bytes: taken in the amounts a format asks for, expanded in bounded pieces."""
+"""Reads byte streams in the amounts that a format asks for, and expands them in bounded pieces."""
 
 from collections.abc import Iterable, Iterator
 from lzma import LZMAError
@@ -17,14 +17,14 @@ _LARGEST_SLICE = 1 << 18
 
 
 class Span(NamedTuple):
-    """Bytes of a file from ``start`` up to ``stop``."""
+    """The bytes of a file from ``start`` up to, but not including, ``stop``."""
 
     start: int
     stop: int
 
 
 class ByteSource:
-    """Chunks of bytes, read on as one stream without copying; ``position`` counts what is read."""
+    """Chunks of bytes as one stream, without copies; ``position`` counts the bytes read."""
 
     __slots__ = ("_at", "_chunk", "_chunks", "position")
 
@@ -36,7 +36,7 @@ class ByteSource:
 
     @property
     def ended(self) -> bool:
-        """Whether no byte is left."""
+        """Whether the stream is at its end."""
         while self._at == len(self._chunk):
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -45,7 +45,7 @@ class ByteSource:
         return False
 
     def some(self, most: int) -> memoryview:
-        """The next bytes, up to ``most``; none only at the end."""
+        """The next bytes, up to ``most``; empty only at the end."""
         if self.ended:
             return memoryview(b"")
         piece = self._chunk[self._at : self._at + most]
@@ -54,33 +54,33 @@ class ByteSource:
         return piece
 
     def unread(self, count: int) -> None:
-        """Put back the last ``count`` bytes of what ``some`` gave last."""
+        """Puts back the last ``count`` bytes of the last ``some``."""
         self._at -= count
         self.position -= count
 
     def span(self, count: int) -> Iterator[memoryview]:
-        """The next ``count`` bytes in pieces; raise UnsafeError where fewer are left."""
+        """The next ``count`` bytes in pieces; raises UnsafeError if fewer are left."""
         end = self.position + count
         while self.position < end:
             piece = self.some(min(end - self.position, PIECE))
             if not piece:
-                raise UnsafeError(f"cut off: {end - self.position} more bytes are announced")
+                raise UnsafeError(f"truncated: {end - self.position} bytes are missing")
             yield piece
 
     def exactly(self, count: int) -> bytes:
-        """The next ``count`` bytes as one; raise UnsafeError where fewer are left."""
+        """The next ``count`` bytes at once; raises UnsafeError if fewer are left."""
         return b"".join(self.span(count))
 
     def skip(self, count: int) -> None:
-        """Leave out the next ``count`` bytes."""
+        """Skips the next ``count`` bytes; raises UnsafeError if fewer are left."""
         for _ in self.span(count):
             pass
 
 
 def at_most(chunks: Iterable[Buffer], limit: int) -> Iterator[Buffer]:
-    """``chunks``, unless they inflate beyond all measure; raise UnsafeError after ``limit`` bytes.
+    """``chunks``, up to ``limit`` bytes in all; raises UnsafeError beyond that.
 
-    What an archive says of its own size is no measure.
+    An archive's own declaration of its size is not trusted.
     """
     total = 0
     for chunk in chunks:
@@ -91,7 +91,7 @@ def at_most(chunks: Iterable[Buffer], limit: int) -> Iterator[Buffer]:
 
 
 def gathered(chunks: Iterable[Buffer], least: int = GATHERED) -> Iterator[Buffer]:
-    """The same bytes in fewer chunks: small ones are joined until they have ``least`` bytes.
+    """The same bytes in fewer chunks: joins small ones until they have ``least`` bytes.
 
     Hashing and writing cost per call, and most files are small.
     """
@@ -115,28 +115,29 @@ def gathered(chunks: Iterable[Buffer], least: int = GATHERED) -> Iterator[Buffer
 
 
 class Decompressor(Protocol):
-    """What the incremental decompressors of isal and of the standard library have in common."""
+    """An incremental decompressor, as isal and the standard library have them."""
 
     @property
     def eof(self) -> bool:
-        """Whether the end of the stream was seen."""
+        """Whether the end of the stream was reached."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes out before something goes in."""
+        """Whether more output needs more input."""
 
     @property
     def unused_data(self) -> bytes:
-        """What was given beyond the end of the stream."""
+        """The input after the end of the stream."""
 
     def decompress(self, data: Buffer, max_length: int, /) -> bytes:
-        """Take ``data``, give at most ``max_length`` bytes."""
+        """Takes ``data``; gives at most ``max_length`` bytes."""
 
 
 def expand(decompressor: Decompressor, source: ByteSource, most: int = PIECE) -> Iterator[bytes]:
-    """One compressed stream in pieces of at most ``most`` bytes; ``source`` stops at its end.
+    """Expands one compressed stream in pieces of at most ``most`` bytes.
 
-    Slices grow as a stream turns out to be long, so that little is taken back after a short one.
+    ``source`` stops at its end. Input slices grow with the stream, so that little is unread after a
+    short one.
     """
     taken = _FIRST_SLICE
     while not decompressor.eof:
@@ -145,11 +146,11 @@ def expand(decompressor: Decompressor, source: ByteSource, most: int = PIECE) ->
             given = source.some(taken)
             taken = min(2 * taken, _LARGEST_SLICE)
             if not given:
-                raise UnsafeError("the compressed stream is cut off")
+                raise UnsafeError("truncated compressed stream")
         try:
             piece = decompressor.decompress(given, most)
         except (IsalError, LZMAError) as error:  # type: ignore[misc]  # isal's stub
-            raise UnsafeError(f"the compressed stream is broken: {error}") from error
+            raise UnsafeError(f"corrupt compressed stream: {error}") from error
         if piece:
             yield piece
     source.unread(len(decompressor.unused_data))

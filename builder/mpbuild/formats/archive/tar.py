@@ -27,9 +27,10 @@ Kind = Literal["file", "directory", "symlink", "hardlink"]
 
 
 class TarEntry(msgspec.Struct, frozen=True, gc=False):
-    """One member: ``path`` and a hard link's ``target`` are relative, without a slash at the end.
+    """A member of an archive.
 
-    ``size`` is a file's, in bytes; ``mode`` holds the permission bits.
+    ``path`` and the ``target`` of a hard link are relative, without a trailing slash. ``mode`` has
+    the permission bits; ``size`` is that of a file, in bytes.
     """
 
     path: str
@@ -40,7 +41,7 @@ class TarEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 def header(entry: TarEntry) -> bytes:
-    """The blocks in front of the content."""
+    """The header blocks of a member, a pax header included."""
     name = f"{entry.path}/" if entry.kind == "directory" else entry.path
     extended: dict[str, str] = {}
     prefix, rest = _split(name)
@@ -58,17 +59,17 @@ def header(entry: TarEntry) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """What fills the last block of a content of ``size`` bytes."""
+    """The padding after a content of ``size`` bytes."""
     return bytes(-size % BLOCK)
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """Prefix and name as ustar holds them, two empty ones where it can't."""
+    """The ustar prefix and name of a path; both empty if it does not fit."""
     if not name.isascii():
         return b"", b""
     if len(name) <= _NAME:
         return b"", name.encode()
-    # The last slash that leaves a prefix short enough and a name, as GNU tar and Go choose it.
+    # GNU tar and Go, too, cut at the last slash that leaves a short enough prefix and a name.
     cut = name.rfind("/", 1, min(_PREFIX + 1, len(name) - 1))
     if cut < 0 or len(name) - cut - 1 > _NAME:
         return b"", b""
@@ -76,7 +77,7 @@ def _split(name: str) -> tuple[bytes, bytes]:
 
 
 def _shortened(name: str) -> bytes:
-    """What stands in a ustar field; of a pax member it is only for readers that know no pax."""
+    """The value of a ustar field; only readers without pax use it beside a pax record."""
     return name.encode("ascii", "replace")[:_NAME]
 
 
@@ -100,20 +101,20 @@ def _block(
         _ZERO,
         prefix,
     )
-    # The low half of Adler-32 is one more than the sum of the bytes: ASCII never reaches its
-    # modulus here.
+    # The low half of Adler-32 is the sum of the bytes plus one; that of an ASCII block stays below
+    # its modulus.
     checksum = (adler32(block) & 0xFFFF) - 1
     return b"%b%06o\0 %b" % (block[: _CHECKSUM.start], checksum, block[_CHECKSUM.stop :])
 
 
 def _extended(records: dict[str, str]) -> bytes:
-    """A pax header: a member of its own in front of the one it speaks of."""
+    """A pax header: a member that precedes the one it describes."""
     body = b"".join(_record(key, value) for key, value in sorted(records.items()))
     return _block(b"x", _EXTENDED_NAME, 0o644, len(body)) + body + padding(len(body))
 
 
 def _record(key: str, value: str) -> bytes:
-    """``LENGTH KEY=VALUE`` and a newline; the length counts its own digits."""
+    """A pax record, ``LENGTH KEY=VALUE`` and a newline; the length includes its own digits."""
     rest = f" {key}={value}\n".encode()
     length = len(rest) + len(str(len(rest)))
     return str(len(rest) + len(str(length))).encode() + rest

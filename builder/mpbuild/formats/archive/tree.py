@@ -12,16 +12,16 @@ from mpbuild.formats.archive.tar import TarEntry
 from mpbuild.formats.archive.unsafe import UnsafeError
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
-# Paths with nothing to refuse, found at once: nearly all are such.
+# A fast test that nearly all acceptable paths pass.
 _ORDINARY = re.compile(r"(?:(?!\.{1,2}(?:/|\Z)|\.wh\.)[ -.0-\[\]-~]{1,255}(?:/(?!\Z)|\Z))+")
 
 
 def safe_path(path: str) -> str:
-    """``path`` without a leading ``./``; raise UnsafeError where it is no plain relative path.
+    """``path`` without a leading ``./``; raises UnsafeError for anything but a plain relative path.
 
-    Refused are absolute paths, ``.`` and ``..``, empty names, whiteouts (OCI image layer
-    specification, "Whiteouts"), backslashes, control characters, what has no UTF-8, names over
-    255 bytes and paths over 4096.
+    Refuses absolute paths, ``.`` and ``..``, empty names, whiteouts (OCI image layer specification,
+    "Whiteouts"), backslashes, control characters, text without a UTF-8 form, and paths beyond
+    base/limits.
     """
     relative = path
     while relative.startswith("./"):
@@ -38,18 +38,20 @@ def safe_path(path: str) -> str:
 
 
 def check_tree(entries: Iterable[TarEntry], *, absolute_links: bool = False) -> None:
-    """Raise UnsafeError where the entries, in order, don't make the same tree everywhere.
+    """Checks that the entries, in order, make the same tree everywhere; raises UnsafeError.
 
-    Refused are a path that stands twice or differs from another in case or Unicode form only, a
-    path under a file or link, a hard link to anything but an earlier file, a symbolic link that
-    climbs above the root, and an absolute one unless ``absolute_links``, which start at the root.
+    Refuses duplicate paths and paths that differ only in case or Unicode form, paths below a file
+    or link, hard links to anything but an earlier file, and symbolic links that leave the root.
+    Refuses absolute links, too, unless ``absolute_links``; these start at the root.
     """
     tree: dict[str, TarEntry] = {}
     for entry in entries:
         if entry.path in tree:
-            raise UnsafeError(f"{entry.path} stands twice")
+            raise UnsafeError(f"duplicate path {entry.path}")
         if entry.kind == "hardlink" and not _is_file(tree.get(entry.target)):
-            raise UnsafeError(f"{entry.path} is a hard link to {entry.target}, no file before it")
+            raise UnsafeError(
+                f"{entry.path} is a hard link to {entry.target}, which is not an earlier file"
+            )
         tree[entry.path] = entry
     _check_spelling(tree.keys() | _folders(tree))
     links = {path for path, entry in tree.items() if entry.kind == "symlink"}
@@ -68,18 +70,18 @@ def _problems(path: str) -> Iterator[str]:
     if len(encoded) > limits.PATH_BYTES:
         yield f"is longer than {limits.PATH_BYTES} bytes"
     if path.count("/") > limits.PATH_FOLDERS:
-        yield f"leads through more than {limits.PATH_FOLDERS} folders"
+        yield f"has more than {limits.PATH_FOLDERS} folders"
     if _FORBIDDEN.search(path):
-        yield "holds a control character or a backslash"
+        yield "contains a control character or a backslash"
     if path.startswith("/"):
         yield "is absolute"
     for name in path.split("/"):
         if name in ("", ".", ".."):
-            yield f"holds the name {name!r}"
+            yield f"contains the name {name!r}"
         if name.startswith(".wh."):
-            yield "holds a whiteout: in a layer it deletes files of other layers"
+            yield "contains a whiteout, which deletes files of other layers"
         if len(name.encode()) > limits.PATH_NAME_BYTES:
-            yield f"holds a name longer than {limits.PATH_NAME_BYTES} bytes"
+            yield f"contains a name longer than {limits.PATH_NAME_BYTES} bytes"
 
 
 def _is_file(entry: TarEntry | None) -> bool:
@@ -87,13 +89,13 @@ def _is_file(entry: TarEntry | None) -> bool:
 
 
 def _folders(tree: Mapping[str, TarEntry]) -> set[str]:
-    """Every path above another, all of them folders."""
+    """All parent paths; raises UnsafeError for one that is not a folder."""
     folders: set[str] = set()
     for path in tree:
         parent = path.rpartition("/")[0]
         while parent and parent not in folders:
             if parent in tree and tree[parent].kind != "directory":
-                raise UnsafeError(f"{path} lies under {parent}, which is no directory")
+                raise UnsafeError(f"{path} is below {parent}, which is not a directory")
             folders.add(parent)
             parent = parent.rpartition("/")[0]
     return folders
@@ -106,28 +108,28 @@ def _check_spelling(paths: Collection[str]) -> None:
     for path in sorted(paths):
         known = spelled.setdefault(_folded(path), path)
         if known != path:
-            raise UnsafeError(f"{path} and {known} differ in spelling only")
+            raise UnsafeError(f"{path} and {known} differ only in case or Unicode form")
 
 
 def _folded(path: str) -> str:
-    """Equal for what a file system may take for equal (Unicode, section 3.13, D145)."""
+    """A key that is equal for paths that a file system may not tell apart (Unicode 3.13, D145)."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 def _link_problem(entry: TarEntry, links: Collection[str], absolute_links: bool) -> str:
-    """Follow a symbolic link's target by name; one that climbs out of another link is opaque."""
+    """The fault of a symbolic link's target, if any; the parent of another link is unknown."""
     target = entry.target
     if not target or len(target) > limits.PATH_BYTES or _FORBIDDEN.search(target):
-        return "is no path"
+        return "is not a path"
     if target.startswith("/") and not absolute_links:
         return "is absolute"
     at = [] if target.startswith("/") else entry.path.split("/")[:-1]
     through_link = False
     for name in target.split("/"):
         if name == ".." and (not at or through_link):
-            return "climbs above the root, or may"
+            return "leaves the root, or may"
         if name == "..":
             at.pop()
         elif name not in ("", "."):

@@ -1,15 +1,15 @@
-"""The one refusal of an archive, whichever its format."""
+"""The error of all readers of archives."""
 
 from typing import ClassVar
 
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 
-_HINT = "the archive is damaged or made to deceive: get it again, or ask whoever published it"
+_HINT = "the archive is corrupt or malicious: fetch it again, or ask its publisher"
 
 
 class UnsafeError(InputError):
-    """An archive that may not become a layer: broken, or open to two readings (exit 2)."""
+    """An archive that is corrupt, ambiguous or unsafe to unpack (exit 2)."""
 
     default_code: ClassVar[Code] = Code.LAYER_UNSAFE
 

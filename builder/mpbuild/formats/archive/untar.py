@@ -1,8 +1,8 @@
-"""Reading tar: strict, streaming, and only what layers and Debian packages hold.
+"""Reads tar archives as streams, strictly, with the features of layers and Debian packages only.
 
-Understood are POSIX ustar, pax (path, linkpath, size) and GNU's long names, which dpkg writes.
-Refused is whatever else changes what is unpacked: devices, sparse files, extended attributes,
-global headers, contents of links, and an archive that does not end with two blocks of zeros.
+Supports POSIX ustar, pax (path, linkpath, size) and GNU long names, which dpkg writes. Refuses
+everything else that affects what is unpacked, such as devices, sparse files, extended attributes,
+global headers and links with content, and an archive that does not end with two blocks of zeros.
 """
 
 import re
@@ -17,12 +17,12 @@ from mpbuild.formats.archive.tree import safe_path
 from mpbuild.formats.archive.unsafe import UnsafeError
 
 _ZEROS = bytes(BLOCK)
-_UNTOLD = 8**11 - 1  # what some write where a pax header has the size
+_UNKNOWN_SIZE = 8**11 - 1  # some archivers write it if a pax header has the size
 _POSIX, _GNU = b"ustar\x0000", b"ustar  \0"
 _RECORD = re.compile(rb"([0-9]{1,7}) ([^=\n]+)=")
 _DECIMAL = re.compile("[0-9]{1,19}")
 _OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
-# What says nothing about a layer's content: times, owners, remarks.
+# Records that don't affect the content of a layer: times, owners, comments.
 _IGNORED = frozenset(
     (
         "atime",
@@ -61,8 +61,8 @@ class _Header(NamedTuple):
 def read(chunks: Iterable[Buffer]) -> Iterator[tuple[TarEntry, Iterator[memoryview]]]:
     """The members of a tar stream, each with its content in pieces.
 
-    A content lasts until the next member is asked for, and need not be read. The root folder
-    itself (``./``) is left out. Raise UnsafeError on anything this module does not understand.
+    A content is valid until the next member, and need not be read. Skips the root folder (``./``).
+    Raises UnsafeError for anything malformed or unsupported.
     """
     source = ByteSource(chunks)
     while (entry := _next(source)) is not None:
@@ -73,7 +73,7 @@ def read(chunks: Iterable[Buffer]) -> Iterator[tuple[TarEntry, Iterator[memoryvi
 
 
 def _next(source: ByteSource) -> TarEntry | None:
-    """The next member with what the extended headers before it say; None at a proper end."""
+    """The next member, with its extended headers applied; None at a proper end."""
     given: dict[str, str] = {}
     while (block := source.exactly(BLOCK)) != _ZEROS:
         header = _header(block)
@@ -81,30 +81,30 @@ def _next(source: ByteSource) -> TarEntry | None:
             return _entry(header, given)
         records = _EXTENSIONS[header.flag](_extension(source, header.size))
         if records.keys() & given.keys():
-            raise UnsafeError("two extended headers of one member say the same")
+            raise UnsafeError("duplicate records in the extended headers of a member")
         given |= records
     if given:
-        raise UnsafeError("an extended header has no member")
+        raise UnsafeError("extended header without a member")
     _check_end(source)
     return None
 
 
 def _check_end(source: ByteSource) -> None:
     if source.exactly(BLOCK) != _ZEROS:
-        raise UnsafeError("a block of zeros stands between members")
+        raise UnsafeError("block of zeros between members")
     while piece := source.some(PIECE):
         if bytes(piece).strip(b"\0"):
-            raise UnsafeError("bytes follow the end of the archive")
+            raise UnsafeError("trailing bytes after the end of the archive")
 
 
 def _header(block: bytes) -> _Header:
     checksum = sum(block) - sum(block[148:156]) + 8 * ord(" ")
     if _number(block[148:156]) != checksum:
-        raise UnsafeError("a header's checksum is wrong")
+        raise UnsafeError("wrong checksum in a header")
     magic = block[257:265]
     if magic not in (_POSIX, _GNU):
         raise UnsafeError("neither a POSIX nor a GNU tar header")
-    # GNU keeps other things where POSIX has the prefix.
+    # GNU headers use the prefix field for other things.
     prefix = _text(block[345:500]) if magic == _POSIX else ""
     name = _text(block[:100])
     return _Header(
@@ -117,17 +117,17 @@ def _header(block: bytes) -> _Header:
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or GNU's base 256, which sets the first bit."""
+    """A number in octal digits, or in GNU's base 256, which sets the first bit."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     match = _OCTAL.fullmatch(field)
     if not match:
-        raise UnsafeError(f"not a number in a header: {field!r}")
+        raise UnsafeError(f"malformed number in a header: {field!r}")
     return int(match[1], 8)
 
 
 def _text(field: bytes) -> str:
-    """Up to the first NUL."""
+    """The text up to the first NUL."""
     return _decoded(field.partition(b"\0")[0])
 
 
@@ -140,18 +140,20 @@ def _decoded(text: bytes) -> str:
 
 def _extension(source: ByteSource, size: int) -> bytes:
     if size > limits.TAR_EXTENSION_BYTES:
-        raise UnsafeError(f"an extended header of {size} bytes")
+        raise UnsafeError(
+            f"extended header of {size} bytes; at most {limits.TAR_EXTENSION_BYTES} are allowed"
+        )
     body = source.exactly(size)
     source.skip(-size % BLOCK)
     return body
 
 
 def _extended(body: bytes) -> dict[str, str]:
-    """The records of a pax header that count here (POSIX.1-2001, "pax Extended Header")."""
+    """The relevant records of a pax header (POSIX.1-2001, "pax Extended Header")."""
     records = dict(_records(body))
     unknown = records.keys() - _IGNORED - {"path", "linkpath", "size"}
     if unknown:
-        raise UnsafeError(f"the extended header {min(unknown)[:200]!r} is not understood")
+        raise UnsafeError(f"unknown record {min(unknown)[:200]!r} in an extended header")
     return {key: value for key, value in records.items() if key not in _IGNORED}
 
 
@@ -162,18 +164,18 @@ def _records(body: bytes) -> Iterator[tuple[str, str]]:
         match = _RECORD.match(body, at)
         end = at + int(match[1]) if match else 0
         if not match or not match.end() < end <= len(body) or body[end - 1 : end] != b"\n":
-            raise UnsafeError("a malformed extended header")
+            raise UnsafeError("malformed extended header")
         if match[2] in seen:
-            raise UnsafeError(f"the extended header {match[2][:200]!r} stands twice")
+            raise UnsafeError(f"duplicate record {match[2][:200]!r} in an extended header")
         seen.add(match[2])
         at = end
         yield _decoded(match[2]), _decoded(body[match.end() : end - 1])
 
 
 def _global(body: bytes) -> dict[str, str]:
-    """Of a global header, only remarks are let pass."""
+    """Refuses global headers with anything but comments."""
     if any(key != "comment" for key, _ in _records(body)):
-        raise UnsafeError("a global header that changes members")
+        raise UnsafeError("global header that affects members")
     return {}
 
 
@@ -197,17 +199,19 @@ def _entry(header: _Header, given: Mapping[str, str]) -> TarEntry:
     path = given.get("path", header.name)
     kind = _KINDS.get(header.flag)
     if kind is None:
-        what = _UNWANTED.get(header.flag, f"of the unknown type {header.flag!r}")
+        what = _UNWANTED.get(header.flag, f"an entry of unknown type {header.flag!r}")
         raise UnsafeError(f"{path[:200]!r} is {what}")
     if kind == "directory":
         path = path.removesuffix("/")
     path = "" if kind == "directory" and path in ("", ".") else safe_path(path)
     size = _size(given["size"]) if "size" in given else header.size
-    if header.size not in (0, size, _UNTOLD):
-        # Readers that know no pax would see other members than those that do.
-        raise UnsafeError(f"{path[:200]!r} has {header.size} bytes and {size} in one header each")
+    if header.size not in (0, size, _UNKNOWN_SIZE):
+        # Readers with and without pax would see different members.
+        raise UnsafeError(
+            f"{path[:200]!r} has {header.size} bytes in one header and {size} in another"
+        )
     if kind != "file" and size:
-        raise UnsafeError(f"{path} is no file and has {size} bytes")
+        raise UnsafeError(f"{path} is not a file, but has {size} bytes")
     target = given.get("linkpath", header.target) if kind in ("hardlink", "symlink") else ""
     if kind == "hardlink":
         target = safe_path(target)
@@ -216,5 +220,5 @@ def _entry(header: _Header, given: Mapping[str, str]) -> TarEntry:
 
 def _size(text: str) -> int:
     if not _DECIMAL.fullmatch(text):
-        raise UnsafeError(f"not a size: {text[:200]!r}")
+        raise UnsafeError(f"malformed size: {text[:200]!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""xz files (the .xz file format 1.1), read only: Debian packages hold them."""
+"""Decompresses xz files (the .xz file format 1.1), which Debian packages contain."""
 
 from collections.abc import Iterator
 from lzma import FORMAT_XZ, LZMADecompressor
@@ -10,11 +10,11 @@ from mpbuild.formats.archive.unsafe import UnsafeError
 
 
 def decompress(data: Buffer) -> Iterator[bytes]:
-    """The content of exactly one stream in bounded pieces; raise UnsafeError where it is broken.
+    """The content of exactly one stream, in bounded pieces.
 
-    A stream that takes more than 128 MiB to read (``xz -9`` takes 65) is refused.
+    Raises UnsafeError for a corrupt stream and one that needs more memory than base/limits allows.
     """
     source = ByteSource((data,))
     yield from expand(LZMADecompressor(FORMAT_XZ, memlimit=limits.XZ_MEMORY_BYTES), source)
     if not source.ended:
-        raise UnsafeError("bytes follow the end of the xz stream")
+        raise UnsafeError("trailing bytes after the xz stream")

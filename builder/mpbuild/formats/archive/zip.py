@@ -1,8 +1,8 @@
-"""The zip archive round a wheel (APPNOTE.TXT 6.3.10), read strictly and without copying.
+"""Reads zip archives (APPNOTE.TXT 6.3.10) strictly and without copies.
 
-Every byte is accounted for: entries follow each other from the first byte to the central
-directory, that runs to the end record, and the end record to the last byte. Local headers and
-data descriptors say what the central directory says. So all readers find the same files.
+Accounts for every byte: entries are contiguous from the first byte to the central directory, which
+extends to the end record, which ends the archive. Local headers and data descriptors must agree
+with the central directory. So all readers find the same files.
 """
 
 import stat
@@ -30,13 +30,13 @@ from mpbuild.formats.archive.zip_directory import (
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LOCAL_MAGIC, _DESCRIPTOR_MAGIC = b"PK\3\4", b"PK\7\x08"
-_NOTHING = b"\3\0"  # DEFLATEd: what some archivers write for a directory
+_NOTHING = b"\3\0"  # no bytes, DEFLATEd: some archivers write it for a directory
 
 
 class ZipEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One file or directory: what the archive says of it, and its ``raw`` bytes as they stand.
+    """A file or directory: its metadata and its ``raw``, perhaps compressed, bytes.
 
-    ``size`` and ``crc`` are those of the content; ``executable`` is the only mode there is.
+    ``size`` (in bytes) and ``crc`` are those of the content; ``executable`` is all of its mode.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ZipEntry(msgspec.Struct, frozen=True, kw_only=True):
     is_directory: bool
 
     def inflated(self) -> Iterator[Buffer]:
-        """The content in pieces; raise UnsafeError where size, CRC or end of stream differ."""
+        """The content in pieces; raises UnsafeError for a wrong size, CRC or end of stream."""
         if self.stored:
             yield self.checked()
             return
@@ -58,21 +58,21 @@ class ZipEntry(msgspec.Struct, frozen=True, kw_only=True):
             raise error.within(self.name) from error
 
     def checked(self) -> memoryview:
-        """The content of a stored entry; raise UnsafeError where its CRC differs."""
+        """The content of a stored entry; raises UnsafeError for a wrong CRC."""
         found = deflate.crc32(self.raw)
         if found != self.crc:
             raise UnsafeError(
-                f"its CRC-32 is {found:08x} instead of the {self.crc:08x} announced",
+                f"CRC-32 is {found:08x}, not the declared {self.crc:08x}",
                 where=self.name,
             )
         return self.raw
 
 
 def read_archive(data: Buffer) -> tuple[ZipEntry, ...]:
-    """The entries in the order of the central directory; contents are not inflated yet.
+    """The entries in the order of the central directory; does not inflate contents.
 
-    Raise UnsafeError where two readers could disagree about the archive, and on encryption,
-    methods other than stored and DEFLATE, links and devices, and paths that no layer may hold.
+    Raises UnsafeError for an archive that two readers could read differently, encryption, methods
+    other than stored and DEFLATE, links and devices, and unsafe paths.
     """
     view = memoryview(data)
     directory = find_directory(view, len(view))
@@ -86,7 +86,7 @@ def read_archive(data: Buffer) -> tuple[ZipEntry, ...]:
 
 
 def check_paths(headers: Iterable[CentralHeader]) -> None:
-    """Raise UnsafeError where the entries can't stand in one tree, or no layer may hold one."""
+    """Checks that the entries make one safe tree; raises UnsafeError."""
     check_tree(
         TarEntry(
             safe_path(header.name.removesuffix("/")),
@@ -98,7 +98,7 @@ def check_paths(headers: Iterable[CentralHeader]) -> None:
 
 
 def read_entry(piece: Buffer, header: CentralHeader) -> ZipEntry:
-    """The entry that ``piece`` holds: the archive's bytes up to the next entry or the directory."""
+    """The entry in ``piece``, the archive's bytes up to the next entry or the directory."""
     raw = _raw(memoryview(piece), header)
     return ZipEntry(
         name=safe_path(header.name.removesuffix("/")),
@@ -112,17 +112,17 @@ def read_entry(piece: Buffer, header: CentralHeader) -> ZipEntry:
 
 
 def _raw(view: memoryview, header: CentralHeader) -> memoryview:
-    """The packed bytes, once the local header agrees and nothing else stands in ``view``."""
+    """The packed bytes; checks the local header, and that ``view`` holds nothing else."""
     name_start, end = _LOCAL.size, len(view)
     if name_start > end:
-        raise UnsafeError("it overlaps what follows", where=header.name)
+        raise UnsafeError("overlaps the next entry or the central directory", where=header.name)
     magic, _, flags, method, _, _, *numbers = _LOCAL.unpack_from(view)
     crc, packed, size, name_size, extra_size = numbers
     extra_start = name_start + name_size
     start = extra_start + extra_size
     stop = start + header.packed
     if stop > end:
-        raise UnsafeError("it overlaps what follows", where=header.name)
+        raise UnsafeError("overlaps the next entry or the central directory", where=header.name)
     if start > extra_start or ALL_ONES in (packed, size):
         size, packed = widened(bytes(view[extra_start:start]), (size, packed), header.name)
     known, found = (header.crc, header.packed, header.size), (crc, packed, size)
@@ -133,12 +133,12 @@ def _raw(view: memoryview, header: CentralHeader) -> memoryview:
         and (found == known or (streamed and _blank_or_same(found, known)))
     )
     if not agrees:
-        raise UnsafeError("its local header and the central directory disagree", where=header.name)
+        raise UnsafeError("local header and central directory disagree", where=header.name)
     if stop < end or streamed:
         _check_descriptor(view[stop:end], header)
     raw = view[start:stop]
     if header.is_directory and raw not in (b"", _NOTHING):
-        raise UnsafeError("a directory with content", where=header.name)
+        raise UnsafeError("directory with content", where=header.name)
     return raw
 
 
@@ -148,11 +148,11 @@ def _blank_or_same(found: Sequence[int], known: Sequence[int]) -> bool:
 
 def _check_descriptor(rest: memoryview, header: CentralHeader) -> None:
     if not header.flags & STREAMED or rest not in tuple(_descriptors(header)):
-        raise UnsafeError("bytes that are of no entry follow it", where=header.name)
+        raise UnsafeError("stray bytes after the entry", where=header.name)
 
 
 def _descriptors(header: CentralHeader) -> Iterator[bytes]:
-    """Section 4.3.9: the forms that a data descriptor may have."""
+    """The valid forms of the data descriptor (section 4.3.9)."""
     for form in ("<3L", "<LQQ"):
         if form == "<3L" and max(header.packed, header.size) > ALL_ONES:
             continue

@@ -1,7 +1,7 @@
-"""The central directory of a zip archive (APPNOTE.TXT 6.3.10), read strictly and by itself.
+"""Reads the central directory of a zip archive (APPNOTE.TXT 6.3.10) strictly.
 
-It stands at the end of the file and tells of every entry: its name, its sizes, its CRC-32 and
-where it begins. Whoever has the end of an archive, and no more, can read it.
+It is at the end of the archive and has the name, sizes, CRC-32 and start of every entry, so the
+end of an archive is enough to read it.
 """
 
 import stat
@@ -26,9 +26,9 @@ _LOCATOR_MAGIC, _WIDE_END_MAGIC = b"PK\6\7", b"PK\6\6"
 _LONGEST_COMMENT = 0xFFFF
 
 LONGEST_TAIL = _END.size + _LONGEST_COMMENT + _LOCATOR.size + _WIDE_END.size
-"""So many bytes at the end of an archive hold its end records, whatever its comment."""
+"""The number of bytes at the end of an archive that are sure to hold its end records."""
 
-# Section 4.4.5: what archivers write beside these, for messages.
+# Other methods that archivers use (section 4.4.5), for messages.
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
 _UTF8 = 1 << 11
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
@@ -37,7 +37,7 @@ _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 
 
 class CentralDirectory(NamedTuple):
-    """Where the central directory stands, its bytes, and how many entries it has."""
+    """The central directory: its start and size in bytes, and its number of entries."""
 
     start: int
     size: int
@@ -45,7 +45,7 @@ class CentralDirectory(NamedTuple):
 
 
 class CentralHeader(NamedTuple):
-    """One header of the central directory."""
+    """A header of the central directory."""
 
     name: str
     raw_name: bytes
@@ -59,25 +59,25 @@ class CentralHeader(NamedTuple):
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is of a folder."""
+        """Whether the entry is a directory."""
         return self.name.endswith("/")
 
 
 def find_directory(tail: Buffer, size: int) -> CentralDirectory:
-    """Sections 4.3.14 to 4.3.16: the end records in the last bytes of an archive of ``size`` bytes.
+    """Finds the directory by the end records (sections 4.3.14 to 4.3.16) in ``tail``.
 
-    ``tail`` with LONGEST_TAIL bytes, or the whole archive, is enough; with less, an archive with a
-    long comment is refused.
+    ``tail`` is the end of an archive of ``size`` bytes: LONGEST_TAIL bytes or all of it. Raises
+    UnsafeError.
     """
     last = bytes(memoryview(tail)[-LONGEST_TAIL:])
     found = last.rfind(_END_MAGIC, max(len(last) - _END.size - _LONGEST_COMMENT, 0))
     if not 0 <= found <= len(last) - _END.size:
-        raise UnsafeError("not a zip archive: it has no end record")
+        raise UnsafeError("not a zip archive: no end record")
     _, disk, first, here, count, length, start, comment = _END.unpack_from(last, found)
     if found + _END.size + comment != len(last):
-        raise UnsafeError("the zip archive does not end where its end record says")
+        raise UnsafeError("the zip archive does not end with its end record")
     if disk or first or here != count:
-        raise UnsafeError("a zip archive of several parts")
+        raise UnsafeError("multi-part zip archive")
     directory = CentralDirectory(start, length, count)
     end = size - len(last) + found
     locator = last[max(found - _LOCATOR.size, 0) : found]
@@ -85,69 +85,72 @@ def find_directory(tail: Buffer, size: int) -> CentralDirectory:
         end -= _LOCATOR.size + _WIDE_END.size
         directory = _wide_directory(last, end, size - len(last), locator, directory)
     if directory.start + directory.size != end:
-        raise UnsafeError("the central directory does not end where the end record begins")
+        raise UnsafeError("the central directory does not end at the end record")
     if directory.size > limits.ZIP_DIRECTORY_BYTES:
-        raise UnsafeError(f"a central directory of {directory.size} bytes")
+        raise UnsafeError(
+            f"central directory of {directory.size} bytes;"
+            f" at most {limits.ZIP_DIRECTORY_BYTES} are allowed"
+        )
     return directory
 
 
 def _wide_directory(
     last: bytes, at: int, before: int, locator: bytes, narrow: CentralDirectory
 ) -> CentralDirectory:
-    """The ZIP64 end record, which stands in front of its locator and agrees with the other.
+    """The directory of the ZIP64 end record, which precedes its locator and agrees with ``narrow``.
 
-    ``at`` is its place in the archive, of which ``before`` bytes stand before ``last``.
+    ``at`` is its position in the archive; ``last`` starts at ``before``.
     """
     _, locator_disk, start, disks = _LOCATOR.unpack(locator)
     if at < before or start != at or locator_disk or disks > 1:
-        raise UnsafeError("the ZIP64 end record is not where it should be")
+        raise UnsafeError("misplaced ZIP64 end record")
     magic, length, _, _, disk, first, here, *rest = _WIDE_END.unpack_from(last, at - before)
     wide = CentralDirectory(entries=rest[0], size=rest[1], start=rest[2])
     if magic != _WIDE_END_MAGIC or length != _WIDE_END.size - 12 or disk or first:
-        raise UnsafeError("a malformed ZIP64 end record")
+        raise UnsafeError("malformed ZIP64 end record")
     for ours, theirs, unsaid in zip(wide, narrow, (ALL_ONES, ALL_ONES, 0xFFFF), strict=True):
         if theirs not in (ours, unsaid):
-            raise UnsafeError("the two end records of the zip archive disagree")
+            raise UnsafeError("the end records of the zip archive disagree")
     if here != wide.entries:
-        raise UnsafeError("a zip archive of several parts")
+        raise UnsafeError("multi-part zip archive")
     return wide
 
 
 def read_headers(block: Buffer, directory: CentralDirectory) -> tuple[CentralHeader, ...]:
-    """Section 4.3.12: as many headers as the end record says, and nothing else, in ``block``."""
+    """The headers in ``block`` (section 4.3.12), as many as ``directory`` has, and nothing else."""
     data = bytes(block)
     if _END_MAGIC in data:
-        raise UnsafeError("the zip archive has a second end record")
+        raise UnsafeError("second end record in the zip archive")
     headers: list[CentralHeader] = []
     at = 0
     while at < len(data):
         header, at = _header(data, at)
         headers.append(header)
     if len(headers) != directory.entries:
-        raise UnsafeError(f"{len(headers)} entries instead of the {directory.entries} announced")
+        raise UnsafeError(f"{len(headers)} entries, not the declared {directory.entries}")
     return tuple(headers)
 
 
 def ends(headers: Sequence[CentralHeader], end: int) -> dict[int, int]:
-    """Where the next entry begins, for each start; ``end`` is where the directory begins."""
+    """The end of each entry, by its start; ``end`` is the start of the directory."""
     starts = sorted(header.start for header in headers)
     if starts and starts[0]:
-        raise UnsafeError(f"{starts[0]} bytes stand before the first entry")
+        raise UnsafeError(f"{starts[0]} bytes before the first entry")
     found = dict(zip(starts, [*starts[1:], end], strict=True))
     if len(found) != len(headers):
-        raise UnsafeError("two entries share their bytes")
+        raise UnsafeError("overlapping entries")
     return found
 
 
 def _header(block: bytes, at: int) -> tuple[CentralHeader, int]:
     if len(block) - at < _CENTRAL.size:
-        raise UnsafeError("the central directory is cut off")
+        raise UnsafeError("truncated central directory")
     magic, _, _, flags, method, _, _, *numbers = _CENTRAL.unpack_from(block, at)
     crc, packed, size, name_size, extra_size, comment_size, disk, _, attributes, start = numbers
     at += _CENTRAL.size
     end = at + name_size + extra_size + comment_size
     if magic != _CENTRAL_MAGIC or end > len(block) or disk:
-        raise UnsafeError("a malformed header in the central directory")
+        raise UnsafeError("malformed header in the central directory")
     raw_name = block[at : at + name_size]
     name = _name(raw_name, flags)
     extra = block[at + name_size : at + name_size + extra_size]
@@ -160,17 +163,17 @@ def _header(block: bytes, at: int) -> tuple[CentralHeader, int]:
 
 
 def _name(raw: bytes, flags: int) -> str:
-    """Appendix D: UTF-8 where bit 11 says so; what is beyond ASCII has no one reading else."""
+    """The name, UTF-8 if bit 11 is set, else ASCII; other encodings are ambiguous (appendix D)."""
     try:
         return raw.decode("utf-8" if flags & _UTF8 else "ascii")
     except UnicodeDecodeError as error:
-        raise UnsafeError(f"the name {raw[:200]!r} is neither ASCII nor marked UTF-8") from error
+        raise UnsafeError(f"the name {raw[:200]!r} is neither ASCII nor marked as UTF-8") from error
 
 
 def widened(extra: bytes, values: Sequence[int], name: str) -> list[int]:
-    """Section 4.5.3: the ZIP64 field holds the values that are all ones, in this order.
+    """``values``, those that are all ones taken from the ZIP64 field, in order (section 4.5.3).
 
-    Bazel's zipper repeats in it what the header has as well; then the two must agree.
+    Bazel's zipper repeats other values of the header there; both must agree.
     """
     if not extra and ALL_ONES not in values:
         return list(values)
@@ -183,18 +186,18 @@ def widened(extra: bytes, values: Sequence[int], name: str) -> list[int]:
     agree = all(value in (ours, ALL_ONES) for value, ours in zip(values, repeated, strict=False))
     unsaid = ALL_ONES in values[len(wide) :]
     if len(field) % 8 or len(repeated) != len(values) or unsaid or not agree:
-        raise UnsafeError("its ZIP64 field and its header disagree", where=name)
+        raise UnsafeError("ZIP64 field and header disagree", where=name)
     return repeated
 
 
 def _extra_fields(extra: bytes, name: str) -> Mapping[int, bytes]:
-    """Section 4.5.1; a field that gives the entry another name is refused."""
+    """The extra fields (section 4.5.1); refuses one that gives the entry another name."""
     fields: dict[int, bytes] = {}
     at = 0
     while at < len(extra):
         kind, size = struct.unpack_from("<HH", extra.ljust(at + 4, b"\xff"), at)
         if at + 4 + size > len(extra) or kind in fields or kind == _UNICODE_PATH:
-            raise UnsafeError("malformed or misleading extra fields", where=name)
+            raise UnsafeError("malformed or ambiguous extra fields", where=name)
         fields[kind] = extra[at + 4 : at + 4 + size]
         at += 4 + size
     return fields
@@ -202,17 +205,19 @@ def _extra_fields(extra: bytes, name: str) -> Mapping[int, bytes]:
 
 def _check(header: CentralHeader) -> None:
     if header.flags & _ENCRYPTED:
-        raise UnsafeError("it is encrypted", where=header.name)
+        raise UnsafeError("encrypted", where=header.name)
     if header.flags & ~_UNDERSTOOD:
-        raise UnsafeError(f"the flags {header.flags:#x} are not understood", where=header.name)
+        raise UnsafeError(f"unknown flags {header.flags:#x}", where=header.name)
     if header.method not in (STORED, DEFLATED):
         method = _METHODS.get(header.method, f"method {header.method}")
-        raise UnsafeError(f"compressed by {method}; wheels use DEFLATE", where=header.name)
+        raise UnsafeError(f"compressed with {method}; wheels use DEFLATE", where=header.name)
     if header.method == STORED and header.packed != header.size:
-        raise UnsafeError(f"stored, yet {header.packed} bytes for {header.size}", where=header.name)
+        raise UnsafeError(
+            f"stored, but {header.packed} bytes for a content of {header.size}", where=header.name
+        )
     if header.is_directory and (header.size or header.crc):
-        raise UnsafeError("a directory with content", where=header.name)
-    # Not every archiver gives a type; what Unix gives must be the one that the name says.
+        raise UnsafeError("directory with content", where=header.name)
+    # Archivers may omit the file type; if present, it must agree with the name.
     if stat.S_IFMT(header.mode) not in (0, stat.S_IFDIR if header.is_directory else stat.S_IFREG):
-        kind = "a symbolic link" if stat.S_ISLNK(header.mode) else "no regular file"
-        raise UnsafeError(f"it is {kind}", where=header.name)
+        kind = "a symbolic link" if stat.S_ISLNK(header.mode) else "not a regular file"
+        raise UnsafeError(f"is {kind}", where=header.name)
