@@ -174,11 +174,11 @@ TAMPERED = {
     ),
     "two wheels": python(
         lambda text: re.sub(r"wheels = \[(.*?)\]\n", r"wheels = [\1, \1]\n", text, count=1),
-        ": packages[0].wheels: it holds 2 wheels",
+        ": packages[0].wheels: a package has one wheel, not 2",
     ),
     "no wheel": python(
         lambda text: re.sub(r"wheels = \[(.*?)\]\n", "wheels = []\n", text, count=1),
-        ": packages[0].wheels: it holds 0 wheels",
+        ": packages[0].wheels: a package has one wheel, not 0",
     ),
     "an address of a wheel": python(
         first("path = ", 'url = "https://x.example/a.whl", path = '),
@@ -201,16 +201,18 @@ TAMPERED = {
         first("wheels = [", 'dependencies = [{ name = "x" }]\nwheels = ['), ": packages[0]: unknown"
     ),
     # what the lock says of itself
-    "a marker that is false": python(first("'linux'", "'never'"), ": environments: it is"),
+    "a marker that is false": python(first("'linux'", "'never'"), ": environments: must be"),
     "another platform": python(swap(("linux/amd64", "linux/arm64")), ": tool.mpbuild.platform: "),
     "another Python": drift(
         PYTHON, swap(("3.11", "3.13")), ": it is for Python 3.13, and the spec asks for 3.11"
     ),
     "a package too few for the count": python(
         lambda text: without("numpy")(text).replace("packages = 1", "packages = 2"),
-        ": tool.mpbuild.packages: it is 2 and must be 1",
+        ": tool.mpbuild.packages: must be 1, not 2",
     ),
-    "a package twice": python(twice, ": packages[1].name: numpy stands in packages[0] too"),
+    "a package twice": python(
+        twice, ": packages[1].name: duplicate name numpy, also in packages[0]"
+    ),
     "a floor of glibc": python(
         first('python = "3.11"', 'python = "3.11"\nglibc = "2.17"'), ": tool.mpbuild.glibc: "
     ),
@@ -277,7 +279,9 @@ TAMPERED = {
         ),
         ": packages[0].architecture: ",
     ),
-    "another architecture": debian(swap(("amd64", "arm64")), ": architecture: it is 'arm64'"),
+    "another architecture": debian(
+        swap(("amd64", "arm64")), ": architecture: must be 'amd64', not 'arm64'"
+    ),
     "another version of a package": debian(first("3.11.2-6", "3.11.2-5"), ": packages[0].path: "),
     "another name of a package": debian(
         first('name = "python3.11-minimal"', 'name = "python3.11"'), ": packages[0].path: "
@@ -288,7 +292,7 @@ TAMPERED = {
     "md5 of a Debian package": debian(
         lambda text: HASH.sub('md5sum = "0"', text, 1), ": packages[0]: `sha256` is missing"
     ),
-    "a wrong count": debian(first("count = 1", "count = 2"), ": count: it is 2 and must be 1"),
+    "a wrong count": debian(first("count = 1", "count = 2"), ": count: must be 1, not 2"),
     "a Debian package twice": debian(twice, ": packages[1].name: "),
     "an unknown archive": debian(
         first("base = true", 'archive = "mine"\nbase = true'), ": packages[0].archive: "

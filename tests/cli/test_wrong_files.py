@@ -135,7 +135,7 @@ WRONG = {
         PYTHON, b"\n", b"\r\n", f"{PYTHON}:1", "it was edited", "lock-drift"
     ),
     "a path out of the pool": lock(DEBIAN, '"pool/', '"../pool/', "packages[0].path"),
-    "a wrong count": lock(DEBIAN, "count = 34", "count = 33", "count: it is 33 and must be 34"),
+    "a wrong count": lock(DEBIAN, "count = 34", "count = 33", "count: must be 34, not 33"),
     "a lock of another spec": lock(
         DEBIAN,
         'resolution = "sha256:',

@@ -203,7 +203,7 @@ def test_other_inputs_are_refused(make, inputs):
 
 @pytest.mark.parametrize("python", ["3.12", "", "3.11.7"])
 def test_a_python_that_no_base_has_is_not_supported(make, python):
-    with pytest.raises(InputError, match="the bytecode of Python") as caught:
+    with pytest.raises(InputError, match="unknown bytecode format of Python") as caught:
         derived(make, tar.END, python)
     assert caught.value.findings[0].code == "not-supported-yet"
 

@@ -107,7 +107,7 @@ def test_version_and_name_may_be_spelled_otherwise():
 def test_a_source_distribution_that_lies_about_what_it_is_is_refused(info):
     finding = refused(tar(pkg_info=info))
     assert finding.code == "content-mismatch"
-    assert "its file name says legacy-thing 1.0" in finding.message
+    assert "the file name legacy-thing 1.0" in finding.message
 
 
 def test_without_pkg_info_it_is_refused():
@@ -117,17 +117,17 @@ def test_without_pkg_info_it_is_refused():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[build-system", "no TOML"),
-        ("build-system = 1\n", "no table"),
+        ("[build-system", "not TOML"),
+        ("build-system = 1\n", "is not a table"),
         ("[build-system]\n", "no requires"),
-        ("[build-system]\nrequires = 'setuptools'\n", "no list of texts"),
-        ("[build-system]\nrequires = [1]\n", "no list of texts"),
-        ("[build-system]\nrequires = ['a b']\n", "no requirement"),
-        ("[build-system]\nrequires = []\nbuild-backend = 1\n", "names no object"),
-        ("[build-system]\nrequires = []\nbuild-backend = 'a b'\n", "names no object"),
-        ("[build-system]\nrequires = []\nbuild-backend = 'a:b:c'\n", "names no object"),
-        ("[build-system]\nrequires = []\nbackend-path = ['/etc']\n", "leads outside"),
-        ("[build-system]\nrequires = []\nbackend-path = ['a/../..']\n", "leads outside"),
+        ("[build-system]\nrequires = 'setuptools'\n", "is not a list of strings"),
+        ("[build-system]\nrequires = [1]\n", "is not a list of strings"),
+        ("[build-system]\nrequires = ['a b']\n", "not a requirement"),
+        ("[build-system]\nrequires = []\nbuild-backend = 1\n", "not the name of an object"),
+        ("[build-system]\nrequires = []\nbuild-backend = 'a b'\n", "not the name of an object"),
+        ("[build-system]\nrequires = []\nbuild-backend = 'a:b:c'\n", "not the name of an object"),
+        ("[build-system]\nrequires = []\nbackend-path = ['/etc']\n", "leaves the source tree"),
+        ("[build-system]\nrequires = []\nbackend-path = ['a/../..']\n", "leaves the source tree"),
     ],
 )
 def test_a_build_system_that_is_none_is_refused(text, message):

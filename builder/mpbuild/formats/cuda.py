@@ -1,7 +1,7 @@
-"""Which CUDA the wheels of a lock bring, and what it asks of a machine.
+"""Finds the CUDA version of a lock's wheels, and the driver and compute capability that it needs.
 
-The floors are NVIDIA's, by major version: of the driver in "CUDA Compatibility", section "Minor
-Version Compatibility"; of the compute capability in the release notes of each toolkit's 0 version.
+The floors of a major version are NVIDIA's: for the driver those of "CUDA Compatibility", section
+"Minor Version Compatibility"; for the compute capability those of the toolkit's x.0 release notes.
 """
 
 import re
@@ -19,7 +19,7 @@ _SUFFIX = re.compile(r"nvidia-.+-cu(\d+)")
 
 
 class Floor(NamedTuple):
-    """The least driver and compute capability on which a major version of CUDA runs."""
+    """The lowest driver and compute capability that a major version of CUDA supports."""
 
     driver: DottedVersion
     capability: DottedVersion
@@ -33,15 +33,15 @@ _FLOORS = {
 
 
 def is_nvidia(name: str) -> bool:
-    """Whether a package of this name is one of NVIDIA's."""
+    """Whether the package is one of NVIDIA's."""
     return name.startswith("nvidia-")
 
 
 def version(packages: Mapping[str, str]) -> DottedVersion | None:
-    """The CUDA of locked packages, names to versions; None where nothing tells of one.
+    """The CUDA version of locked packages, names to versions; None without CUDA packages.
 
-    Major and minor version of the runtime's wheel, or the major version in the name of another,
-    such as nvidia-cudnn-cu13. Raises InputError where wheels are for more than one.
+    It is major and minor version of the runtime's wheel, or the major version in the name of
+    another, such as nvidia-cudnn-cu13. Raises InputError for wheels of several major versions.
     """
     runtimes = {
         name: DottedVersion(".".join(map(str, [*Version(text).release, 0][:2])))
@@ -55,21 +55,21 @@ def version(packages: Mapping[str, str]) -> DottedVersion | None:
     }
     found = runtimes | named
     if len({cuda.major for cuda in found.values()}) > 1:
-        told = ", ".join(f"{name} for {found[name].major}" for name in sorted(found))
+        wheels = ", ".join(f"{name} for {found[name].major}" for name in sorted(found))
         raise InputError(
-            f"the wheels are for more than one CUDA: {told}",
-            hint="depend on frameworks that are built for the same CUDA",
+            f"the wheels are for more than one CUDA: {wheels}",
+            hint="depend on frameworks built for the same CUDA",
         )
     return max(runtimes.values() or named.values(), default=None)
 
 
 def floor(cuda: DottedVersion) -> Floor:
-    """What ``cuda`` asks for; raise InputError (not-supported-yet) where that isn't known."""
+    """The needs of ``cuda``; raises InputError (not-supported-yet) for an unknown version."""
     try:
         return _FLOORS[cuda.major]
     except KeyError:
         raise InputError(
-            f"the driver that CUDA {cuda} needs is not known to this version of mpbuild",
+            f"CUDA {cuda} is not supported: its driver requirement is unknown",
             code=Code.NOT_SUPPORTED_YET,
-            hint=f"it knows those of CUDA {', '.join(map(str, _FLOORS))}",
+            hint=f"this version of mpbuild supports CUDA {', '.join(map(str, _FLOORS))}",
         ) from None

@@ -1,7 +1,7 @@
-"""What dynamic ELF files need and offer.
+"""Reads the needs and definitions of dynamic ELF files.
 
-System V gABI, chapters 4 and 5; Linux Standard Base, "Symbol Versioning". Segments are read, as
-the dynamic linker does it, never sections, which may be stripped.
+Follows System V gABI, chapters 4 and 5, and Linux Standard Base, "Symbol Versioning". Like the
+dynamic linker, it reads segments, never sections, which may be stripped.
 """
 
 import struct
@@ -36,10 +36,10 @@ Read = Callable[[int, int], bytes]
 
 
 class Elf(msgspec.Struct, frozen=True, kw_only=True):
-    """One ELF file; of a machine or class other than 64-bit x86 only ``machine`` is known.
+    """An ELF file; only ``machine`` is set unless it is 64-bit x86.
 
     ``machine`` is gABI's e_machine. ``rpath`` and ``runpath`` are split at colons; tokens such as
-    ``$ORIGIN`` stay. ``versions_needed`` maps a needed library's name to versions of it.
+    ``$ORIGIN`` are not expanded. ``versions_needed`` maps a needed library to its versions.
     """
 
     machine: int
@@ -67,20 +67,20 @@ class _Segment(NamedTuple):
 
 
 def read_elf(read: Read, size: int) -> Elf | None:
-    """The ELF file of ``size`` bytes that ``read(offset, count)`` gives; None where it is none.
+    """Reads an ELF file of ``size`` bytes by ``read(offset, count)``; None for any other file.
 
-    Raise InputError (elf-unmet) where it is malformed: then nobody can say what it needs. Reads
-    lie close together but for one step to the dynamic section and back, so that a few passes of
-    a stream can serve them.
+    Raises InputError (elf-unmet) for a malformed file, whose needs are unknown. Reads are close
+    together, except for a jump to the dynamic section and back, so a few passes over a stream can
+    serve them.
     """
-    # What is shorter than this is nothing that a loader takes for an ELF file.
+    # No loader takes a shorter file for an ELF file.
     if size < _MACHINE.stop or bytes(read(0, len(_MAGIC))) != _MAGIC:
         return None
     image = _Image(read, size)
     start = image.at(0, _MACHINE.stop)
     order = _ORDERS.get(start[5])
     if order is None:
-        raise _malformed("it has no byte order")
+        raise _malformed("unknown byte order")
     machine = int.from_bytes(start[_MACHINE], order)
     if (start[4], order, machine) != (_CLASS_64, "little", X86_64):
         return Elf(machine=machine)
@@ -94,7 +94,7 @@ def read_elf(read: Read, size: int) -> Elf | None:
 
 
 class _Image:
-    """A file's bytes by offset or, once the segments are known, by address."""
+    """The bytes of a file, by offset or, after ``load_segments``, by address."""
 
     def __init__(self, read: Read, size: int) -> None:
         self._read = read
@@ -105,26 +105,26 @@ class _Image:
     def at(self, offset: int, count: int) -> bytes:
         """Exactly ``count`` bytes at ``offset``."""
         if offset + count > self._size or count > limits.ELF_TABLE_BYTES:
-            raise _malformed(f"it announces {count} bytes at {offset}, and has {self._size}")
+            raise _malformed(f"a table has {count} bytes at {offset}, the file {self._size}")
         data = bytes(self._read(offset, count))
         if len(data) != count:
-            raise _malformed("it is cut off")
+            raise _malformed("truncated")
         return data
 
     def at_address(self, address: int, count: int) -> bytes:
-        """Exactly ``count`` bytes at ``address``, out of the segment that holds it."""
+        """Exactly ``count`` bytes at ``address``, from the segment that contains it."""
         for segment in self._loaded:
             distance = address - segment.address
             if 0 <= distance <= segment.size - count:
                 return self.at(segment.offset + distance, count)
-        raise _malformed(f"no segment holds the {count} bytes at address {address:#x}")
+        raise _malformed(f"no segment contains the {count} bytes at address {address:#x}")
 
     def load_segments(self) -> tuple[_Segment, ...]:
-        """The program headers; addresses can be used from here on."""
+        """Loads and returns the program headers."""
         fields = _FILE_HEADER.unpack(self.at(0, _FILE_HEADER.size))
         offset, size, count = fields[5], fields[9], fields[10]
         if count and size != _SEGMENT.size:
-            raise _malformed(f"its program headers have {size} bytes each")
+            raise _malformed(f"program headers of {size} bytes")
         table = self.at(offset, count * _SEGMENT.size)
         segments = tuple(_Segment(*header) for header in _SEGMENT.iter_unpack(table))
         self._loaded = tuple(s for s in segments if s.kind == _PT_LOAD)
@@ -133,11 +133,11 @@ class _Image:
     def chain(
         self, form: struct.Struct, address: int, count: int
     ) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """Up to ``count`` records and their addresses; the last field is the way to the next."""
+        """Up to ``count`` records by address; the last field is the distance to the next."""
         for _ in range(count):
             self._links -= 1
             if self._links < 0:
-                raise _malformed("its versions have no end")
+                raise _malformed(f"more than {limits.ELF_VERSION_RECORDS} version records")
             record = form.unpack(self.at_address(address, form.size))
             yield address, record
             if not record[-1]:
@@ -146,23 +146,23 @@ class _Image:
 
 
 class _Strings:
-    """The dynamic string table, read at once: its strings are wanted in any order."""
+    """The dynamic string table, in memory for access in any order."""
 
     def __init__(self, table: bytes) -> None:
         self._table = table
 
     def __getitem__(self, index: int) -> str:
         if index >= len(self._table):
-            raise _malformed(f"it has no string at {index}")
+            raise _malformed(f"no string at {index}")
         return _text(self._table[index : index + limits.ELF_STRING_BYTES])
 
     def paths(self, index: int | None) -> tuple[str, ...]:
-        """A search path's folders."""
+        """The folders of a search path."""
         return () if index is None else tuple(filter(None, self[index].split(":")))
 
 
 def _dynamic_entries(image: _Image, segment: _Segment) -> dict[int, list[int]]:
-    """Values by tag, up to the end mark (gABI, "Dynamic Section")."""
+    """The values of the dynamic section by tag, up to DT_NULL (gABI, "Dynamic Section")."""
     table = image.at(segment.offset, segment.size - segment.size % _DYNAMIC.size)
     entries: dict[int, list[int]] = {}
     for tag, value in _DYNAMIC.iter_unpack(table):
@@ -173,7 +173,7 @@ def _dynamic_entries(image: _Image, segment: _Segment) -> dict[int, list[int]]:
 
 
 def _dynamic_elf(image: _Image, entries: Mapping[int, list[int]], interpreter: str | None) -> Elf:
-    # The dynamic linker keeps the last value of a tag.
+    # For duplicate tags, the dynamic linker uses the last value.
     values = {tag: found[-1] for tag, found in entries.items()}
     strings = _Strings(
         image.at_address(values[_DT_STRTAB], values.get(_DT_STRSZ, 0))
@@ -195,7 +195,7 @@ def _dynamic_elf(image: _Image, entries: Mapping[int, list[int]], interpreter: s
 
 
 def _versions_defined(image: _Image, values: Mapping[int, int], strings: _Strings) -> Iterator[str]:
-    """The first name of each definition; the base one is the file's own name."""
+    """The first name of each definition, except the base definition, which names the file."""
     if _DT_VERDEF not in values:
         return
     definitions = image.chain(_DEFINITION, values[_DT_VERDEF], values.get(_DT_VERDEFNUM, 0))
@@ -208,7 +208,7 @@ def _versions_defined(image: _Image, values: Mapping[int, int], strings: _String
 def _versions_needed(
     image: _Image, values: Mapping[int, int], strings: _Strings
 ) -> dict[str, tuple[str, ...]]:
-    """Of each library; weak needs are left out, as the dynamic linker goes on without them."""
+    """The versions needed of each library, without weak ones, which the linker may ignore."""
     needed: dict[str, tuple[str, ...]] = {}
     if _DT_VERNEED in values:
         needs = image.chain(_NEED, values[_DT_VERNEED], values.get(_DT_VERNEEDNUM, 0))
@@ -229,12 +229,12 @@ def _text(field: bytes) -> str:
             return text.decode()
     except UnicodeDecodeError:
         pass
-    raise _malformed(f"{text[:80]!r} is no text")
+    raise _malformed(f"malformed string {text[:80]!r}")
 
 
 def _malformed(problem: str) -> InputError:
     return InputError(
-        f"a malformed ELF file: {problem}",
+        f"malformed ELF file: {problem}",
         code=Code.ELF_UNMET,
-        hint="what it needs can't be found out: use another build of the package",
+        hint="its needs are unknown; use another build of the package",
     )

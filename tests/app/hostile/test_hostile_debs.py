@@ -90,7 +90,7 @@ HOSTILE = {
     "is compressed with Zstandard": (
         lambda c: c.deb(data_tar_zst=b"\x28\xb5\x2f\xfd"),
         "not-supported-yet",
-        "data.tar.zst has a compression",
+        "unsupported compression of data.tar.zst",
     ),
     "is of format 3": (
         lambda c: c.ar(("debian-binary", b"3.0\n"), ("control.tar", c.END), ("data.tar", c.END)),

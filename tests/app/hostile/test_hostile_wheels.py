@@ -80,7 +80,7 @@ def second_name(c):
 
 
 HOSTILE = {
-    "is empty": (lambda c: b"", "lock-malformed", "0 is no size of a file"),
+    "is empty": (lambda c: b"", "lock-malformed", "0 is not the size of a file"),
     "is an ELF file": (lambda c: c.elf(), UNSAFE, "no end record"),
     "begins with a program": (
         lambda c: c.zipped(c.wheel_files(), before=b"#!/bin/sh\nexec evil\n"),
@@ -192,12 +192,12 @@ HOSTILE = {
     "is of another project": (
         lambda c: c.wheel(metadata=b"Metadata-Version: 2.1\nName: evil\nVersion: 2.0\n"),
         "content-mismatch",
-        "says evil 2.0, the file name says numpy 2.0",
+        "has evil 2.0, the file name numpy 2.0",
     ),
     "is of two projects": (
         lambda c: c.wheel(metadata=b"Name: numpy\nName: evil\nVersion: 2.0\n"),
         UNSAFE,
-        "Name stands 2 times",
+        "the metadata has Name 2 times",
     ),
     "has two .dist-info folders": (
         holding("evil-1.0.dist-info/METADATA"),
@@ -217,17 +217,17 @@ HOSTILE = {
     "has a RECORD that says two things": (
         recorded(lambda text: text + text),
         UNSAFE,
-        "RECORD has numpy/__init__.py twice",
+        "duplicate path numpy/__init__.py in RECORD",
     ),
     "has a RECORD of weak hashes": (
         recorded(lambda text: text.replace("sha256=", "md5=")),
         UNSAFE,
-        "RECORD says md5=",
+        "RECORD has md5=",
     ),
     "has a RECORD of other sizes": (
         recorded(lambda text: text.replace(",480", ",481")),
         UNSAFE,
-        ",481 of its 480 bytes",
+        ",481 for its 480 bytes",
     ),
     "has a RECORD without an end": (
         recorded(lambda text: text + '"evil,'),
@@ -237,12 +237,12 @@ HOSTILE = {
     "makes a script outside of bin": (
         lambda c: c.wheel(scripts="[console_scripts]\n../../../../evil = a:b\n"),
         UNSAFE,
-        "no script can be made of '../../../../evil'",
+        "malformed entry point: '../../../../evil'",
     ),
     "makes a script of code": (
         lambda c: c.wheel(scripts="[console_scripts]\nx = os:system('evil') or exit\n"),
         UNSAFE,
-        "no script can be made",
+        "malformed entry point",
     ),
     "makes a script that is two": (
         lambda c: c.wheel(scripts="[console_scripts]\nx = a:b\nx = c:d\n"),

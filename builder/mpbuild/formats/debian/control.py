@@ -15,7 +15,7 @@ _FIELD = re.compile(r"([!-,.-9;-~][!-9;-~]*):[ \t]*(.*)")
 
 
 def read_paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """The paragraphs of a control file: lower-case field name to value.
+    """Reads the paragraphs of a control file: lower-case field name to value.
 
     The lines of a multi-line value are joined by line feeds, each without its first space.
     """
@@ -32,7 +32,7 @@ def read_paragraphs(text: str) -> Iterator[dict[str, str]]:
 
 
 def read_fields(lines: Sequence[str]) -> dict[str, str]:
-    """The fields of one paragraph, as written: name to value, continuation lines unchanged.
+    """Reads one paragraph: field name to value, both as written, continuation lines included.
 
     The error of a malformed or duplicate field has the line as its ``where``, counted from 1.
     """

@@ -1,4 +1,4 @@
-"""Binary Debian packages (deb(5), deb-control(5), Debian policy 4.6)."""
+"""Reads binary Debian packages (deb(5), deb-control(5), Debian policy 4.6)."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 class DebEntry(NamedTuple):
-    """A member of data.tar, with the mode it has there; ``content`` is empty for all but files."""
+    """A member of data.tar; ``content`` is empty for all but files."""
 
     path: str
     kind: Kind
@@ -33,10 +33,10 @@ class DebEntry(NamedTuple):
 
 
 class DebPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package is and holds.
+    """The identity and content of a package.
 
-    ``control`` has the fields of the control file in their order, further lines of a value as
-    they stand; ``scripts`` the text of each maintainer script, so that one can refuse it.
+    ``control`` has the fields of the control file, in order and as written; ``scripts`` the text of
+    each maintainer script.
     """
 
     name: str
@@ -48,9 +48,9 @@ class DebPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_deb(data: Buffer, *, largest: int = limits.DEB_DATA_BYTES) -> DebPackage:
-    """The package in ``data``, inflated.
+    """Reads the package in ``data``; ``largest`` bounds the size of the uncompressed data.tar.
 
-    Raise UnsafeError for a package that is not sound, InputError (not-supported-yet) for a
+    Raises UnsafeError for a malformed or unsafe package, InputError (not-supported-yet) for a
     compression other than gzip, xz and none.
     """
     control_tar, data_tar = _members(data)
@@ -78,18 +78,20 @@ def read_deb(data: Buffer, *, largest: int = limits.DEB_DATA_BYTES) -> DebPackag
 
 
 def _members(data: Buffer) -> tuple[ar.ArMember, ar.ArMember]:
-    """control.tar and data.tar: three members, in this order, and no others."""
+    """control.tar and data.tar; the package has exactly debian-binary, control.tar, data.tar."""
     members = list(ar.read(data))
     stems = [member.name.partition(".tar")[0] for member in members]
     if stems != ["debian-binary", "control", "data"]:
         names = [member.name for member in members[:8]]
-        raise UnsafeError(f"a package holds debian-binary, control.tar and data.tar, not {names}")
+        raise UnsafeError(
+            f"a package has the members debian-binary, control.tar and data.tar, not {names}"
+        )
     version = bytes(members[0].data[:20])
     if version != b"2.0\n":
         raise InputError(
             f"not a package of format 2.0: {version!r}",
             code=Code.NOT_SUPPORTED_YET,
-            hint="take the package from a current suite",
+            hint="use the package of a current suite",
         )
     return members[1], members[2]
 
@@ -98,9 +100,9 @@ def _files(member: ar.ArMember, limit: int) -> Iterator[tuple[TarEntry, bytes]]:
     compression = member.name.partition(".tar")[2]
     if compression not in _COMPRESSIONS:
         raise InputError(
-            f"{member.name} has a compression that is not supported",
+            f"unsupported compression of {member.name}",
             code=Code.NOT_SUPPORTED_YET,
-            hint="supported are gzip, xz and none, which Debian's own archive uses",
+            hint="use a package of Debian's archive; gzip, xz and none are supported",
         )
     try:
         chunks = _COMPRESSIONS[compression](member.data)
@@ -139,5 +141,5 @@ def _control(data: bytes) -> dict[str, str]:
 def _field(control: dict[str, str], name: str, form: re.Pattern[str]) -> str:
     value = control.get(name, "")
     if not form.fullmatch(value):
-        raise UnsafeError(f"{name} is {value[:80]!r}", where="control")
+        raise UnsafeError(f"malformed {name}: {value[:80]!r}", where="control")
     return value

@@ -1,11 +1,10 @@
-"""A Debian lock: the packages of one environment's base, each by digest, with no address.
+"""Debian locks: the packages of one environment's base, each by digest, without URLs.
 
-TOML in one canonical form, of our own: facts about the lock, ``[[packages]]`` by name, then where
-there are any ``[[links]]`` by package and path. A package that comes from the archive of security
-updates has ``archive = "security"``. A row of the link table says that ``path`` leads to the file
-``target`` of ``package``, as its script would have had it by update-alternatives, or with
-``omitted = true`` that nothing of what that script would make is wanted. Every error is an
-InputError (lock-malformed) with the path inside the document.
+A canonical TOML of mpbuild's own: facts about the lock, ``[[packages]]`` by name, then, if any,
+``[[links]]`` by package and path. A package from the security archive has ``archive = "security"``.
+A row of the link table replaces an update-alternatives call of the package's scripts: ``path`` is a
+link to ``target``, a file of ``package``, or, with ``omitted = true``, the package gets no links.
+Every error is an InputError (lock-malformed) with the path inside the document.
 """
 
 import re
@@ -32,10 +31,10 @@ _ROOTED = re.compile(r"(?!.*/\.\.?(?:/|$))(?:/[A-Za-z0-9._+@-]+)+")
 
 
 class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """One locked package; ``path`` is relative to the root of a mirror.
+    """A locked package; ``path`` is relative to the root of a mirror.
 
-    ``base`` tells the closure of the base's own packages, which models share, from what a
-    model's ``system`` packages add to it; ``security`` whose mirrors have it.
+    ``base`` marks the closure of the base's own packages, which models share, as opposed to what a
+    model's ``system`` packages add. ``security`` marks packages of the security archive.
     """
 
     name: str
@@ -49,7 +48,7 @@ class DebianPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, order=True):
-    """A row of the link table; with neither path nor target, nothing is wanted of the package."""
+    """A row of the link table; without path and target, the package gets no links."""
 
     package: str
     path: str = ""
@@ -57,14 +56,14 @@ class Link(msgspec.Struct, frozen=True, order=True):
 
     @property
     def omitted(self) -> bool:
-        """Whether the package's alternatives are left out."""
+        """Whether the package gets no links."""
         return not self.path
 
 
 class DebianLock(msgspec.Struct, frozen=True, kw_only=True):
-    """The Debian packages of one environment, sorted by name, and links for some of them.
+    """The Debian packages of one environment, sorted by name, and their links.
 
-    ``resolution`` is the digest of the canonical inputs that were resolved.
+    ``resolution`` is the digest of the canonical resolution inputs.
     """
 
     environment: str
@@ -95,7 +94,7 @@ def write(lock: DebianLock) -> str:
 
 
 def read(text: str, *, file: str) -> DebianLock:
-    """The lock in ``text``, whatever its layout; ``file`` names it in errors."""
+    """Reads the lock in ``text``, in any layout; ``file`` names it in errors."""
     try:
         return _lock(LockTable.document(text))
     except InputError as error:
@@ -103,12 +102,12 @@ def read(text: str, *, file: str) -> DebianLock:
 
 
 def filename(name: str, version: str, architecture: str) -> str:
-    """What a package's file is called in a pool: the version goes without its epoch."""
+    """The file name of a package in a pool; the version has no epoch there."""
     return f"{name}_{version.split(':', 1)[-1]}_{architecture}.deb"
 
 
 def is_pool_path(path: str, file: str) -> bool:
-    """Whether ``path`` leads to ``file`` without leaving the pool."""
+    """Whether ``path`` is a path to ``file`` inside the pool."""
     folder = path.removesuffix(file)
     return folder != path and _POOL.fullmatch(folder) is not None
 
@@ -152,7 +151,7 @@ def _lock(document: LockTable) -> DebianLock:
         packages=tuple(sorted(packages, key=lambda p: p.name)),
         links=tuple(sorted(links)),
     )
-    document.digest("content")  # whoever reads for more than facts compares with what write gives
+    document.digest("content")  # checked by comparing the whole text with that of write
     document.done()
     return lock
 
@@ -171,11 +170,12 @@ def _package(table: LockTable) -> DebianPackage:
     table.done()
     if package.architecture not in (ARCHITECTURE, "all"):
         raise malformed(
-            f"{package.architecture} is neither {ARCHITECTURE} nor all", table.path("architecture")
+            f"{package.architecture!r} is neither {ARCHITECTURE} nor all",
+            table.path("architecture"),
         )
     file = filename(package.name, package.version, package.architecture)
     if not is_pool_path(package.path, file):
-        raise malformed(f"{package.path!r} does not lead to {file} in pool/", table.path("path"))
+        raise malformed(f"{package.path!r} is not a path to {file} in pool/", table.path("path"))
     return package
 
 
@@ -190,7 +190,7 @@ def _link(table: LockTable) -> Link:
     package = table.text("package", _NAME)
     if table.has("omitted"):
         if not table.flag("omitted"):
-            raise malformed("it can only be true", table.path("omitted"))
+            raise malformed("can only be true", table.path("omitted"))
         link = Link(package)
     else:
         link = Link(package, table.text("path", _ROOTED), table.text("target", _ROOTED))
@@ -199,13 +199,13 @@ def _link(table: LockTable) -> Link:
 
 
 def _check_links(links: Sequence[Link], packages: Collection[str]) -> None:
-    """Each is of a package of the lock, at a path of its own, and none of an omitted one."""
+    """Checks that links have distinct paths, and packages of the lock that are not omitted."""
     omitted = {link.package for link in links if link.omitted}
     seen: set[str] = set()
     for i, link in enumerate(links):
         key = link.path or link.package
         if link.package not in packages:
-            raise malformed(f"{link.package} is none of the packages", f"links[{i}].package")
+            raise malformed(f"{link.package} is not in the lock", f"links[{i}].package")
         if key in seen or (link.package in omitted and not link.omitted):
-            raise malformed("another link contradicts it", f"links[{i}]")
+            raise malformed("contradicts another link", f"links[{i}]")
         seen.add(key)

@@ -18,9 +18,9 @@ _PROVIDES = re.compile(r"Provides:(.*(?:\n[ \t].*)*)")
 
 
 class IndexedPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Packages index says of one package; ``depends`` holds Pre-Depends too.
+    """A package of an index; ``depends`` includes Pre-Depends, ``conflicts`` Breaks.
 
-    ``security`` says that the archive of security updates has it.
+    ``security`` marks packages of the security archive.
     """
 
     name: str
@@ -36,9 +36,9 @@ class IndexedPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PackagesIndex:
-    """The Packages index of a suite, and of its security updates where there is one.
+    """The Packages index of a suite, optionally with that of its security updates.
 
-    The paragraphs (60,000 in a suite) are read when asked for.
+    It parses paragraphs (60,000 in a suite) on demand.
     """
 
     __slots__ = ("_by_name", "_kept", "_provided", "_read")
@@ -54,36 +54,36 @@ class PackagesIndex:
                     self._by_name.setdefault(_name(block), []).append((block, updates))
 
     def keeping(self, kept: Mapping[str, IndexedPackage]) -> "PackagesIndex":
-        """The same index, in which ``get`` prefers ``kept`` ones of its packages to newer ones."""
+        """The same index, but ``get`` prefers the packages in ``kept`` to newer ones."""
         other = copy.copy(self)
         other._kept = kept
         return other
 
     @property
     def names(self) -> Sequence[str]:
-        """Every package there is."""
+        """The names of all packages."""
         return tuple(self._by_name)
 
     def get(self, name: str) -> IndexedPackage | None:
-        """The package called ``name``, in its highest version unless another is kept."""
+        """The package ``name``: the kept one, else the one with the highest version."""
         return self._kept.get(name) or self.newest(name)
 
     def held(self, name: str) -> bool:
-        """Whether an older version of the package called ``name`` is kept than there is."""
+        """Whether the kept version of the package ``name`` is older than the newest."""
         kept, newest = self._kept.get(name), self.newest(name)
         return bool(kept and newest and kept.version != newest.version)
 
     @property
     def all_held(self) -> frozenset[str]:
-        """The names of all that are held."""
+        """The names of all packages that are held."""
         return frozenset(filter(self.held, self._kept))
 
     def newest(self, name: str) -> IndexedPackage | None:
-        """The package called ``name`` in its highest version; of equals the suite's own."""
+        """The package ``name`` with the highest version; among equals, that of the suite."""
         return next(iter(self.versions(name)), None)
 
     def versions(self, name: str) -> Sequence[IndexedPackage]:
-        """All that are called ``name``, the highest version first."""
+        """All packages ``name``, the highest version first."""
         if name not in self._read:
             rows = self._by_name.get(name, ())
             found = [_package(block, security=security) for block, security in rows]
@@ -92,7 +92,7 @@ class PackagesIndex:
         return self._read[name]
 
     def providers(self, relation: Relation) -> list[IndexedPackage]:
-        """The packages, by name, that provide what ``relation`` asks for."""
+        """The packages that provide ``relation``, sorted by name."""
         if not self._provided:
             self._provided.update(self._find_provided())
         named = (self.get(name) for name in self._provided.get(relation.name, ()))
@@ -108,9 +108,9 @@ class PackagesIndex:
 
 
 def provides(package: IndexedPackage, relation: Relation) -> bool:
-    """Whether one of the ``Provides`` of ``package`` satisfies ``relation`` (policy 7.5).
+    """Whether one of the ``Provides`` of ``package`` satisfies ``relation`` (policy, section 7.5).
 
-    A bound is met only by a provided name that carries a version.
+    Only a versioned ``Provides`` satisfies a bound.
     """
     return any(
         offer.name == relation.name
@@ -125,7 +125,7 @@ def _name(block: str) -> str:
 
 
 def _offered(block: str) -> list[str]:
-    start = block.find("\nProvides:")  # far quicker than a pattern over every paragraph
+    start = block.find("\nProvides:")  # much faster than a regular expression on every paragraph
     match = _PROVIDES.match(block, start + 1) if start >= 0 else None
     offers = match.group(1).split(",") if match else []
     return [words[0] for offer in offers if (words := offer.split())]

@@ -1,14 +1,14 @@
-"""The environment that markers of requirements are evaluated in: CPython on linux/amd64.
+"""Evaluates environment markers for CPython on linux/amd64.
 
-The packaging specification "Dependency specifiers", section "Environment markers". All variables
-are given, so that nothing of the machine that evaluates gets in.
+Follows the packaging specification "Dependency specifiers", section "Environment markers". Every
+variable has a fixed value, so the result does not depend on this machine.
 """
 
 from packaging.requirements import Requirement
 
 
 def environment(python: str) -> dict[str, str]:
-    """The variables for a minor version of Python such as "3.11"."""
+    """The marker variables of a minor version of Python, such as "3.11"."""
     return {
         "implementation_name": "cpython",
         "implementation_version": f"{python}.0",
@@ -25,6 +25,6 @@ def environment(python: str) -> dict[str, str]:
 
 
 def applies(requirement: Requirement, python: str, extra: str = "") -> bool:
-    """Whether ``requirement`` counts on Python ``python`` for who asks for ``extra``."""
+    """Whether ``requirement`` applies on Python ``python`` with ``extra`` requested."""
     marker = requirement.marker
     return marker is None or marker.evaluate(environment(python) | {"extra": extra})

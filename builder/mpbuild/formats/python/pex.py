@@ -1,8 +1,8 @@
-"""What pex writes into a PEX folder, as pex 2.105.2 writes it (packed layout, raw wheels).
+"""The files of a PEX folder, as pex 2.105.2 writes them (packed layout, raw wheels).
 
-There is no specification: the form is that of pex's own sources. ``PEX-INFO`` is JSON on one line,
-``__main__.py`` a program with the PEX's hash in it, ``.bootstrap`` a zip of the part of pex that
-starts a PEX. pex names all of these by sha1, for its caches only.
+pex has no specification but its sources. ``PEX-INFO`` is JSON on one line; ``__main__.py`` is a
+program that contains the hash of the PEX; ``.bootstrap`` is a zip of the part of pex that starts a
+PEX. pex identifies all of these by sha1, for its caches only.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ INFO, MAIN, BOOTSTRAP = "PEX-INFO", "__main__.py", ".bootstrap"
 IMPORT_HOOK = "__pex__/__init__.py"
 WHEELS = ".deps"
 
-# What every PEX-INFO of ours says, since pex was asked for nothing else.
+# The fields that are equal in every PEX-INFO, since mpbuild always passes the same options to pex.
 _FIXED: Mapping[str, Any] = {
     "bind_resource_paths": {},
     "deps_are_wheel_files": True,
@@ -57,16 +57,16 @@ _COMPILED = re.compile(r"\.py[co]$|\.pyc\.[0-9]+$")
 
 
 class BuildProperties(msgspec.Struct, frozen=True):
-    """Which pex is said to have made a PEX."""
+    """The version of pex in a PEX-INFO."""
 
     pex_version: str
 
 
 class PexInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between our PEX-INFO documents.
+    """The fields of PEX-INFO that differ between PEX files.
 
-    ``distributions`` maps a wheel's file name to the sha256 of its bytes, ``requirements`` are
-    sorted, hashes are bare hexadecimal digits.
+    ``distributions`` maps the file name of each wheel to the sha256 of its bytes; ``requirements``
+    are sorted; hashes are bare hexadecimal digits.
     """
 
     bootstrap_hash: str
@@ -80,12 +80,12 @@ class PexInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pex_hash(self) -> str:
-        """The hash that names the PEX: that of the document without it."""
+        """The hash that identifies the PEX: that of the document without it."""
         return _sha1([_json(_document(self))])
 
 
 class Bootstrap(NamedTuple):
-    """What PEX-INFO says of a ``.bootstrap``: its hash, and the version of the pex in it."""
+    """A ``.bootstrap``: its hash, and the version of the pex in it."""
 
     hash: str
     version: str
@@ -97,9 +97,9 @@ def write_info(info: PexInfo) -> bytes:
 
 
 def read_info(data: bytes) -> PexInfo:
-    """What ``PEX-INFO`` says; raise InputError (content-mismatch) where it isn't what pex writes.
+    """Reads ``PEX-INFO``; raises InputError (content-mismatch) unless pex would write it.
 
-    What is read asks for nothing that mpbuild doesn't ask for, and its hash is its own.
+    All options must be those of mpbuild, and the hash that of the document.
     """
     try:
         document = canonical.decode(data)
@@ -108,7 +108,7 @@ def read_info(data: bytes) -> PexInfo:
         raise error.within(INFO) from error
     if write_info(info) != data:
         raise InputError(
-            f"pex writes no such document: {_difference(document, info)}",
+            f"not a document that pex writes: {_difference(document, info)}",
             where=INFO,
             code=Code.CONTENT_MISMATCH,
         )
@@ -116,25 +116,25 @@ def read_info(data: bytes) -> PexInfo:
 
 
 def code_hash(files: Mapping[str, Buffer]) -> str:
-    """The hash of a PEX's own files (path to bytes), each of which must be one that ``is_hashed``.
+    """The hash of a PEX's own files, path to bytes; ``is_hashed`` must hold for each.
 
-    Folders don't count, nor does what a file may be executed by.
+    Folders and file modes don't count.
     """
     paths = sorted(files)
     return _sha1(["".join(paths).encode(), *(files[path] for path in paths)])
 
 
 def is_hashed(path: str) -> bool:
-    """Whether pex counts the file; it copies others too, and doesn't notice when they change."""
+    """Whether pex hashes the file; it copies others, too, but ignores changes to them."""
     *folders, name = path.split("/")
     return not (name.startswith(".") or _COMPILED.search(name) or "__pycache__" in folders)
 
 
 def read_bootstrap(data: Buffer) -> Bootstrap:
-    """What a ``.bootstrap`` is; raise InputError where it is none.
+    """Reads a ``.bootstrap``; raises InputError (layer-unsafe).
 
-    Counted are the files of pex in the order of a walk, a folder's files before its folders;
-    what pex vendors is not, nor is the first file, which comes with that.
+    The hash covers the files of pex in the order of a walk, a folder's files before its subfolders.
+    It leaves out vendored files and ``pex/__init__.py``.
     """
     contents: dict[str, memoryview] = {}
     for entry in archive.read_archive(data):
@@ -142,39 +142,37 @@ def read_bootstrap(data: Buffer) -> Bootstrap:
             raise InputError(f"{entry.name} is compressed", where=BOOTSTRAP, code=Code.LAYER_UNSAFE)
         if not entry.is_directory:
             contents[entry.name] = entry.checked()
-    told = _VERSION.search(contents.get("pex/version.py", memoryview(b"")))
-    if not told:
-        raise InputError(
-            "it doesn't say which pex it is of", where=BOOTSTRAP, code=Code.LAYER_UNSAFE
-        )
+    version = _VERSION.search(contents.get("pex/version.py", memoryview(b"")))
+    if not version:
+        raise InputError("it lacks the version of pex", where=BOOTSTRAP, code=Code.LAYER_UNSAFE)
     counted = [n for n in contents if n != "pex/__init__.py" and not n.startswith("pex/vendor/")]
     found = _sha1(contents[name] for name in sorted(counted, key=_walked))
-    return Bootstrap(found, told.group(1).decode())
+    return Bootstrap(found, version.group(1).decode())
 
 
 def with_hash(main: bytes, pex_hash: str) -> bytes:
-    """A ``__main__.py`` for the PEX of that hash; raise InputError where ``main`` is none."""
+    """``main``, a ``__main__.py``, for the PEX with that hash; raises InputError."""
     lines = _HASH_LINE.findall(main)
     if len(lines) != 1:
-        raise _no_program()
+        raise _not_main()
     return main.replace(lines[0], f"    pex_hash='{pex_hash}',".encode())
 
 
 def without_hash(main: bytes) -> bytes:
-    """A ``__main__.py`` as it is before its PEX is known: the same for every PEX of a Python."""
+    """``main``, a ``__main__.py``, without the hash: equal for every PEX of a Python version."""
     return with_hash(main, _NO_HASH)
 
 
 def import_hook(main: bytes) -> bytes:
-    """``__pex__/__init__.py``: ``__main__.py`` without its first line and the empty one below."""
+    """``__pex__/__init__.py``: ``main`` without its first line and the empty line after it."""
     head = _HEAD.match(main)
     if not head:
-        raise _no_program()
+        raise _not_main()
     return main[head.end() :]
 
 
-def _no_program() -> InputError:
-    return InputError("it is no program that pex writes", where=MAIN, code=Code.CONTENT_MISMATCH)
+def _not_main() -> InputError:
+    return InputError("not a program that pex writes", where=MAIN, code=Code.CONTENT_MISMATCH)
 
 
 def _walked(path: str) -> tuple[tuple[bool, str], ...]:
@@ -188,9 +186,9 @@ def _document(info: PexInfo) -> dict[str, Any]:
 
 def _difference(document: Mapping[str, Any], info: PexInfo) -> str:
     expected = {**_document(info), "pex_hash": info.pex_hash}
-    told, wanted = ({k: _json(v) for k, v in d.items()} for d in (document, expected))
-    keys = sorted(key for key in told.keys() | wanted if told.get(key) != wanted.get(key))
-    return f"it differs in {', '.join(keys)[:200]}" if keys else "it is laid out otherwise"
+    found, wanted = ({k: _json(v) for k, v in d.items()} for d in (document, expected))
+    keys = sorted(key for key in found.keys() | wanted if found.get(key) != wanted.get(key))
+    return f"different {', '.join(keys)[:200]}" if keys else "different layout"
 
 
 def _json(value: Any) -> bytes:
@@ -198,7 +196,7 @@ def _json(value: Any) -> bytes:
 
 
 def _sha1(chunks: Iterable[Buffer]) -> str:
-    """No identity of ours: pex's caches are named so, and nothing rests on it."""
+    """The key of pex's caches; nothing of mpbuild depends on it."""
     hasher = hashlib.sha1(usedforsecurity=False)
     for chunk in chunks:
         hasher.update(chunk)

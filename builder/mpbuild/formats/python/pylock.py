@@ -1,6 +1,6 @@
-"""A Python lock: PEP 751's pylock.toml in one canonical form, one wheel a package, no addresses.
+"""Python locks: pylock.toml (PEP 751) in one canonical form, one wheel a package, no URLs.
 
-The packaging specification "pylock.toml", lock-version 1.0. Platform linux/amd64, CPython.
+Follows the packaging specification "pylock.toml", lock-version 1.0, for CPython on linux/amd64.
 Every error is an InputError (lock-malformed) with the path inside the document.
 """
 
@@ -30,7 +30,7 @@ _RESOLVER = re.compile(r"[a-z]+ [0-9][0-9a-z.+]*")
 
 
 class LockedWheel(msgspec.Struct, frozen=True, kw_only=True):
-    """The one file of a locked package; ``size`` in bytes."""
+    """The wheel of a locked package; ``size`` in bytes."""
 
     filename: str
     sha256: Digest
@@ -38,7 +38,7 @@ class LockedWheel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PythonPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """One locked package: normal forms of its name and version, its wheel, its index by name."""
+    """A locked package: normalized name and version, its wheel, the name of its index."""
 
     name: str
     version: str
@@ -49,8 +49,8 @@ class PythonPackage(msgspec.Struct, frozen=True, kw_only=True):
 class PythonLock(msgspec.Struct, frozen=True, kw_only=True):
     """The wheels of one environment, sorted by name.
 
-    ``python`` is a minor version such as "3.11"; ``resolution`` the digest of the canonical
-    inputs that were resolved; ``resolver`` what resolved them, such as "uv 0.13.9".
+    ``python`` is a minor version such as "3.11"; ``resolution`` is the digest of the canonical
+    resolution inputs; ``resolver`` is name and version of the resolver, such as "uv 0.13.9".
     """
 
     environment: str
@@ -61,12 +61,12 @@ class PythonLock(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requires_python(self) -> str:
-        """The one minor version the wheels were chosen for."""
+        """The version specifier of ``python``."""
         return f"=={self.python}.*"
 
     @property
     def glibc(self) -> str:
-        """The oldest glibc on which every wheel installs; empty where no wheel names one."""
+        """The oldest glibc on which every wheel installs; empty if no wheel names one."""
         names = [wheel_tags.WheelName.of(package.wheel.filename) for package in self.packages]
         floors = [wheel_tags.floor(name.tags, self.python) for name in names]
         newest = max((floor for floor in floors if floor), default=None)
@@ -74,7 +74,7 @@ class PythonLock(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cuda(self) -> DottedVersion | None:
-        """The CUDA that the wheels bring; None where none does. Errors are those of cuda.py."""
+        """The CUDA version of the wheels, None without any; raises the errors of cuda.py."""
         return cuda.version({package.name: package.version for package in self.packages})
 
 
@@ -97,10 +97,10 @@ def write(lock: PythonLock) -> str:
 
 
 def read(text: str, *, file: str) -> PythonLock:
-    """The lock in ``text``, whatever its layout; ``file`` names it in errors.
+    """Reads the lock in ``text``, in any layout; ``file`` names it in errors.
 
-    Anything that isn't exactly what this format can say is refused: other keys, addresses,
-    missing or other hashes, wheels that don't fit their package, the Python or the platform.
+    Refuses everything that the canonical form can't express: other keys, URLs, missing or other
+    hashes, and wheels that don't fit their package, the Python version or the platform.
     """
     try:
         return _lock(LockTable.document(text))
@@ -109,7 +109,7 @@ def read(text: str, *, file: str) -> PythonLock:
 
 
 def _floors(lock: PythonLock) -> dict[str, str]:
-    """What the wheels ask of base and machine, computed from their names and versions."""
+    """The wheels' demands on base and machine, computed from their names and versions."""
     floors = {"glibc": lock.glibc} if lock.glibc else {}
     if lock.cuda is not None:
         floors |= {"cuda": str(lock.cuda), "driver": str(cuda.floor(lock.cuda).driver)}
@@ -162,7 +162,7 @@ def _lock(document: LockTable) -> PythonLock:
         packages=tuple(sorted(packages, key=_by_name)),
     )
     _check_floors(lock, ours)
-    ours.digest("content")  # whoever reads for more than facts compares with what write gives
+    ours.digest("content")  # checked by comparing the whole text with that of write
     for table in (ours, tool, document):
         table.done()
     return lock
@@ -183,7 +183,7 @@ def _package(table: LockTable, python: str) -> PythonPackage:
     version = table.text("version", _VERSION)
     files = table.tables("wheels")
     if len(files) != 1:
-        raise malformed(f"it holds {len(files)} wheels and must hold one", table.path("wheels"))
+        raise malformed(f"a package has one wheel, not {len(files)}", table.path("wheels"))
     wheel = _wheel(files[0])
     _check_name(wheel.filename, name, version, python, files[0].path("name"))
     tool = table.table("tool")
@@ -198,7 +198,7 @@ def _wheel(file: LockTable) -> LockedWheel:
     filename = file.text("name")
     path = file.text("path")
     if path != FOLDER + filename or "/" in filename:
-        raise malformed(f"{path!r} is not {FOLDER} and the wheel's name", file.path("path"))
+        raise malformed(f"{path!r} is not {FOLDER} followed by the wheel's name", file.path("path"))
     size = file.size()
     hashes = file.table("hashes")
     wheel = LockedWheel(filename=filename, sha256=hashes.sha256(), size=size)
@@ -209,13 +209,13 @@ def _wheel(file: LockTable) -> LockedWheel:
 
 def _check_name(filename: str, name: str, version: str, python: str, where: str) -> None:
     try:
-        said = wheel_tags.WheelName.of(filename)
+        parsed = wheel_tags.WheelName.of(filename)
         normal = str(Version(version))
     except InputError as error:
         raise error.within(where) from None
     except InvalidVersion as error:
-        raise malformed(f"{version!r} is no version of a package", where) from error
-    if (said.name, said.version) != (canonicalize_name(name), version) or normal != version:
-        raise malformed(f"{filename!r} is no wheel of {name} {version}", where)
-    if wheel_tags.rank(said.tags, wheel_tags.supported(python, wheel_tags.ANY_GLIBC)) is None:
+        raise malformed(f"{version!r} is not a version (PEP 440)", where) from error
+    if (parsed.name, parsed.version) != (canonicalize_name(name), version) or normal != version:
+        raise malformed(f"{filename!r} is not a wheel of {name} {version}", where)
+    if wheel_tags.rank(parsed.tags, wheel_tags.supported(python, wheel_tags.ANY_GLIBC)) is None:
         raise malformed(f"{filename!r} is not for CPython {python} on linux/amd64", where)

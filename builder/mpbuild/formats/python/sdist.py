@@ -1,7 +1,7 @@
-"""Source distributions: archives that say consistently what they are, and who can build them.
+"""Reads source distributions and checks that their metadata is consistent; runs nothing of them.
 
-packaging.python.org: "Source distribution format", "Core metadata specifications", "pyproject.toml
-specification"; PEP 517 and PEP 518. Reading one runs nothing of it.
+Follows packaging.python.org, "Source distribution format", "Core metadata specifications" and
+"pyproject.toml specification", and PEP 517 and PEP 518.
 """
 
 import posixpath
@@ -26,18 +26,18 @@ from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.archive.zip import read_archive
 
 _TEXTS = ("PKG-INFO", "pyproject.toml")
-# PEP 517, "Source trees", and PEP 518: what setup.py means where nothing else is said.
+# The default build system, which runs setup.py (PEP 517, "Source trees"; PEP 518).
 _LEGACY = {"requires": ["setuptools", "wheel"], "build-backend": "setuptools.build_meta:__legacy__"}
 
 Member = tuple[TarEntry, Iterable[Buffer]]
 
 
 class SourceDistribution(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source distribution is, and what builds it.
+    """The identity of a source distribution, and its build system.
 
-    ``name`` and ``version`` are normalised, ``requires`` are requirements (PEP 508). ``backend``
-    is ``module:object``; the folders of ``backend_path`` (below the source tree) are looked in
-    first for it.
+    ``name`` and ``version`` are normalized; ``requires`` are requirements (PEP 508). ``backend``
+    is ``module:object``, imported with ``backend_path``, folders of the source tree, first on the
+    import path.
     """
 
     name: str
@@ -50,11 +50,11 @@ class SourceDistribution(msgspec.Struct, frozen=True, kw_only=True):
 def read_sdist(
     data: Buffer, filename: str, *, largest: int = limits.SDIST_UNPACKED_BYTES
 ) -> SourceDistribution:
-    """The source distribution in ``data``, all of it looked at.
+    """Reads all of the source distribution in ``data``.
 
-    Raise UnsafeError for an archive that is not sound, holds more than one folder or unpacks to
-    more than ``largest`` bytes; InputError (content-mismatch) where file name and PKG-INFO
-    disagree about what it is, and InputError where its build system can't be understood.
+    Raises UnsafeError for an unsafe archive, one with several top-level folders and one that
+    unpacks to more than ``largest`` bytes; InputError (content-mismatch) if file name and PKG-INFO
+    disagree or the build system is malformed.
     """
     name, version = _parse_filename(filename)
     members = _zipped(data) if filename.endswith(".zip") else _tarred(data, largest)
@@ -75,7 +75,7 @@ def _parse_filename(filename: str) -> tuple[str, Version]:
         return parse_sdist_filename(filename)
     except (InvalidSdistFilename, InvalidVersion) as error:
         raise InputError(
-            f"not a source distribution's file name: {error}", code=Code.CONTENT_MISMATCH
+            f"not the file name of a source distribution: {error}", code=Code.CONTENT_MISMATCH
         ) from error
 
 
@@ -90,7 +90,7 @@ def _zipped(data: Buffer) -> Iterator[Member]:
 
 
 def _texts(members: Iterable[Member], largest: int) -> dict[str, str]:
-    """What counts of the one folder's own files, once all members were seen to be harmless."""
+    """The metadata files of the top-level folder; checks that all members are safe."""
     entries: list[TarEntry] = []
     found: dict[str, str] = {}
     size = 0
@@ -99,7 +99,7 @@ def _texts(members: Iterable[Member], largest: int) -> dict[str, str]:
         size += entry.size
         if size > largest or len(entries) > limits.SDIST_MEMBERS:
             raise UnsafeError(
-                f"it unpacks to more than {largest} bytes or {limits.SDIST_MEMBERS} files"
+                f"unpacks to more than {largest} bytes or {limits.SDIST_MEMBERS} files"
             )
         folder, name = posixpath.split(entry.path)
         if entry.kind == "file" and folder and "/" not in folder and name in _TEXTS:
@@ -107,7 +107,7 @@ def _texts(members: Iterable[Member], largest: int) -> dict[str, str]:
     check_tree(entries)
     tops = sorted({entry.path.partition("/")[0] for entry in entries})
     if len(tops) != 1:
-        raise UnsafeError(f"a source distribution has one folder, this has {tops[:3]}")
+        raise UnsafeError(f"a source distribution has one top-level folder, not {tops[:3]}")
     return found
 
 
@@ -133,22 +133,21 @@ def _check_metadata(text: str | None, name: str, version: Version) -> None:
         same = False
     if not same:
         raise InputError(
-            f"says in PKG-INFO that it is {names[:2]} {versions[:2]}, and its file name says"
-            f" {name} {version}",
+            f"PKG-INFO has {names[:2]} {versions[:2]}, the file name {name} {version}",
             code=Code.CONTENT_MISMATCH,
-            hint="tell whoever published it; another version may be right",
+            hint="report it to the publisher; another version may be consistent",
         )
 
 
 def _build_system(text: str | None) -> Mapping[str, Any]:
-    """The table build-system, with what is meant where it says nothing."""
+    """The table build-system, or its default."""
     try:
         document = tomllib.loads(text or "")
     except tomllib.TOMLDecodeError as error:
-        raise _malformed(f"is no TOML: {error}") from error
+        raise _malformed(f"not TOML: {error}") from error
     system = document.get("build-system", _LEGACY)
     if not isinstance(system, dict):
-        raise _malformed("build-system is no table")
+        raise _malformed("build-system is not a table")
     if "requires" not in system:
         raise _malformed("build-system has no requires")
     return system
@@ -159,14 +158,14 @@ def _backend(system: Mapping[str, Any]) -> str:
     module, _, attribute = backend.partition(":") if isinstance(backend, str) else ("", "", "")
     dotted = [*module.split("."), *(attribute.split(".") if attribute else ())]
     if not all(part.isidentifier() for part in dotted):
-        raise _malformed(f"build-backend is {backend!r:.80}, which names no object")
+        raise _malformed(f"build-backend is {backend!r:.80}, not the name of an object")
     return str(backend)
 
 
 def _strings(system: Mapping[str, Any], key: str) -> list[str]:
     found = system.get(key, [])
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise _malformed(f"build-system.{key} is no list of texts")
+        raise _malformed(f"build-system.{key} is not a list of strings")
     return found
 
 
@@ -175,15 +174,17 @@ def _requirement(text: str) -> str:
         Requirement(text)
     except InvalidRequirement as error:
         first = str(error).split("\n", 1)[0]
-        raise _malformed(f"build-system requires {text[:80]!r}, no requirement: {first}") from error
+        raise _malformed(
+            f"build-system.requires has {text[:80]!r}, not a requirement: {first}"
+        ) from error
     return text
 
 
 def _inner(path: str) -> str:
-    """PEP 517, "In-tree build backends": relative, and inside the source tree."""
+    """A relative path inside the source tree (PEP 517, "In-tree build backends")."""
     normal = posixpath.normpath(path)
     if posixpath.isabs(normal) or normal.split("/")[0] == ".." or "\0" in path:
-        raise _malformed(f"build-system.backend-path leads outside: {path[:80]!r}")
+        raise _malformed(f"build-system.backend-path leaves the source tree: {path[:80]!r}")
     return normal
 
 

@@ -1,7 +1,7 @@
-"""Wheels: zip archives that say consistently what they are.
+"""Reads wheels and checks that their metadata is consistent.
 
-packaging.python.org: "Binary distribution format", "Recording installed projects", "Entry points
-specification".
+Follows packaging.python.org, "Binary distribution format" and "Entry points specification";
+wheel_record.py checks RECORD.
 """
 
 import configparser
@@ -31,7 +31,7 @@ _REFERENCE = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(?:\[[^\]]*\])?")
 
 
 class EntryPoint(msgspec.Struct, frozen=True):
-    """A script that an installer makes: it calls ``attribute`` of ``module``."""
+    """A script that installers make: it calls ``attribute`` of ``module``."""
 
     name: str
     module: str
@@ -39,10 +39,10 @@ class EntryPoint(msgspec.Struct, frozen=True):
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wheel is and holds.
+    """The identity and content of a wheel.
 
-    ``name`` and ``version`` are normalised. ``tags`` are those of the file name,
-    ``declared_tags`` those of WHEEL, each sorted; they need not agree.
+    ``name`` and ``version`` are normalized. ``tags`` are those of the file name, ``declared_tags``
+    those of WHEEL, both sorted; they need not agree.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_wheel(data: Buffer, filename: str) -> Wheel:
-    """The wheel in ``data``; contents other than its metadata are not inflated yet.
+    """Reads the wheel in ``data``; inflates only its metadata.
 
-    Raise UnsafeError for an archive that is not sound or not completely recorded, InputError
-    (content-mismatch) where file name, ``.dist-info`` and METADATA disagree about what it is.
+    Raises UnsafeError for an unsafe archive and an incomplete RECORD, InputError (content-mismatch)
+    if file name, ``.dist-info`` and METADATA disagree.
     """
     name, version, tags = _parse_filename(filename)
     entries = read_archive(data)
@@ -91,7 +91,9 @@ def _parse_filename(filename: str) -> tuple[str, Version, tuple[str, ...]]:
     try:
         name, version, _, tags = parse_wheel_filename(filename)
     except (InvalidWheelFilename, InvalidVersion) as error:
-        raise InputError(f"not a wheel's file name: {error}", code=Code.CONTENT_MISMATCH) from error
+        raise InputError(
+            f"not the file name of a wheel: {error}", code=Code.CONTENT_MISMATCH
+        ) from error
     return name, version, tuple(sorted(map(str, tags)))
 
 
@@ -99,7 +101,7 @@ def _dist_info(files: Mapping[str, ZipEntry], name: str, version: Version) -> st
     folders = {path.partition("/")[0] for path in files if "/" in path}
     found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
     if len(found) != 1:
-        raise UnsafeError(f"a wheel has one .dist-info folder, this has {found[:3]}")
+        raise UnsafeError(f"a wheel has one .dist-info folder, not {found[:3]}")
     stem = found[0].removesuffix(".dist-info")
     its_name, _, its_version = stem.partition("-")
     _check_identity(its_name, its_version, name, version, found[0])
@@ -119,10 +121,10 @@ def _check_identity(
         same = False
     if not same:
         raise InputError(
-            f"says {its_name[:80]} {its_version[:80]}, the file name says {name} {version}",
+            f"has {its_name[:80]} {its_version[:80]}, the file name {name} {version}",
             where=where,
             code=Code.CONTENT_MISMATCH,
-            hint="rename nothing: use the wheel as it was published",
+            hint="restore the file name under which the wheel was published",
         )
 
 
@@ -156,7 +158,7 @@ def _headers(files: Mapping[str, ZipEntry], path: str) -> Message:
 def _only(headers: Message, key: str) -> str:
     values = headers.get_all(key, [])
     if len(values) != 1:
-        raise UnsafeError(f"{key} stands {len(values)} times in the metadata, not once")
+        raise UnsafeError(f"the metadata has {key} {len(values)} times, not once")
     return str(values[0]).strip()
 
 
@@ -185,7 +187,5 @@ def _scripts(
 def _entry_point(name: str, reference: str, where: str) -> EntryPoint:
     match = _REFERENCE.fullmatch(reference or "")
     if not match or not _SCRIPT.fullmatch(name):
-        raise UnsafeError(
-            f"no script can be made of {name[:80]!r} = {reference!r:.80}", where=where
-        )
+        raise UnsafeError(f"malformed entry point: {name[:80]!r} = {reference!r:.80}", where=where)
     return EntryPoint(name, match[1], match[2])

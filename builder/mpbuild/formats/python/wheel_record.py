@@ -25,7 +25,7 @@ def read_record(text: str) -> dict[str, RecordRow]:
     try:
         for path, digest, size in filter(None, csv.reader(text.splitlines(), strict=True)):
             if path in record:
-                raise UnsafeError(f"RECORD has {path[:200]} twice")
+                raise UnsafeError(f"duplicate path {path[:200]} in RECORD")
             record[path] = RecordRow(digest, size)
     except (csv.Error, ValueError) as error:
         raise UnsafeError(f"malformed rows: {error}", where="RECORD") from error
@@ -50,5 +50,5 @@ def check_record(
         strong = not row.hash or _HASH.fullmatch(row.hash)
         if not strong or row.size not in ("", str(entry.size)):
             raise UnsafeError(
-                f"RECORD says {row.hash},{row.size} of its {entry.size} bytes", where=path
+                f"RECORD has {row.hash},{row.size} for its {entry.size} bytes", where=path
             )

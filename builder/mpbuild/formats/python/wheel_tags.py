@@ -1,7 +1,7 @@
-"""Which wheels a CPython on glibc Linux can install, best first, and which glibc each asks for.
+"""Ranks the wheels that CPython on linux/amd64 can install, and finds the glibc that each needs.
 
-The packaging specifications "Platform compatibility tags" and "Binary distribution format";
-PEP 600 (manylinux_2_N) with the three names before it. Platform linux/amd64.
+Follows the packaging specifications "Platform compatibility tags" and "Binary distribution format",
+and PEP 600 (manylinux_2_N) with the three legacy names.
 """
 
 import re
@@ -27,7 +27,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9._+!-]+\.whl")
 
 
 class WheelName(NamedTuple):
-    """What the file name of a wheel says."""
+    """The parts of the file name of a wheel."""
 
     name: str
     version: str
@@ -36,16 +36,18 @@ class WheelName(NamedTuple):
 
     @classmethod
     def of(cls, filename: str) -> "WheelName":
-        """Raise InputError (lock-malformed) where ``filename`` is no wheel's."""
+        """Parses ``filename``; raises InputError (lock-malformed)."""
         return _wheel_name(filename)
 
 
 @cache
 def supported(python: str, glibc: Glibc) -> Mapping[Tag, int]:
-    """Every tag that CPython ``python`` ("3.11") can install up to ``glibc``, ranked from 0."""
+    """The tags that CPython ``python`` ("3.11") with ``glibc`` can install, ranked from 0."""
     match = _PYTHON.fullmatch(python)
     if not match:
-        raise InputError(f"not a Python version: {python!r}", hint="write it as in 3.11")
+        raise InputError(
+            f"not a Python version: {python!r}", hint="write a minor version, such as 3.11"
+        )
     version = (3, int(match.group(1)))
     interpreter = f"cp3{version[1]}"
     names = platforms(glibc)
@@ -57,7 +59,7 @@ def supported(python: str, glibc: Glibc) -> Mapping[Tag, int]:
 
 
 def platforms(glibc: Glibc) -> list[str]:
-    """Every platform tag that installs on linux/amd64 with ``glibc``, best first."""
+    """All platform tags that linux/amd64 with ``glibc`` can install, best first."""
     found = ["linux_x86_64"]
     for minor in range(glibc[1], _OLDEST - 1, -1):
         found.append(f"manylinux_2_{minor}_x86_64")
@@ -67,12 +69,12 @@ def platforms(glibc: Glibc) -> list[str]:
 
 
 def rank(tags: Iterable[Tag], among: Mapping[Tag, int]) -> int | None:
-    """The best rank of a wheel with ``tags``, or None where it can't be installed."""
+    """The best rank of a wheel with ``tags``, or None if it can't be installed."""
     return min((among[tag] for tag in tags if tag in among), default=None)
 
 
 def floor(tags: Iterable[Tag], python: str) -> Glibc | None:
-    """The lowest glibc on which a wheel with ``tags`` installs; None where it doesn't say."""
+    """The lowest glibc on which a wheel with ``tags`` installs; None if the tags name none."""
     among = supported(python, ANY_GLIBC)
     floors = [_glibc(tag.platform) for tag in tags if tag in among]
     known = [glibc for glibc in floors if glibc is not None]
@@ -81,19 +83,19 @@ def floor(tags: Iterable[Tag], python: str) -> Glibc | None:
 
 @lru_cache(maxsize=1024)
 def _wheel_name(filename: str) -> WheelName:
-    """Locks ask for the same names again and again: when read, checked and written."""
+    """Cached, since locks parse the same names when read, checked and written."""
     if not _PLAIN.fullmatch(filename):
-        raise _no_wheel(filename, "it is not a plain file name")
+        raise _malformed(filename, "not a plain file name")
     try:
         name, version, build, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename as error:
-        raise _no_wheel(filename, str(error)) from error
+        raise _malformed(filename, str(error)) from error
     return WheelName(str(name), str(version), build, tags)
 
 
-def _no_wheel(filename: str, why: str) -> InputError:
+def _malformed(filename: str, why: str) -> InputError:
     return InputError(
-        f"{filename[:120]!r} is not the name of a wheel: {why}", code=Code.LOCK_MALFORMED
+        f"{filename[:120]!r} is not the file name of a wheel: {why}", code=Code.LOCK_MALFORMED
     )
 
 
