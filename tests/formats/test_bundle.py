@@ -99,7 +99,7 @@ def test_one_that_is_too_large_is_not_looked_into():
 
 @pytest.mark.parametrize("unit", [b"{},", b"[],", b'"a":0,'])
 def test_one_with_far_too_many_values_is_not_taken_apart(unit):
-    with pytest.raises(InputError, match="far more"):
+    with pytest.raises(InputError, match="more than 4096 JSON values"):
         bundle.read(b"[" + unit * 100_000 + b"0]")
 
 

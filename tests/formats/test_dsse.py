@@ -40,5 +40,5 @@ def test_no_two_texts_mean_the_same(text):
 
 @pytest.mark.parametrize("value", [None, 7, b"AAAA", ["AAAA"], {}])
 def test_what_is_no_text_is_refused(value):
-    with pytest.raises(InputError, match="payload is not text"):
+    with pytest.raises(InputError, match="payload is not a string"):
         strict_base64(value, "payload")

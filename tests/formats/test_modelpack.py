@@ -216,39 +216,42 @@ WRONG = {
     ),
     "a layer too few": (
         lambda m: msgspec.structs.replace(m, layers=m.layers[:-1]),
-        "other layers than its configuration says",
+        "layers of the artifact differ from its configuration",
     ),
     "another order": (
         lambda m: msgspec.structs.replace(m, layers=(m.layers[1], m.layers[0], *m.layers[2:])),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
     "no path": (lambda m: annotated(m, 0, path=None), "has no org.cncf.model.filepath"),
-    "no code": (lambda m: changed(m, 3, media_type=Role.DOCUMENTS), "0 layers of code, not one"),
-    "two codes": (lambda m: changed(m, 4, media_type=Role.CODE), "2 layers of code, not one"),
+    "no code": (lambda m: changed(m, 3, media_type=Role.DOCUMENTS), "0 code layers, not one"),
+    "two codes": (lambda m: changed(m, 4, media_type=Role.CODE), "2 code layers, not one"),
     "weights that call themselves a document": (
         lambda m: changed(m, 0, media_type=Role.DOCUMENTS),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
     "compressed weights": (
         lambda m: changed(m, 0, media_type="application/vnd.cncf.model.weight.v1.tar+gzip"),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
     "bytes that are not the content": (
         lambda m: changed(m, 0, digest=Digest.of(b"other")),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
-    "another size": (lambda m: changed(m, 0, size=1), "is not as mpbuild writes weights/a"),
+    "another size": (
+        lambda m: changed(m, 0, size=1),
+        "differs from the layer that mpbuild writes for weights/a",
+    ),
     "a setuid mode": (
         lambda m: annotated(m, 0, about=m.layers[0].annotations[METADATA].replace("420", "2541")),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
     "another title": (
         lambda m: annotated(m, 0, title="../../etc/passwd"),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
     "one more annotation": (
         lambda m: changed(m, 0, annotations=m.layers[0].annotations | {"a": "b"}),
-        "is not as mpbuild writes weights/a",
+        "differs from the layer that mpbuild writes for weights/a",
     ),
     "a dot in front": (lambda m: annotated(m, 6, path="./spec.json"), "begins with ./"),
 }

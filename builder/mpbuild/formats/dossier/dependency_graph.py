@@ -1,6 +1,6 @@
-"""The graph of the dossier: what a package consists of, is made from and relies on.
+"""The dependency graph of the dossier: the parts, materials and dependencies of a package.
 
-Relationships have the names of SPDX 3.0 ("RelationshipType"): ``from`` RELATIONSHIP ``to``.
+Relationships are named as in SPDX 3.0 ("RelationshipType"): ``from`` RELATIONSHIP ``to``.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from mpbuild.formats.dossier.documents import DossierPart, Sha256, Size
 
 
 class NodeKind(StrEnum):
-    """What a node is."""
+    """The kind of a node."""
 
     PACKAGE = "package"
     IMAGE = "image"
@@ -35,7 +35,7 @@ class NodeKind(StrEnum):
 
 
 class Relationship(StrEnum):
-    """How one node stands to another."""
+    """The relationship of a node to another."""
 
     CONTAINS = "contains"
     DEPENDS_ON = "dependsOn"
@@ -47,34 +47,32 @@ class Relationship(StrEnum):
 
 
 class GraphNode(DossierPart, frozen=True, kw_only=True):
-    """A thing with a name; of what is computed after this document, it says no digest."""
+    """A node; without a digest if its digest depends on this document."""
 
-    id: Annotated[
-        str, Meta(description="Its kind and what tells it from others: of locked files the digest.")
-    ]
-    kind: Annotated[NodeKind, Meta(description="What it is.")]
-    name: Annotated[str, Meta(description="What people call it.")]
+    id: Annotated[str, Meta(description="Kind and identity; for locked files, the digest.")]
+    kind: Annotated[NodeKind, Meta(description="Its kind.")]
+    name: Annotated[str, Meta(description="Its name.")]
     version: Annotated[
-        str | UnsetType, Meta(description="Its version; of what a host provides, the least.")
+        str | UnsetType, Meta(description="Its version; the minimum for what a host provides.")
     ] = UNSET
     digest: Sha256 | UnsetType = UNSET
     size: Size | UnsetType = UNSET
 
 
 class GraphEdge(DossierPart, frozen=True, order=True, rename={"source": "from", "target": "to"}):
-    """A relationship of two nodes."""
+    """A relationship between two nodes."""
 
-    source: Annotated[str, Meta(description="The id of the node that it is said of.")]
-    relationship: Annotated[Relationship, Meta(description="How it stands to the other.")]
-    target: Annotated[str, Meta(description="The id of the other node.")]
+    source: Annotated[str, Meta(description="The id of the source node.")]
+    relationship: Annotated[Relationship, Meta(description="The relationship.")]
+    target: Annotated[str, Meta(description="The id of the target node.")]
 
 
 class GraphDocument(
     DossierPart, frozen=True, kw_only=True, tag_field="schema", tag="mpbuild.dossier.graph/1"
 ):
-    """What the package consists of, is made from and relies on."""
+    """The parts, materials and dependencies of the package."""
 
-    nodes: Annotated[tuple[GraphNode, ...], Meta(description="All nodes, by id.")]
+    nodes: Annotated[tuple[GraphNode, ...], Meta(description="All nodes, sorted by id.")]
     edges: Annotated[
-        tuple[GraphEdge, ...], Meta(description="All edges, by from, relationship and to.")
+        tuple[GraphEdge, ...], Meta(description="All edges, sorted by from, relationship and to.")
     ]

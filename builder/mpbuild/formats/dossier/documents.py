@@ -1,8 +1,7 @@
-"""The dossier: what a package says of itself to machines, a document for each subject.
+"""The documents of the dossier about model, environment and contract.
 
-Model and environment are apart, as their versions are. Each document is canonical JSON with its
-own ``schema``, whose number changes with its form; documents.py has them all, and makes their
-JSON Schemas out of these declarations.
+Each document is canonical JSON with its own ``schema``, whose number changes with its form. Model
+and environment are separate, as their versions are.
 """
 
 from typing import Annotated
@@ -22,85 +21,87 @@ Size = Annotated[Amount, Meta(description="Its size in bytes.")]
 class DossierPart(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """The root of all documents and of what is in them: what is not known is left out."""
+    """The base of all documents and their parts; omits unknown values."""
 
 
 class Release(DossierPart, frozen=True, kw_only=True):
-    """What is released."""
+    """The release."""
 
     name: Annotated[str, Meta(description="The name of the package.")]
     version: Annotated[str, Meta(description="The version of the release.")]
-    summary: Annotated[str, Meta(description="What the model does, in one line.")]
-    owners: Annotated[tuple[str, ...], Meta(description="Who answers for it.")]
+    summary: Annotated[str, Meta(description="The purpose of the model, in one line.")]
+    owners: Annotated[tuple[str, ...], Meta(description="The owners.")]
     license: Annotated[str, Meta(description="The licence, as an SPDX expression.")]
 
 
 class StepOrigin(DossierPart, frozen=True, kw_only=True, tag_field="from", tag="step"):
-    """Made by a step."""
+    """The origin of a step's output."""
 
-    step: Annotated[str, Meta(description="The step.")]
-    output: Annotated[str, Meta(description="Which of the step's outputs it is.")]
+    step: Annotated[str, Meta(description="The name of the step.")]
+    output: Annotated[str, Meta(description="The output of the step.")]
 
 
 class WorkspaceOrigin(DossierPart, frozen=True, kw_only=True, tag_field="from", tag="workspace"):
-    """A file of the workspace."""
+    """The origin of a file in the workspace."""
 
-    path: Annotated[str, Meta(description="Its path, from the folder of model.toml.")]
+    path: Annotated[str, Meta(description="Its path, relative to the folder of model.toml.")]
 
 
 class AddressOrigin(DossierPart, frozen=True, kw_only=True, tag_field="from", tag="address"):
-    """Fetched."""
+    """The origin of a fetched file."""
 
-    url: Annotated[str, Meta(description="The address it was fetched from.")]
+    url: Annotated[str, Meta(description="The URL from which it was fetched.")]
 
 
 Origin = StepOrigin | WorkspaceOrigin | AddressOrigin
 
 
 class ModelFile(DossierPart, frozen=True, kw_only=True):
-    """A file of weights, or one that travels with them."""
+    """A file of weights, or another file of the model."""
 
-    name: Annotated[str, Meta(description="What the code finds it by.")]
+    name: Annotated[str, Meta(description="The name by which the code looks it up.")]
     version: PackageVersion
     path: Annotated[str, Meta(description="Its path in the model artifact.")]
     digest: Sha256
     size: Size
-    origin: Annotated[Origin, Meta(description="Where it comes from.")]
+    origin: Annotated[Origin, Meta(description="Its origin.")]
 
 
 class ModelCore(DossierPart, frozen=True, kw_only=True):
-    """The model, whatever it runs on."""
+    """The model, independent of its environment."""
 
     version: Annotated[str, Meta(description="The version of code and weights together.")]
-    task: Annotated[str, Meta(description="What kind of question it answers.")]
+    task: Annotated[str, Meta(description="The task, such as image-classification.")]
     format: Annotated[str, Meta(description="The format of the weights.")]
-    entry_point: Annotated[str, Meta(description="The class that loads and predicts.")]
-    weights: Annotated[tuple[ModelFile, ...], Meta(description="The files the code loads.")]
-    files: Annotated[tuple[ModelFile, ...], Meta(description="Further files the code reads.")]
+    entry_point: Annotated[str, Meta(description="The class that loads the model and predicts.")]
+    weights: Annotated[tuple[ModelFile, ...], Meta(description="The weights that the code loads.")]
+    files: Annotated[tuple[ModelFile, ...], Meta(description="Other files that the code reads.")]
 
 
 class ModelDocument(
     DossierPart, frozen=True, kw_only=True, tag_field="schema", tag="mpbuild.dossier.model/1"
 ):
-    """What the model is, and nothing of what it runs on."""
+    """The model, independent of its environment."""
 
-    package: Annotated[Release, Meta(description="What is released.")]
-    core: Annotated[ModelCore, Meta(description="The model, whatever it runs on.")]
+    package: Annotated[Release, Meta(description="The release.")]
+    core: Annotated[ModelCore, Meta(description="The model, independent of its environment.")]
 
 
 class MachineRequirements(DossierPart, frozen=True, kw_only=True):
-    """What a machine must have beside the package; what is absent, any will do."""
+    """What a machine must provide; absent keys mean no requirement."""
 
-    driver: Annotated[str | UnsetType, Meta(description="The least version of the driver.")] = UNSET
+    driver: Annotated[str | UnsetType, Meta(description="The minimum version of the driver.")] = (
+        UNSET
+    )
     compute_capability: Annotated[
-        str | UnsetType, Meta(description="The least compute capability (CUDA).")
+        str | UnsetType, Meta(description="The minimum compute capability (CUDA).")
     ] = UNSET
-    gfx: Annotated[tuple[str, ...], Meta(description="The processors that will do (ROCm).")] = ()
+    gfx: Annotated[tuple[str, ...], Meta(description="The supported processors (ROCm).")] = ()
     memory: Annotated[
-        Amount | UnsetType, Meta(description="The least memory of the accelerator, in bytes.")
+        Amount | UnsetType, Meta(description="The minimum memory of the accelerator, in bytes.")
     ] = UNSET
     libraries: Annotated[
-        tuple[str, ...], Meta(description="Shared objects that the machine supplies.")
+        tuple[str, ...], Meta(description="The shared objects that the machine provides.")
     ] = ()
 
 
@@ -109,7 +110,7 @@ class WheelEntry(DossierPart, frozen=True, kw_only=True):
 
     name: Name
     version: PackageVersion
-    wheel: Annotated[str, Meta(description="The name of its file.")]
+    wheel: Annotated[str, Meta(description="Its file name.")]
     digest: Sha256
     size: Size
 
@@ -119,69 +120,73 @@ class DebianPackageEntry(DossierPart, frozen=True, kw_only=True):
 
     name: Name
     version: PackageVersion
-    architecture: Annotated[str, Meta(description="Its architecture, or all.")]
-    base: Annotated[bool, Meta(description="Whether the base brings it.")]
+    architecture: Annotated[str, Meta(description='Its architecture, or "all".')]
+    base: Annotated[bool, Meta(description="Whether it belongs to the base.")]
     digest: Sha256
     size: Size
 
 
 class Floors(DossierPart, frozen=True, kw_only=True):
-    """The least versions that the locked wheels run with; what is absent, they don't name."""
+    """The minimum versions that the locked wheels need; absent keys mean that they name none."""
 
-    glibc: Annotated[str | UnsetType, Meta(description="The C library, for every wheel.")] = UNSET
-    cuda: Annotated[str | UnsetType, Meta(description="The CUDA that the wheels bring.")] = UNSET
-    driver: Annotated[str | UnsetType, Meta(description="The driver that it needs.")] = UNSET
+    glibc: Annotated[str | UnsetType, Meta(description="The minimum version of glibc.")] = UNSET
+    cuda: Annotated[str | UnsetType, Meta(description="The CUDA version of the wheels.")] = UNSET
+    driver: Annotated[str | UnsetType, Meta(description="The minimum version of the driver.")] = (
+        UNSET
+    )
     compute_capability: Annotated[
-        str | UnsetType, Meta(description="The compute capability that it needs.")
+        str | UnsetType, Meta(description="The minimum compute capability.")
     ] = UNSET
 
 
 class EnvironmentEntry(DossierPart, frozen=True, kw_only=True):
-    """One locked environment."""
+    """A locked environment."""
 
     name: Name
     python: Annotated[str, Meta(description="The minor version of CPython.")]
-    base: Annotated[str, Meta(description="The base it stands on.")]
+    base: Annotated[str, Meta(description="The name of its base.")]
     suite: Annotated[str, Meta(description="The Debian release of the base.")]
     dependencies: Annotated[
-        tuple[str, ...], Meta(description="The Python packages asked for (PEP 508).")
+        tuple[str, ...], Meta(description="The required Python packages (PEP 508).")
     ]
-    system: Annotated[tuple[str, ...], Meta(description="The Debian packages asked for.")]
-    floors: Annotated[Floors, Meta(description="What its wheels need.")]
+    system: Annotated[tuple[str, ...], Meta(description="The required Debian packages.")]
+    floors: Annotated[Floors, Meta(description="The needs of its wheels.")]
     requires: Annotated[
-        MachineRequirements | UnsetType, Meta(description="What the spec demands of a machine.")
+        MachineRequirements | UnsetType, Meta(description="What the spec requires of a machine.")
     ] = UNSET
-    packages: Annotated[tuple[WheelEntry, ...], Meta(description="All Python packages, by name.")]
+    packages: Annotated[
+        tuple[WheelEntry, ...], Meta(description="All Python packages, sorted by name.")
+    ]
     debian: Annotated[
-        tuple[DebianPackageEntry, ...], Meta(description="All Debian packages, by name.")
+        tuple[DebianPackageEntry, ...], Meta(description="All Debian packages, sorted by name.")
     ]
 
 
 class EnvironmentDocument(
     DossierPart, frozen=True, kw_only=True, tag_field="schema", tag="mpbuild.dossier.environment/1"
 ):
-    """What the model runs on and was made in, and nothing of the model."""
+    """The environments of the accelerators and steps, independent of the model."""
 
     version: Annotated[str, Meta(description="The version of the environment.")]
     accelerators: Annotated[
-        tuple[EnvironmentEntry, ...], Meta(description="Those of the accelerators, cpu first.")
+        tuple[EnvironmentEntry, ...],
+        Meta(description="The environments of the accelerators, cpu first."),
     ]
-    steps: Annotated[tuple[EnvironmentEntry, ...], Meta(description="Those of the steps, by name.")]
+    steps: Annotated[
+        tuple[EnvironmentEntry, ...],
+        Meta(description="The environments of the steps, sorted by name."),
+    ]
 
 
 class TensorEntry(DossierPart, frozen=True, kw_only=True):
-    """A tensor, in the words of the Open Inference Protocol v2."""
+    """A tensor, in the terms of the Open Inference Protocol v2."""
 
     name: Name
     datatype: Annotated[str, Meta(description="The type of its elements.")]
     shape: Annotated[tuple[int, ...], Meta(description="Its dimensions; -1 for any length.")]
-    minimum: Annotated[float | UnsetType, Meta(description="The least value of an element.")] = (
-        UNSET
-    )
-    maximum: Annotated[float | UnsetType, Meta(description="The greatest value of an element.")] = (
-        UNSET
-    )
-    description: Annotated[str | UnsetType, Meta(description="What it means.")] = UNSET
+    minimum: Annotated[float | UnsetType, Meta(description="The minimum of its elements.")] = UNSET
+    maximum: Annotated[float | UnsetType, Meta(description="The maximum of its elements.")] = UNSET
+    description: Annotated[str | UnsetType, Meta(description="Its meaning.")] = UNSET
 
 
 class ParameterEntry(DossierPart, frozen=True, kw_only=True):
@@ -189,34 +194,36 @@ class ParameterEntry(DossierPart, frozen=True, kw_only=True):
 
     name: Name
     datatype: Annotated[str, Meta(description="The type of its value.")]
-    default: Annotated[
-        bool | float | str | UnsetType, Meta(description="Its value where a request has none.")
-    ] = UNSET
-    minimum: Annotated[float | UnsetType, Meta(description="The least value.")] = UNSET
-    maximum: Annotated[float | UnsetType, Meta(description="The greatest value.")] = UNSET
-    description: Annotated[str | UnsetType, Meta(description="What it means.")] = UNSET
+    default: Annotated[bool | float | str | UnsetType, Meta(description="Its default value.")] = (
+        UNSET
+    )
+    minimum: Annotated[float | UnsetType, Meta(description="The minimum value.")] = UNSET
+    maximum: Annotated[float | UnsetType, Meta(description="The maximum value.")] = UNSET
+    description: Annotated[str | UnsetType, Meta(description="Its meaning.")] = UNSET
 
 
 class ModelInterface(DossierPart, frozen=True, kw_only=True):
-    """What goes in and what comes out."""
+    """The interface of the model: requests and responses."""
 
-    version: Annotated[str, Meta(description="The version of this contract.")]
+    version: Annotated[str, Meta(description="The version of this interface.")]
     inputs: Annotated[tuple[TensorEntry, ...], Meta(description="The tensors of a request.")]
     outputs: Annotated[tuple[TensorEntry, ...], Meta(description="The tensors of a response.")]
-    parameters: Annotated[tuple[ParameterEntry, ...], Meta(description="A request's parameters.")]
+    parameters: Annotated[
+        tuple[ParameterEntry, ...], Meta(description="The parameters of a request.")
+    ]
 
 
 class HostEntry(DossierPart, frozen=True, kw_only=True):
-    """A machine with one accelerator."""
+    """A machine with a given accelerator."""
 
     accelerator: Annotated[str, Meta(description="The accelerator.")]
-    requires: Annotated[MachineRequirements, Meta(description="What the machine must have.")]
+    requires: Annotated[MachineRequirements, Meta(description="What the machine must provide.")]
 
 
 class ContractDocument(
     DossierPart, frozen=True, kw_only=True, tag_field="schema", tag="mpbuild.dossier.contract/1"
 ):
-    """What whoever calls the model, and whoever runs it, can rely on and must provide."""
+    """The contract with callers of the model, and with the machines that run it."""
 
-    io: Annotated[ModelInterface, Meta(description="What goes in and what comes out.")]
+    io: Annotated[ModelInterface, Meta(description="The interface: requests and responses.")]
     hosts: Annotated[tuple[HostEntry, ...], Meta(description="The machines, by accelerator.")]

@@ -1,4 +1,4 @@
-"""The documents of the dossier by name, in canonical JSON, and their JSON Schemas (2020-12)."""
+"""Canonical JSON and JSON Schemas (2020-12) of the dossier's documents."""
 
 from typing import Any
 
@@ -26,19 +26,19 @@ def encode(document: Document) -> bytes:
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The schema of the document ``name``, closed to unknown keys, each known one described."""
-    made = msgspec.json.schema(DOCUMENTS[name], schema_hook=_digest)
-    for part in made["$defs"].values():
+    """The schema of the document ``name``: every key has a description, others are refused."""
+    schema = msgspec.json.schema(DOCUMENTS[name], schema_hook=_digest)
+    for part in schema["$defs"].values():
         for key, value in part.get("properties", {}).items():
             if value.keys() == {"enum"}:
-                value["description"] = f"Tells by its {key} which form this has."
+                value["description"] = f"Selects the form of this object by its {key}."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"dossier/{name}.json",
-        **made,
+        **schema,
     }
 
 
 def _digest(kind: type) -> dict[str, Any]:
-    assert kind is Digest, "documents hold no other type of ours"
+    assert kind is Digest, "documents have no other custom type"
     return {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}

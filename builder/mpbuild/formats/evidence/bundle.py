@@ -19,9 +19,9 @@ MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A signed envelope and, in key mode, the hint that tells which key it was.
+    """A signed envelope, with the hint for a public key.
 
-    ``certificate`` says that the bundle brings a certificate instead: another way of trusting.
+    ``certificate`` marks a bundle with a certificate instead, which key-based trust can't verify.
     """
 
     envelope: Envelope
@@ -30,7 +30,7 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 def encode(bundle: Bundle) -> bytes:
-    """The canonical JSON of a key-mode bundle without log entries or timestamps."""
+    """The canonical JSON of a bundle with a public key hint, without log entries and timestamps."""
     (signature,) = bundle.envelope.signatures
     return canonical.encode(
         {
@@ -48,11 +48,11 @@ def encode(bundle: Bundle) -> bytes:
 
 
 def read(data: bytes) -> Bundle:
-    """A bundle; raise InputError (bundle-malformed, signature-missing) with what is wrong."""
+    """Reads a bundle; raises InputError (bundle-malformed, signature-missing)."""
     if len(data) > limits.BUNDLE_BYTES:
-        raise _malformed(f"it is larger than {limits.BUNDLE_BYTES} bytes")
+        raise _malformed(f"larger than {limits.BUNDLE_BYTES} bytes")
     if max(data.count(mark) for mark in (b"{", b"[", b":")) > limits.BUNDLE_VALUES:
-        raise _malformed("it holds far more than an envelope and what verifies it")
+        raise _malformed(f"more than {limits.BUNDLE_VALUES} JSON values")
     try:
         document = canonical.decode(data)
     except InputError as error:
@@ -60,7 +60,7 @@ def read(data: bytes) -> Bundle:
     fields = _object(document, "the bundle")
     _keys(fields, "the bundle", {"mediaType", "verificationMaterial", "dsseEnvelope"})
     if fields["mediaType"] != MEDIA_TYPE:
-        raise _malformed(f"its media type is {fields['mediaType']!r:.80}, not {MEDIA_TYPE}")
+        raise _malformed(f"mediaType is {fields['mediaType']!r:.80}, not {MEDIA_TYPE}")
     hint, certificate = _material(fields["verificationMaterial"])
     return Bundle(_envelope(fields["dsseEnvelope"]), hint, certificate)
 
@@ -70,9 +70,9 @@ def _material(value: Any) -> tuple[str, bool]:
     ways = material.keys() & {"publicKey", "certificate", "x509CertificateChain"}
     unknown = material.keys() - ways - {"tlogEntries", "timestampVerificationData"}
     if unknown:
-        raise _malformed(f"verificationMaterial has an unknown {min(unknown)!r:.80}")
+        raise _malformed(f"verificationMaterial has an unknown key {min(unknown)!r:.80}")
     if len(ways) != 1:
-        raise _malformed("verificationMaterial needs one of publicKey and certificate")
+        raise _malformed("verificationMaterial must have either publicKey or a certificate")
     if not isinstance(material.get("tlogEntries", []), list):
         raise _malformed("tlogEntries is not a list")
     if "publicKey" not in ways:
@@ -81,7 +81,7 @@ def _material(value: Any) -> tuple[str, bool]:
     _keys(key, "publicKey", set(), optional={"hint"})
     hint = key.get("hint", "")
     if not isinstance(hint, str):
-        raise _malformed("the hint of publicKey is not text")
+        raise _malformed("the hint of publicKey is not a string")
     return hint, False
 
 
@@ -89,7 +89,7 @@ def _envelope(value: Any) -> Envelope:
     fields = _object(value, "dsseEnvelope")
     _keys(fields, "dsseEnvelope", {"payload", "payloadType", "signatures"})
     if not isinstance(fields["payloadType"], str):
-        raise _malformed("payloadType is not text")
+        raise _malformed("payloadType is not a string")
     signatures = fields["signatures"]
     if not isinstance(signatures, list):
         raise _malformed("signatures is not a list")
@@ -109,7 +109,7 @@ def _signature(value: Any) -> Signature:
     _keys(fields, "a signature", {"sig"}, optional={"keyid"})
     keyid = fields.get("keyid", "")
     if not isinstance(keyid, str):
-        raise _malformed("a keyid is not text")
+        raise _malformed("keyid is not a string")
     sig = strict_base64(fields["sig"], "sig")
     if not sig:
         raise InputError("the signature is empty", code=Code.SIGNATURE_MISSING)
@@ -130,10 +130,8 @@ def _keys(
     if missing:
         raise _malformed(f"{where} has no {min(missing)}")
     if unknown:
-        raise _malformed(f"{where} has an unknown {min(unknown)!r:.80}")
+        raise _malformed(f"{where} has an unknown key {min(unknown)!r:.80}")
 
 
 def _malformed(problem: str) -> InputError:
-    return InputError(
-        problem, code=Code.BUNDLE_MALFORMED, hint="sign again; a bundle is one JSON document"
-    )
+    return InputError(problem, code=Code.BUNDLE_MALFORMED, hint="sign the package again")

@@ -1,4 +1,4 @@
-"""DSSE envelopes (secure-systems-lab/dsse, protocol 1.0): what is signed, and by whom."""
+"""DSSE envelopes: a payload with its signatures (secure-systems-lab/dsse, protocol 1.0)."""
 
 import base64
 import binascii
@@ -12,14 +12,14 @@ IN_TOTO = "application/vnd.in-toto+json"
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """A signature in bytes; ``keyid`` is an unauthenticated hint."""
+    """A signature; ``keyid`` is an unauthenticated hint."""
 
     sig: bytes
     keyid: str = ""
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """A payload with its type and its signatures."""
+    """A payload, its type and its signatures."""
 
     payload: bytes
     payload_type: str
@@ -27,15 +27,15 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """The pre-authentication encoding: the bytes that are signed ("PAE definition")."""
+    """The pre-authentication encoding, the bytes that are signed ("PAE definition")."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def strict_base64(text: object, where: str) -> bytes:
-    """Standard base64 with padding, exactly as an encoder writes it; InputError otherwise."""
+    """Decodes canonical base64 with padding; raises InputError (bundle-malformed)."""
     if not isinstance(text, str):
-        raise InputError(f"{where} is not text", code=Code.BUNDLE_MALFORMED)
+        raise InputError(f"{where} is not a string", code=Code.BUNDLE_MALFORMED)
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -1,4 +1,4 @@
-"""SLSA provenance v1 (slsa.dev/spec/v1.0/provenance), the part that mpbuild writes and reads."""
+"""SLSA provenance v1 (slsa.dev/spec/v1.0/provenance), as far as mpbuild uses it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ BUILD_TYPE = "urn:mpbuild:build:1"
 
 
 class ResourceDescriptor(msgspec.Struct, frozen=True):
-    """A ResourceDescriptor of which the name, the digests and our annotations count."""
+    """A ResourceDescriptor; only name, digests and mpbuild's annotations are used."""
 
     name: str = ""
     digest: dict[str, str] = {}
@@ -22,7 +22,7 @@ class ResourceDescriptor(msgspec.Struct, frozen=True):
 
 
 class ExternalParameters(msgspec.Struct, frozen=True):
-    """``externalParameters``, those that are known: what was asked for."""
+    """``externalParameters``: the build request."""
 
     label: str
     accelerators: tuple[str, ...]
@@ -67,28 +67,28 @@ class RunDetails(msgspec.Struct, frozen=True, rename="camel"):
 class Provenance(
     msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True
 ):
-    """The predicate."""
+    """The predicate of a provenance."""
 
     build_definition: BuildDefinition
     run_details: RunDetails
 
     @property
     def hermetic(self) -> bool:
-        """Whether the builder claims that nothing undeclared was read."""
+        """Whether the builder claims that the build read only declared inputs."""
         return self.build_definition.internal_parameters.get("hermetic") is True
 
     @property
     def external(self) -> ExternalParameters:
-        """What was asked for; raise InputError where it isn't told."""
+        """The build request; raises InputError (content-mismatch)."""
         return typed(self.build_definition.external_parameters, ExternalParameters)
 
     @property
     def resolved(self) -> frozenset[tuple[str, Digest]]:
-        """What the package was made from: our annotation of its kind, and its sha256."""
+        """The materials of the package: kind, from mpbuild's annotation, and sha256."""
         return frozenset((kind, digest) for kind, _, digest in self._resources())
 
     def of_kind(self, kind: str) -> dict[str, Digest]:
-        """What was resolved of a kind (``lock``, ``step``, …), by name."""
+        """The materials of one kind (``lock``, ``step``, …), by name."""
         return {name: digest for found, name, digest in self._resources() if found == kind}
 
     def _resources(self) -> Iterator[tuple[str, str, Digest]]:
@@ -99,7 +99,7 @@ class Provenance(
 
 
 def read_provenance(predicate: Mapping[str, Any]) -> Provenance:
-    """The predicate; raise InputError (predicate-malformed) where it breaks its schema."""
+    """Reads the predicate; raises InputError (predicate-malformed)."""
     try:
         found = typed(predicate, Provenance)
         _ = found.resolved

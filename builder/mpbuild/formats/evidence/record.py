@@ -1,6 +1,6 @@
-"""The record of a build: what ran, on what, with which result. Version ``mpbuild.record/1``.
+"""Build records: the actions, inputs and results of a build. Version ``mpbuild.record/1``.
 
-It stays with whoever built (it has times in it) and is what statements are made from.
+A record stays on the builder's machine, as it contains times; statements are derived from it.
 """
 
 from typing import Literal
@@ -18,14 +18,14 @@ SCHEMA = "mpbuild.record/1"
 
 
 class RepositoryState(msgspec.Struct, frozen=True):
-    """The state of the workspace's repository; no commit where there is no repository."""
+    """The state of the workspace's repository; without one, ``commit`` is None."""
 
     commit: str | None
     dirty: bool
 
 
 class ActionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One action: its key and data, where the result came from, and when it ran (seconds)."""
+    """An action: its key, its data, the source of its result, and its times in seconds."""
 
     name: str
     key: Digest
@@ -43,7 +43,7 @@ class ActionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedInput(msgspec.Struct, frozen=True, order=True):
-    """A file that was fetched: ``wheel``, ``debian`` or ``weights``, its name and its bytes."""
+    """A fetched file: kind (``wheel``, ``debian`` or ``weights``), name and digest."""
 
     kind: str
     name: str
@@ -53,10 +53,10 @@ class RecordedInput(msgspec.Struct, frozen=True, order=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One build of one target.
 
-    ``images`` and ``pex`` are the package's children by accelerator, ``model`` its model artifact;
-    ``leaves`` are digests by kind and name (``lock:pylock.cpu.toml``), as far as no action made
-    them. ``hermetic`` says that every action was either a pure function or kept from everything
-    undeclared by a sandbox.
+    ``images`` and ``pex`` are the package's children by accelerator, ``model`` is its model
+    artifact. ``leaves`` are the digests of all leaves that no action made, by kind and name
+    (``lock:pylock.cpu.toml``). ``hermetic`` is true if every action was a pure function or ran in
+    the sandbox.
     """
 
     mpbuild: str
@@ -77,12 +77,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> Digest:
-        """What names this build."""
+        """The identity of this build."""
         return Digest.of(encode(self))
 
     @property
     def accelerators(self) -> tuple[str, ...]:
-        """What was built for."""
+        """The accelerators of this build."""
         return tuple(self.images)
 
 
@@ -92,10 +92,8 @@ def encode(record: Record) -> bytes:
 
 
 def decode(data: bytes) -> Record:
-    """The inverse; raise InputError (content-mismatch) on anything else."""
+    """Reads a record; raises InputError (content-mismatch)."""
     record = typed(canonical.decode(data), Record)
     if record.schema != SCHEMA:
-        raise InputError(
-            f"not a record of this version: {record.schema}", code=Code.CONTENT_MISMATCH
-        )
+        raise InputError(f"unknown record version {record.schema}", code=Code.CONTENT_MISMATCH)
     return record

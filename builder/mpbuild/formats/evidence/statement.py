@@ -1,6 +1,6 @@
-"""In-toto statements (in-toto/attestation, Statement v1): a predicate about subjects.
+"""In-toto statements: a predicate about subjects (in-toto/attestation, Statement v1).
 
-Digests match, names don't count. Work is bounded: nobody needs 100,000 subjects.
+Subjects match by digest; their names don't count.
 """
 
 import re
@@ -20,14 +20,14 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Something by its sha256; ``name`` is for people."""
+    """A subject, identified by its sha256; ``name`` is informative."""
 
     name: str
     digest: Digest
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """What is said (``predicate``, of the type named) about which subjects."""
+    """A statement: subjects, and a predicate about them."""
 
     subject: tuple[Subject, ...]
     predicate_type: str
@@ -50,24 +50,24 @@ def encode(statement: Statement) -> bytes:
 
 
 def read(data: bytes) -> Statement:
-    """A statement, strictly; InputError has the code statement-type or statement-malformed."""
+    """Reads a statement; raises InputError (statement-type, statement-malformed)."""
     try:
         document = canonical.decode(data)
     except InputError as error:
         raise _malformed(error.findings[0].message[:200]) from error
     if not isinstance(document, dict):
-        raise _malformed("it is not an object")
+        raise _malformed("not an object")
     if document.get("_type") != TYPE:
         raise InputError(
-            f"its _type is {str(document.get('_type'))[:80]!r}, not {TYPE}",
+            f"_type is {str(document.get('_type'))[:80]!r}, not {TYPE}",
             code=Code.STATEMENT_TYPE,
         )
     unknown = document.keys() - {"_type", "subject", "predicateType", "predicate"}
     if unknown:
-        raise _malformed(f"it has an unknown {min(unknown)!r:.80}")
+        raise _malformed(f"unknown key {min(unknown)!r:.80}")
     predicate_type, predicate = document.get("predicateType"), document.get("predicate")
     if not isinstance(predicate_type, str) or not predicate_type:
-        raise _malformed("predicateType is not text")
+        raise _malformed("predicateType is not a string")
     if not isinstance(predicate, dict):
         raise _malformed("predicate is not an object")
     return Statement(_subjects(document.get("subject")), predicate_type, predicate)
@@ -75,9 +75,9 @@ def read(data: bytes) -> Statement:
 
 def _subjects(value: Any) -> tuple[Subject, ...]:
     if not isinstance(value, list) or not value:
-        raise _malformed("it has no subject")
+        raise _malformed("no subject")
     if len(value) > limits.STATEMENT_SUBJECTS:
-        raise _malformed(f"it has {len(value)} subjects; {limits.STATEMENT_SUBJECTS} are allowed")
+        raise _malformed(f"{len(value)} subjects; at most {limits.STATEMENT_SUBJECTS} are allowed")
     return tuple(_subject(item, f"subject[{index}]") for index, item in enumerate(value))
 
 
@@ -86,14 +86,14 @@ def _subject(value: Any, where: str) -> Subject:
         raise _malformed(f"{where} has no digest")
     name, digests = value.get("name", ""), value["digest"]
     if not isinstance(name, str):
-        raise _malformed(f"{where}.name is not text")
+        raise _malformed(f"{where}.name is not a string")
     if len(digests) > limits.STATEMENT_DIGESTS:
         raise _malformed(
-            f"{where} has {len(digests)} digests; {limits.STATEMENT_DIGESTS} are allowed"
+            f"{where} has {len(digests)} digests; at most {limits.STATEMENT_DIGESTS} are allowed"
         )
     sha256 = digests.get("sha256")
     if not isinstance(sha256, str) or not _HEX.fullmatch(sha256):
-        raise _malformed(f"{where} has no sha256 of 64 lower-case digits")
+        raise _malformed(f"{where} has no sha256 of 64 lower-case hexadecimal digits")
     return Subject(name, Digest.from_hex(sha256))
 
 

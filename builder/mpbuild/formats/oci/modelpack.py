@@ -1,8 +1,8 @@
 """ModelPack: a model as an OCI artifact (CNCF model-spec 0.0.7).
 
-Its ``docs/spec.md`` describes manifest and layers, ``docs/config.md`` the configuration, which is
-closed to other keys, and ``docs/annotations.md`` what a layer says of its file. Every file is a
-layer of its own, raw, so that the blob is the file; the code alone is a folder in an archive.
+Follows ``docs/spec.md`` (manifest and layers), ``docs/config.md`` (the configuration, closed to
+other keys) and ``docs/annotations.md`` (annotations of layers). Each file is a raw layer, so the
+blob is the file; only the code is a folder in an archive.
 """
 
 from enum import StrEnum
@@ -25,13 +25,13 @@ CONFIG = "application/vnd.cncf.model.config.v1+json"
 FILEPATH = "org.cncf.model.filepath"
 METADATA = "org.cncf.model.file.metadata+json"
 ARCHIVE = "code.tar.gz"
-"""What those call the archive of the code who save blobs as they are."""
+"""The file name of the code's archive for tools that save blobs unchanged."""
 
 _REGULAR, _DIRECTORY = 0, 5
 
 
 class Role(StrEnum):
-    """What a layer holds, by its media type ("layers"); artifacts have them in this order."""
+    """The media type of a layer ("layers"); artifacts have their layers in this order."""
 
     WEIGHTS = "application/vnd.cncf.model.weight.v1.raw"
     FILES = "application/vnd.cncf.model.weight.config.v1.raw"
@@ -40,7 +40,7 @@ class Role(StrEnum):
 
 
 class ModelArtifactFile(msgspec.Struct, frozen=True, order=True):
-    """A file by its path in the artifact; ``size`` in bytes."""
+    """A file, with its path in the artifact; ``size`` in bytes."""
 
     path: str
     digest: Digest
@@ -48,19 +48,19 @@ class ModelArtifactFile(msgspec.Struct, frozen=True, order=True):
 
     @classmethod
     def of(cls, path: str, data: bytes) -> Self:
-        """The file of some bytes."""
+        """The file at ``path`` with the bytes ``data``."""
         return cls(path, Digest.of(data), len(data))
 
     @property
     def role(self) -> Role:
-        """What it is: paths under ``weights/`` and ``files/`` say so, others are documents."""
+        """The role by folder: ``weights/`` and ``files/``; other paths are documents."""
         folder, slash, _ = self.path.partition("/")
         named = {"weights/": Role.WEIGHTS, "files/": Role.FILES}
         return named.get(folder + slash, Role.DOCUMENTS)
 
 
 class CodeArchive(msgspec.Struct, frozen=True):
-    """The archive of the code, as ``tar+gzip``; ``folder`` is where in it the code stands."""
+    """The archive of the code, ``tar+gzip``; ``folder`` is the code's folder in it."""
 
     folder: str
     digest: Digest
@@ -71,7 +71,7 @@ class CodeArchive(msgspec.Struct, frozen=True):
 class ModelDescriptor(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """Who made which model ("descriptor")."""
+    """Authors and identity of the model ("descriptor")."""
 
     created_at: str = epoch.RFC3339
     authors: tuple[str, ...]
@@ -82,7 +82,7 @@ class ModelDescriptor(
 
 
 class ModelFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the weights are written ("config")."""
+    """The format of the weights ("config")."""
 
     format: str
 
@@ -90,7 +90,7 @@ class ModelFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelFs(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """The digest of each layer's content, uncompressed, in the order of the layers ("modelfs")."""
+    """The digests of the layers' uncompressed contents, in order ("modelfs")."""
 
     type: str = "layers"
     diff_ids: tuple[Digest, ...]
@@ -105,7 +105,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ModelContents(NamedTuple):
-    """What an artifact carries; ``files`` in the order of its layers."""
+    """The content of an artifact; ``files`` in the order of its layers."""
 
     files: tuple[ModelArtifactFile, ...]
     code: CodeArchive
@@ -117,12 +117,12 @@ def encode_config(config: ModelConfig) -> bytes:
 
 
 def read_config(data: bytes) -> ModelConfig:
-    """A configuration as mpbuild writes it; InputError (content-mismatch) says what is wrong."""
+    """Reads a configuration; raises InputError (content-mismatch)."""
     return typed(canonical.decode(data), ModelConfig)
 
 
 def layers(contents: ModelContents) -> tuple[tuple[oci.Descriptor, Digest], ...]:
-    """Each layer with the digest of its content: weights, files, code, documents, by path."""
+    """Each layer and the digest of its content: weights, files, code, documents, each by path."""
     order = list(Role)
     made = [(_file_layer(file), file.digest) for file in contents.files]
     made.append((_code_layer(contents.code), contents.code.diff_id))
@@ -130,16 +130,16 @@ def layers(contents: ModelContents) -> tuple[tuple[oci.Descriptor, Digest], ...]
 
 
 def read(manifest: oci.ArtifactManifest, config: ModelConfig) -> ModelContents:
-    """What an artifact carries: the inverse of ``layers``.
+    """Reads the content of an artifact: the inverse of ``layers``.
 
-    Raise InputError (content-mismatch) where a layer differs in anything from what mpbuild writes
-    for it, and (layer-unsafe) where the files would not unpack to one tree.
+    Raises InputError: content-mismatch unless mpbuild would write each layer exactly so,
+    layer-unsafe if the files don't unpack to one safe tree.
     """
     if (manifest.artifact_type, manifest.config.media_type) != (ARTIFACT, CONFIG):
         raise _mismatch(f"not a {ARTIFACT}")
     diff_ids = config.modelfs.diff_ids
     if config.modelfs.type != "layers" or len(diff_ids) != len(manifest.layers):
-        raise _mismatch("the artifact has other layers than its configuration says")
+        raise _mismatch("the layers of the artifact differ from its configuration")
     found = tuple(zip(manifest.layers, diff_ids, strict=True))
     contents = ModelContents(
         tuple(
@@ -153,7 +153,8 @@ def read(manifest: oci.ArtifactManifest, config: ModelConfig) -> ModelContents:
     for wanted, layer in zip(layers(contents), found, strict=True):
         if layer != wanted:
             raise _mismatch(
-                f"the layer {layer[0].digest} is not as mpbuild writes {_path(wanted[0])}"
+                f"layer {layer[0].digest} differs from the layer that mpbuild writes for"
+                f" {_path(wanted[0])}"
             )
     return contents
 
@@ -181,7 +182,7 @@ def _code_layer(code: CodeArchive) -> oci.Descriptor:
 
 
 def _metadata(name: str, *, mode: int, size: int, kind: int) -> str:
-    """The attributes of a file, known constants all of them ("Reproducibility")."""
+    """The attributes of a file, constants except for name and size ("Reproducibility")."""
     attributes = {"name": name, "mode": mode, "uid": 0, "gid": 0, "size": size}
     return canonical.encode(attributes | {"mtime": epoch.RFC3339, "typeflag": kind}).decode()
 
@@ -189,7 +190,7 @@ def _metadata(name: str, *, mode: int, size: int, kind: int) -> str:
 def _path(layer: oci.Descriptor) -> str:
     path = (layer.annotations or {}).get(FILEPATH)
     if path is None:
-        raise _mismatch(f"the layer {layer.digest} has no {FILEPATH}")
+        raise _mismatch(f"layer {layer.digest} has no {FILEPATH}")
     return path
 
 
@@ -199,12 +200,12 @@ def _is_code(layer: oci.Descriptor) -> bool:
 
 def _only(codes: list[CodeArchive]) -> CodeArchive:
     if len(codes) != 1:
-        raise _mismatch(f"the artifact has {len(codes)} layers of code, not one")
+        raise _mismatch(f"the artifact has {len(codes)} code layers, not one")
     return codes[0]
 
 
 def _check_paths(contents: ModelContents) -> None:
-    """Whoever writes the files out must write them into one folder, each once."""
+    """Checks that the files unpack to one safe tree."""
     paths = [*(file.path for file in contents.files), ARCHIVE]
     for path in (*paths, contents.code.folder):
         if safe_path(path) != path:

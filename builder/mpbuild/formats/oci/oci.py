@@ -1,6 +1,6 @@
-"""OCI image documents as data (OCI image specification 1.1).
+"""OCI documents as data: indexes, manifests, configurations, layouts (image specification 1.1).
 
-Everything is written as canonical JSON, so a document has one digest whoever writes it.
+mpbuild writes them as canonical JSON, so equal documents have equal digests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,14 +25,14 @@ LAYOUT_FILE = canonical.encode({"imageLayoutVersion": "1.0.0"})
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """What an image runs on; mpbuild makes linux/amd64 only."""
+    """The platform of an image; mpbuild builds for linux/amd64 only."""
 
     architecture: str = "amd64"
     os: str = "linux"
 
 
 NO_PLATFORM = Platform("unknown", "unknown")
-"""Of what is no image, so that no engine picks it to run."""
+"""The platform of artifacts, which keeps engines from running them."""
 
 
 class Descriptor(
@@ -45,7 +45,7 @@ class Descriptor(
 ):
     """A typed reference to a blob ("Content Descriptors").
 
-    Unknown properties are refused, ``urls`` and ``data`` among them: bytes come from one place.
+    Refuses other properties, such as ``urls`` and ``data``: blobs have a single source.
     """
 
     media_type: str
@@ -70,7 +70,7 @@ class Manifest(
 class ArtifactManifest(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """An image manifest that packages something else ("Guidelines for Artifact Usage")."""
+    """The manifest of an artifact ("Guidelines for Artifact Usage")."""
 
     schema_version: int = 2
     media_type: str = MANIFEST
@@ -92,21 +92,21 @@ class ImageIndex(
 
 
 class History(msgspec.Struct, frozen=True):
-    """How one layer came to be."""
+    """The origin of one layer."""
 
     created: str
     created_by: str
 
 
 class RootFs(msgspec.Struct, frozen=True):
-    """The plain-tar digests of the layers, lowest first."""
+    """The digests of the uncompressed layers, lowest first."""
 
     diff_ids: tuple[Digest, ...]
     type: str = "layers"
 
 
 class ExecutionConfig(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """What an engine runs by default ("config" of the image configuration)."""
+    """The defaults for running the image ("config" of the image configuration)."""
 
     user: str
     env: tuple[str, ...]
@@ -135,46 +135,46 @@ def encode(document: Document) -> bytes:
 
 
 def descriptor(media_type: str, data: bytes, **more: Any) -> Descriptor:
-    """The descriptor of a blob that is at hand."""
+    """The descriptor of the blob ``data``."""
     return Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data), **more)
 
 
 def read_index(data: bytes) -> ImageIndex:
-    """An index, strictly; InputError (content-mismatch) names what is wrong inside."""
+    """Reads an index; raises InputError (content-mismatch)."""
     index = typed(canonical.decode(data), ImageIndex)
     _refuse_other(index.schema_version, index.media_type, INDEX)
     return index
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """An image manifest, strictly."""
+    """Reads an image manifest; raises InputError (content-mismatch)."""
     manifest = typed(canonical.decode(data), Manifest)
     _refuse_other(manifest.schema_version, manifest.media_type, MANIFEST)
     return manifest
 
 
 def read_artifact(data: bytes) -> ArtifactManifest:
-    """The manifest of an artifact, strictly."""
+    """Reads the manifest of an artifact; raises InputError (content-mismatch)."""
     manifest = typed(canonical.decode(data), ArtifactManifest)
     _refuse_other(manifest.schema_version, manifest.media_type, MANIFEST)
     return manifest
 
 
 def read_config(data: bytes) -> ImageConfig:
-    """An image configuration."""
+    """Reads an image configuration; raises InputError (content-mismatch)."""
     return typed(canonical.decode(data), ImageConfig)
 
 
-class _Pointing(msgspec.Struct, frozen=True):
-    """Any manifest, as far as it points at blobs."""
+class _BlobReferences(msgspec.Struct, frozen=True):
+    """The part of any manifest that references blobs."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
 
 
 def pointers(manifest: bytes) -> tuple[Descriptor, ...]:
-    """What a manifest of whatever kind consists of: its configuration, then its layers."""
-    found = typed(canonical.decode(manifest), _Pointing)
+    """The blobs that a manifest of any kind references: its configuration, then its layers."""
+    found = typed(canonical.decode(manifest), _BlobReferences)
     return (found.config, *found.layers)
 
 
@@ -185,21 +185,20 @@ def retagged(entry: Descriptor, tag: str) -> Descriptor:
 
 
 def layout_index(entries: Iterable[Descriptor]) -> bytes:
-    """The ``index.json`` of a layout with these entry points ("Image Layout")."""
+    """The ``index.json`` of a layout with these entries ("Image Layout")."""
     return canonical.encode(
         {"schemaVersion": 2, "mediaType": INDEX, "manifests": [plain(entry) for entry in entries]}
     )
 
 
 def read_layout_index(data: bytes) -> tuple[Descriptor, ...]:
-    """The descriptors of a layout's ``index.json``.
+    """Reads the descriptors of a layout's ``index.json``; raises InputError (content-mismatch).
 
-    It is whoever copied the layout last that wrote it; ``artifactType``, which ORAS repeats there,
-    says nothing that the manifest doesn't.
+    Ignores ``artifactType``, which tools such as ORAS copy there from the manifest.
     """
     document = canonical.decode(data)
     if not isinstance(document, Mapping) or not isinstance(document.get("manifests"), Sequence):
-        raise InputError("index.json lists no manifests", code=Code.CONTENT_MISMATCH)
+        raise InputError("index.json has no list of manifests", code=Code.CONTENT_MISMATCH)
     return tuple(typed(_without_type(entry), Descriptor) for entry in document["manifests"])
 
 
@@ -210,6 +209,6 @@ def _without_type(entry: Any) -> Any:
 
 
 def _refuse_other(version: int, media_type: str, wanted: str) -> None:
-    """The body's own media type counts: a manifest offered as an index is refused."""
+    """Refuses a document whose own media type differs, such as a manifest offered as an index."""
     if version != 2 or media_type != wanted:
         raise InputError(f"not a {wanted}", code=Code.CONTENT_MISMATCH)

@@ -1,7 +1,7 @@
-"""Referrers: manifests that say something about another (OCI distribution 1.1, "Referrers").
+"""Referrers: manifests about another manifest, their subject (OCI distribution 1.1, "Referrers").
 
-A Sigstore bundle is attached as cosign attaches it: ``artifactType`` and the one layer have the
-bundle's media type, the configuration is the empty one, annotations tell the predicate's type.
+Sigstore bundles are attached as cosign does it: ``artifactType`` and the only layer have the media
+type of the bundle, the configuration is empty, and annotations have the type of the predicate.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 class Referrer(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
-    """An image manifest with a subject; its ``artifact_type`` says what it is."""
+    """An image manifest with a subject."""
 
     schema_version: int = 2
     media_type: str = oci.MANIFEST
@@ -35,19 +35,19 @@ class Referrer(
 
     @property
     def bundle(self) -> oci.Descriptor:
-        """The bundle that it attaches; raise InputError (bundle-malformed) where that is unclear.
+        """The attached bundle; raises InputError (bundle-malformed) unless there is exactly one.
 
-        A size beyond that of any bundle is refused here, before anything is read.
+        Refuses an oversized bundle before it is read.
         """
         if len(self.layers) != 1 or self.layers[0].media_type != bundle.MEDIA_TYPE:
             raise InputError(
-                f"it has {len(self.layers)} layers, and must have one {bundle.MEDIA_TYPE}",
+                f"a bundle has one layer of type {bundle.MEDIA_TYPE};"
+                f" this manifest has {len(self.layers)} layers",
                 code=Code.BUNDLE_MALFORMED,
             )
         if not 0 <= self.layers[0].size <= limits.BUNDLE_BYTES:
             raise InputError(
-                f"its bundle is said to have {self.layers[0].size} bytes; {limits.BUNDLE_BYTES} are"
-                " allowed",
+                f"bundle of {self.layers[0].size} bytes; at most {limits.BUNDLE_BYTES} are allowed",
                 code=Code.BUNDLE_MALFORMED,
             )
         return self.layers[0]
@@ -76,40 +76,40 @@ def encode(referrer: Referrer) -> bytes:
 
 
 def read(data: bytes) -> Referrer:
-    """A manifest with a subject; raise InputError (bundle-malformed) on anything else."""
+    """Reads a manifest with a subject; raises InputError (bundle-malformed)."""
     try:
         referrer = typed(canonical.decode(data), Referrer)
     except InputError as error:
         raise InputError(error.findings[0].message, code=Code.BUNDLE_MALFORMED) from error
-    # The body's own media type counts: an index offered as a manifest is refused.
+    # A document's own media type decides: an index offered as a manifest is refused.
     if referrer.schema_version != 2 or referrer.media_type != oci.MANIFEST:
         raise InputError(f"not a {oci.MANIFEST}", code=Code.BUNDLE_MALFORMED)
     return referrer
 
 
 def tag(subject: Digest) -> str:
-    """The fallback tag under which a subject's referrers are listed ("Referrers Tag Schema")."""
+    """The fallback tag of the list of a subject's referrers ("Referrers Tag Schema")."""
     return f"sha256-{subject.hex}"
 
 
 class ReferrerDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a listing says of one referrer, as far as it matters here."""
+    """The relevant part of a referrer's descriptor in a list."""
 
     digest: Digest
     size: int
 
 
 def read_listing(data: bytes) -> tuple[ReferrerDescriptor, ...]:
-    """The referrers that a listing names, each once; raise InputError (bundle-malformed)."""
+    """Reads the distinct referrers of a list; raises InputError (bundle-malformed)."""
     found = _listed(_manifests(data))
     return tuple({entry.digest: entry for entry in found}.values())
 
 
 def listing(referrer: Referrer, known: bytes | None) -> bytes:
-    """The index under the fallback tag: what ``known`` lists, and ``referrer``.
+    """The index of the fallback tag: ``known``, if any, with ``referrer`` added.
 
-    The entry repeats the type and the annotations ("Referrers Tag Schema"); those of others stay
-    as they are. Raise InputError (bundle-malformed) where ``known`` is no listing.
+    Its descriptor repeats type and annotations ("Referrers Tag Schema"); others are unchanged.
+    Raises InputError (bundle-malformed) for a malformed ``known``.
     """
     data = encode(referrer)
     digest = str(Digest.of(data))
@@ -136,9 +136,9 @@ def _manifests(data: bytes) -> list[Any]:
     try:
         document = canonical.decode(data)
     except InputError as error:
-        raise _no_listing(error) from error
+        raise _malformed_list(error) from error
     if not isinstance(document, dict) or not isinstance(document.get("manifests"), list):
-        raise InputError("a listing of referrers has no manifests", code=Code.BUNDLE_MALFORMED)
+        raise InputError("a list of referrers has no manifests", code=Code.BUNDLE_MALFORMED)
     manifests: list[Any] = document["manifests"]
     return manifests
 
@@ -147,10 +147,10 @@ def _listed(manifests: list[Any]) -> tuple[ReferrerDescriptor, ...]:
     try:
         return typed(manifests, tuple[ReferrerDescriptor, ...])
     except InputError as error:
-        raise _no_listing(error) from error
+        raise _malformed_list(error) from error
 
 
-def _no_listing(error: InputError) -> InputError:
+def _malformed_list(error: InputError) -> InputError:
     return InputError(
-        f"not a listing of referrers: {error.findings[0].message}", code=Code.BUNDLE_MALFORMED
+        f"not a list of referrers: {error.findings[0].message}", code=Code.BUNDLE_MALFORMED
     )
