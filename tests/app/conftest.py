@@ -252,9 +252,7 @@ class Key(NamedTuple):
 
     def envelope(self, payload: bytes, payload_type: str = dsse.IN_TOTO) -> bundle.Bundle:
         """``payload``, signed as it should be."""
-        signature = self.signer.sign(dsse.pae(payload_type, payload))
-        envelope = dsse.Envelope(payload, payload_type, (dsse.Signature(signature),))
-        return bundle.Bundle(envelope, self.hint)
+        return self.signer.sign(payload_type, payload)
 
     def sign(self, payload: bytes, payload_type: str = dsse.IN_TOTO) -> bytes:
         """The bundle."""

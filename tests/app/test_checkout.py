@@ -47,7 +47,7 @@ def test_an_added_source_is_found(compare, checkout):
     (checkout / MODEL / "src/tiny/more.py").write_text("more = 1\n")
     answer = compare()
     assert answer.failed_with("content-mismatch")
-    assert "is not in the package" in answer.told("content-mismatch")
+    assert "missing from the package" in answer.told("content-mismatch")
 
 
 def test_a_removed_source_is_found(compare, checkout):
@@ -192,4 +192,4 @@ def test_files_are_compared_and_fetched_weights_are_not_looked_for(filed, filed_
 def test_a_changed_file_beside_the_weights_is_found(filed, filed_checkout):
     (filed_checkout / MODEL / "labels.json").write_text("[]\n")
     told = filed.verify("--source", str(filed_checkout)).told("content-mismatch")
-    assert f"{MODEL}/labels.json: the checkout's file has other bytes there" in told
+    assert f"{MODEL}/labels.json: the package has other bytes for this file" in told

@@ -148,7 +148,7 @@ def test_what_a_spec_may_be_called_becomes_a_name_that_engines_take(
 def test_a_name_that_no_engine_takes_is_refused(unsigned, cli, tmp_path, annotations):
     target = tmp_path / "named.tar"
     code, message = refusal(cli, named(unsigned, **annotations), target)
-    assert (code, "no name and tag of an image" in message) == ("content-mismatch", True)
+    assert (code, "not a valid repository and tag" in message) == ("content-mismatch", True)
     assert not target.exists()
 
 
@@ -184,14 +184,17 @@ def test_a_layer_of_another_size_than_its_descriptor_says_is_refused(tiny, cli, 
     index["manifests"][0] |= {"digest": str(tiny.store.put_bytes(data)), "size": len(data)}
     digest = tiny.store.put_bytes(canonical.encode(index))
     code, message = refusal(cli, digest, tmp_path / "shifted.tar")
-    assert (code, "bytes, not" in message) == ("content-mismatch", True)
+    assert (code, "bytes, not" in message) == (
+        "content-mismatch",
+        True,
+    )
     assert nothing_new(tmp_path) == []
 
 
 def test_only_a_file_is_replaced(unsigned, cli, tmp_path):
     (tmp_path / "folder").mkdir()
     for target in (tmp_path / "folder", Path("/dev/null")):
-        assert refusal(cli, unsigned.folder, target) == ("usage", "is there, and is no file")
+        assert refusal(cli, unsigned.folder, target) == ("usage", "exists and is not a file")
     target = tmp_path / "old.tar"
     target.write_bytes(b"old")
     assert cli("export", unsigned.folder, "--image", target).code == 0

@@ -12,7 +12,9 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.effects.store.store import Store
-from mpbuild.package.package import in_layout, in_store
+from mpbuild.package.in_layout import in_layout
+from mpbuild.package.in_store import in_store
+from mpbuild.package.package import Package
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def fresh(tmp_path):
 
 def trees(attack, store, ref=""):
     """All layers of all images, unpacked."""
-    package = in_layout(f"{attack.folder}{ref}", store).open()
+    package = Package(in_layout(f"{attack.folder}{ref}", store))
     return [tree for image in package.images() for tree in package.trees(image)]
 
 
@@ -44,7 +46,7 @@ def listing(root):
 
 
 def test_a_layout_gives_the_same_trees_as_the_store_it_was_built_in(unsigned, tiny, fresh):
-    package = in_store(tiny.store, tiny.digest).open()
+    package = Package(in_store(tiny.store, tiny.digest))
     derived = [tree for image in package.images() for tree in package.trees(image)]
     unpacked = trees(unsigned, fresh)
     assert [tree.name for tree in unpacked] == [tree.name for tree in derived]
@@ -234,11 +236,11 @@ def test_a_layout_may_lie_in_a_folder_with_an_at_sign(unsigned, fresh, tmp_path)
     shutil.copytree(unsigned.folder, folder)
     digest = unsigned.digest
     for ref in (str(folder), f"{folder}@{digest}"):
-        assert in_layout(ref, fresh).open().digest == digest
+        assert in_layout(ref, fresh).digest == digest
 
 
 def test_an_image_is_found_by_its_accelerator(unsigned, fresh):
-    package = in_layout(str(unsigned.folder), fresh).open()
+    package = Package(in_layout(str(unsigned.folder), fresh))
     assert package.image(None) == package.image(Accelerator.CPU)
     assert package.image(None).accelerator == "cpu"
     with pytest.raises(InputError, match="has no image for cuda") as caught:

@@ -183,7 +183,9 @@ def test_of_two_builds_of_one_package_the_last_ones_inputs_count(
 ):
     """What a layout holds must not depend on what the store has seen before."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of this build"))
-    (digest,) = [d for d, _ in referrers.StoreReferrers(tiny.store).inputs(tiny.digest)]
+    (digest,) = [
+        d for d, _ in referrers.inputs_artifacts(referrers.StoreReferrers(tiny.store), tiny.digest)
+    ]
     manifest = referrer.read(tiny.store.read(digest))
     earlier = referrer.encode(msgspec.structs.replace(manifest, layers=manifest.layers[1:]))
     tiny.store.refer(tiny.digest, tiny.store.put_bytes(earlier))
@@ -191,4 +193,6 @@ def test_of_two_builds_of_one_package_the_last_ones_inputs_count(
     (tiny.store.path / "last").mkdir()
     result = build_again(tiny.workspace, tiny.store)
     assert result.package.digest == tiny.digest
-    assert [d for d, _ in referrers.StoreReferrers(tiny.store).inputs(tiny.digest)] == [digest]
+    assert [
+        d for d, _ in referrers.inputs_artifacts(referrers.StoreReferrers(tiny.store), tiny.digest)
+    ] == [digest]

@@ -86,7 +86,7 @@ def test_a_reference_to_nothing_is_no_verdict_but_a_wrong_usage(signed, cli, tmp
 def test_nothing_that_says_whom_to_trust_is_a_wrong_usage(signed, cli):
     answer = cli("verify", signed.folder)
     assert answer.code == 2
-    assert "whom to trust" in answer.told("usage")
+    assert "no trusted signer" in answer.told("usage")
 
 
 def watched_tree(folder):

@@ -3,26 +3,62 @@
 import json
 import time
 
+import pytest
+
 from mpbuild.base import canonical
-from mpbuild.package import image_contents
+from mpbuild.base.digest import Digest
+from mpbuild.base.errors import InputError
+from mpbuild.effects.store.store import Store
+from mpbuild.package.image_contents import read_contents
+from mpbuild.package.in_layout import in_layout
+from mpbuild.package.layer_bounds import LayerBounds
+from mpbuild.package.package import Package
 
 SPEC = "opt/model/spec.json"
 
 
-def test_layers_that_inflate_without_end_are_refused(unsigned, monkeypatch):
-    monkeypatch.setattr(image_contents, "_MOST_INFLATED", 1 << 20)
+def refusal(attack, store, bounds):
+    """The error of reading the first image within ``bounds``."""
+    package = Package(in_layout(str(attack.folder), store))
+    image = package.image(None)
+    with pytest.raises(InputError) as caught:
+        read_contents(image, package.blobs, store, bounds)
+    return caught.value.findings[0]
+
+
+def test_layers_that_inflate_without_end_are_refused(unsigned, tmp_path):
     place, _ = unsigned.layer("code")
     files = {**unsigned.files("code"), "opt/model/src/zeros": bytes(8 << 20)}
     unsigned.set_layer(place, unsigned.pack(files))
-    assert unsigned.verify().failed_with("layer-unsafe")
+    found = refusal(unsigned, Store(tmp_path / "empty"), LayerBounds(inflated=1 << 20))
+    assert (found.code, found.message) == (
+        "layer-unsafe",
+        "the layer inflates far beyond its size",
+    )
 
 
-def test_entries_without_end_are_refused(unsigned, monkeypatch):
-    monkeypatch.setattr(image_contents, "_MOST_ENTRIES", 100)
+def test_a_layer_that_lies_about_its_size_may_not_inflate_further(unsigned, tmp_path):
+    place, _ = unsigned.layer("code")
+    files = {**unsigned.files("code"), "opt/model/src/zeros": bytes(8 << 20)}
+    unsigned.set_layer(place, unsigned.pack(files))
+    manifest = unsigned.manifest()
+    manifest["layers"][place]["size"] = 1 << 50
+    unsigned.set_manifest(manifest)
+    store = Store(tmp_path / "empty")
+    found = refusal(unsigned, store, LayerBounds(inflated=1 << 20))
+    assert found.code == "content-mismatch"
+    assert not store.has(Digest.of(bytes(8 << 20)))
+
+
+def test_entries_without_end_are_refused(unsigned, tmp_path):
     place, _ = unsigned.layer("code")
     files = {**unsigned.files("code"), **{f"opt/model/src/{n}": b"" for n in range(101)}}
     unsigned.set_layer(place, unsigned.pack(files))
-    assert unsigned.verify().failed_with("layer-unsafe")
+    found = refusal(unsigned, Store(tmp_path / "empty"), LayerBounds(entries=100))
+    assert (found.code, found.message) == (
+        "layer-unsafe",
+        "the image has more than 100 leaves and folders",
+    )
 
 
 def test_an_index_of_thousands_of_images_is_refused_at_once(unsigned):

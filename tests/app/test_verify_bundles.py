@@ -237,7 +237,7 @@ def test_a_bundle_that_is_no_object_is_malformed(unsigned, data):
 def test_a_signature_over_the_raw_payload_is_invalid(unsigned):
     """Row 13."""
     data = unsigned.payload()
-    signature = unsigned.tiny.key.signer.sign(data)
+    signature = unsigned.tiny.key.signer.signature(data)
     envelope = dsse.Envelope(data, dsse.IN_TOTO, (dsse.Signature(signature),))
     unsigned.attach(bundle.encode(bundle.Bundle(envelope, unsigned.tiny.key.hint)))
     assert unsigned.verify().failed_with("signature-invalid")

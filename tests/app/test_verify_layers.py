@@ -238,7 +238,7 @@ def test_a_leaf_in_two_layers_is_refused(unsigned):
     unsigned.sign()
     answer = unsigned.verify()
     assert answer.failed_with("content-extra")
-    assert "stands there twice" in answer.told("content-extra")
+    assert "duplicate path" in answer.told("content-extra")
 
 
 def test_two_specs_are_refused(unsigned):

@@ -10,7 +10,8 @@ import pytest
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.package import image_contents
-from mpbuild.package.package import Package, in_layout
+from mpbuild.package.in_layout import in_layout
+from mpbuild.package.package import Package
 
 SPEC = "opt/model/spec.json"
 CODE = "opt/model/src/tiny/model.py"
@@ -292,9 +293,9 @@ def test_a_diff_id_that_is_not_that_of_the_layer_is_found(unsigned):
 def test_images_that_hold_different_leaves_disagree(signed):
     """Each could be what its own spec gives: the package would be two."""
     located = in_layout(str(signed.folder), signed.tiny.store)
-    package = Package(located.place, located.digest)
+    package = Package(located)
     (image,) = package.images()
-    contents = image_contents.read_contents(image, located.place, signed.tiny.store)
+    contents = image_contents.read_contents(image, located.blobs, signed.tiny.store)
     assert list(image_contents.disagreements([contents, contents])) == []
     for path in (SPEC, CODE, "opt/model/locks/pylock.cpu.toml"):
         found = msgspec.structs.replace(contents.files[path], digest=Digest.of(b"other"))

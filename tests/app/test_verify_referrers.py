@@ -7,7 +7,6 @@ import pytest
 from mpbuild.base import limits
 from mpbuild.formats.evidence import bundle
 from mpbuild.formats.oci import oci
-from mpbuild.verify.choose import MOST_BUNDLES
 
 
 def test_a_second_provenance_of_the_same_build_changes_nothing(unsigned):
@@ -156,7 +155,7 @@ def test_hundreds_of_referrers_are_refused_whatever_their_order(signed):
     """Which of them would be looked at could depend on who lists them."""
     listing = signed.listing
     good = signed.provenance
-    for number in range(MOST_BUNDLES + 44):
+    for number in range(limits.BUNDLES + 44):
         listing["manifests"].append(signed.listed({**good, "annotations": {"n": str(number)}}))
     signed.set_listing(listing)
     started = time.monotonic()

@@ -10,7 +10,7 @@ from mpbuild.formats.evidence import statement
 from mpbuild.formats.evidence.provenance import BUILD_TYPE, read_provenance
 from mpbuild.formats.evidence.record import ActionRecord, Record, RecordedInput, RepositoryState
 from mpbuild.formats.evidence.statement import Subject
-from mpbuild.verify.completeness import judge
+from mpbuild.verify.provenance_checks import provenance_faults
 
 
 def digest(text):
@@ -137,7 +137,7 @@ def test_what_is_said_is_read_back_and_found_sound(record):
     read = statement.read(statement.encode(made))
     assert read == made
     found = read_provenance(read.predicate)
-    assert list(judge(found)) == []
+    assert list(provenance_faults(found)) == []
     assert found.hermetic
     assert found.of_kind("lock") == {"pylock.cpu.toml": digest("lock")}
     assert ("wheel", digest("wheel")) in found.resolved

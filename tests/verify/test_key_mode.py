@@ -7,14 +7,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpbuild.base import limits
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.evidence import bundle, dsse, statement
 from mpbuild.formats.evidence.provenance import BUILD_TYPE
 from mpbuild.formats.evidence.statement import PROVENANCE, Statement, Subject
-from mpbuild.verify.choose import MOST_BUNDLES, accept, examine_all
+from mpbuild.verify.choose import AttachedBundle, choose, examine
 from mpbuild.verify.completeness import PackagePart
-from mpbuild.verify.public_keys import read_public_key
+from mpbuild.verify.public_keys import KeyVerifier, read_public_key
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 KEY = read_public_key(
@@ -50,8 +51,8 @@ def signed(*parts, subject=INDEX, kind=PROVENANCE, hermetic=True, builder="urn:x
 
 
 def judged(*bundles, needed=(SPEC, LOCK)):
-    found = [(f"referrer {n}", data) for n, data in enumerate(bundles)]
-    return accept(examine_all(found, [KEY], INDEX), needed)
+    found = [AttachedBundle(f"referrer {n}", data) for n, data in enumerate(bundles)]
+    return choose(examine(found, KeyVerifier([KEY]), INDEX), needed)
 
 
 def codes(accepted):
@@ -129,17 +130,17 @@ def test_the_order_of_the_bundles_never_matters(order):
 def test_too_many_are_refused_and_none_is_looked_at():
     def endless():
         while True:
-            yield "referrer", signed(SPEC, LOCK)
+            yield AttachedBundle("referrer", signed(SPEC, LOCK))
 
-    examined = examine_all(endless(), [KEY], INDEX)
+    examined = examine(endless(), KeyVerifier([KEY]), INDEX)
     assert [finding.code for finding in examined.findings] == ["bundle-malformed"]
-    assert examined.good == ()
-    assert accept(examined, ()).provenance is None
-    assert str(MOST_BUNDLES) in examined.findings[0].message
+    assert examined.authentic == ()
+    assert choose(examined, ()).provenance is None
+    assert str(limits.BUNDLES) in examined.findings[0].message
 
 
 def test_as_many_as_are_allowed_are_looked_at():
-    accepted = judged(*[b"{"] * (MOST_BUNDLES - 1), signed(SPEC, LOCK))
+    accepted = judged(*[b"{"] * (limits.BUNDLES - 1), signed(SPEC, LOCK))
     assert codes(accepted) == []
 
 

@@ -1,8 +1,7 @@
-"""What is in a package: its children with their blobs, what these share, what is attached."""
+"""Inspects a package: its children and their blobs, what these share, and its referrers."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -10,12 +9,64 @@ from mpbuild.base.digest import Digest
 from mpbuild.formats.oci import oci
 from mpbuild.formats.oci.annotations import ACCELERATOR, LAYER, TITLE
 from mpbuild.package.package import KINDS, Package
-from mpbuild.package.referrers import Referrers
+from mpbuild.package.referrers import summaries
 
 
-class ChildReport(msgspec.Struct, frozen=True):
-    """A child of a package, and its blobs in order."""
+class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer; ``size`` in bytes, ``shared`` with another child.
 
+    ``same`` tells whether the other package has it; None without another package.
+    """
+
+    digest: Digest
+    size: int
+    title: str
+    shared: bool
+    same: bool | None = None
+
+
+class ChildReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A child of a package; ``size`` in bytes counts each of its blobs once."""
+
+    digest: Digest
+    kind: str
+    accelerator: str
+    size: int
+    layers: tuple[LayerReport, ...]
+
+
+class ReferrerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A referrer of the package or of a child; ``size`` in bytes includes its blobs."""
+
+    digest: Digest
+    subject: Digest
+    type: str
+    size: int
+
+
+class PackageComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Another package, and the bytes that it has in common with the inspected one."""
+
+    digest: Digest
+    version: str
+    same: int
+    new: int
+
+
+class PackageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A package; ``size`` in bytes counts each blob once, ``shared`` blobs of several children."""
+
+    digest: Digest
+    name: str
+    version: str
+    size: int
+    shared: int
+    children: tuple[ChildReport, ...]
+    referrers: tuple[ReferrerReport, ...]
+    other: PackageComparison | None = None
+
+
+class _Child(msgspec.Struct, frozen=True):
     kind: str
     accelerator: str
     descriptor: oci.Descriptor
@@ -24,66 +75,65 @@ class ChildReport(msgspec.Struct, frozen=True):
 
     @property
     def blobs(self) -> dict[Digest, int]:
-        """Sizes in bytes by digest: what stands twice counts once."""
-        found = {blob.digest: blob.size for blob in (self.config, *self.layers)}
-        return found | {self.descriptor.digest: self.descriptor.size}
+        """Sizes in bytes by digest, so that a blob counts once."""
+        sizes = {blob.digest: blob.size for blob in (self.config, *self.layers)}
+        return sizes | {self.descriptor.digest: self.descriptor.size}
 
 
-def inspect(package: Package, attached: Referrers, other: Package | None) -> dict[str, Any]:
-    """The children of a package; their blobs are compared with each other's and ``other``'s."""
+def inspect(package: Package, other: Package | None) -> PackageReport:
+    """Reports the children of a package; compares their blobs with each other's and ``other``'s."""
     children = list(_children(package))
     held = Counter(digest for child in children for digest in child.blobs)
-    known = set(_blobs(_children(other))) if other else set()
-    every = _blobs(children)
-    found: dict[str, Any] = {
-        "digest": str(package.digest),
-        "name": package.name,
-        "version": package.version,
-        "size": len(package.index_bytes) + sum(every.values()),
-        "shared": sum(size for digest, size in every.items() if held[digest] > 1),
-        "children": [_told(child, held, known if other else None) for child in children],
-        "referrers": list(_referrers(package, attached)),
-    }
-    if other:
-        same = sum(size for digest, size in every.items() if digest in known)
-        found["other"] = {
-            "digest": str(other.digest),
-            "version": other.version,
-            "same": same,
-            "new": sum(every.values()) - same,
-        }
-    return found
+    known = set(_blobs(_children(other))) if other else None
+    blobs = _blobs(children)
+    return PackageReport(
+        digest=package.digest,
+        name=package.name,
+        version=package.version,
+        size=len(package.index_bytes) + sum(blobs.values()),
+        shared=sum(size for digest, size in blobs.items() if held[digest] > 1),
+        children=tuple(_child_report(child, held, known) for child in children),
+        referrers=tuple(_referrer_reports(package)),
+        other=_comparison(other, blobs, known or set()) if other else None,
+    )
 
 
-def _children(package: Package) -> Iterator[ChildReport]:
+def _children(package: Package) -> Iterator[_Child]:
     for kind in KINDS:
         for descriptor in package.children(kind):
             config, *layers = oci.pointers(package.sized(descriptor, oci.MANIFEST))
             accelerator = (descriptor.annotations or {}).get(ACCELERATOR, "")
-            yield ChildReport(kind, accelerator, descriptor, config, tuple(layers))
+            yield _Child(kind, accelerator, descriptor, config, tuple(layers))
 
 
-def _blobs(children: "Iterator[ChildReport] | list[ChildReport]") -> dict[Digest, int]:
+def _blobs(children: Iterable[_Child]) -> dict[Digest, int]:
     return {digest: size for child in children for digest, size in child.blobs.items()}
 
 
-def _told(child: ChildReport, held: Counter[Digest], known: set[Digest] | None) -> dict[str, Any]:
-    return {
-        "digest": str(child.descriptor.digest),
-        "kind": child.kind,
-        "accelerator": child.accelerator,
-        "size": sum(child.blobs.values()),
-        "layers": [
-            {
-                "digest": str(layer.digest),
-                "size": layer.size,
-                "title": _title(layer),
-                "shared": held[layer.digest] > 1,
-            }
-            | ({} if known is None else {"same": layer.digest in known})
+def _comparison(other: Package, blobs: dict[Digest, int], known: set[Digest]) -> PackageComparison:
+    same = sum(size for digest, size in blobs.items() if digest in known)
+    return PackageComparison(
+        digest=other.digest, version=other.version, same=same, new=sum(blobs.values()) - same
+    )
+
+
+def _child_report(child: _Child, held: Counter[Digest], known: set[Digest] | None) -> ChildReport:
+    return ChildReport(
+        digest=child.descriptor.digest,
+        kind=child.kind,
+        accelerator=child.accelerator,
+        size=sum(child.blobs.values()),
+        layers=tuple(
+            LayerReport(
+                digest=layer.digest,
+                size=layer.size,
+                title=_title(layer),
+                shared=held[layer.digest] > 1,
+                same=None if known is None else layer.digest in known,
+            )
             for layer in child.layers
-        ],
-    }
+        ),
+    )
 
 
 def _title(layer: oci.Descriptor) -> str:
@@ -91,12 +141,9 @@ def _title(layer: oci.Descriptor) -> str:
     return annotations.get(LAYER) or annotations.get(TITLE, "")
 
 
-def _referrers(package: Package, attached: Referrers) -> Iterator[dict[str, Any]]:
+def _referrer_reports(package: Package) -> Iterator[ReferrerReport]:
     for subject in (package.digest, *(child.digest for child in package.index.manifests)):
-        for found in attached.listed(subject):
-            yield {
-                "digest": str(found.digest),
-                "subject": str(subject),
-                "type": found.artifact_type,
-                "size": found.size,
-            }
+        for found in summaries(package.referrers, subject):
+            yield ReferrerReport(
+                digest=found.digest, subject=subject, type=found.artifact_type, size=found.size
+            )

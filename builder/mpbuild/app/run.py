@@ -1,4 +1,4 @@
-"""Predicting once: the image's own entry point in the sandbox, over the image's own layers."""
+"""Answers one request with the entry point of an image, in the sandbox over the image's layers."""
 
 from typing import Literal
 
@@ -15,9 +15,9 @@ def predict(
     accelerator: Accelerator | None,
     request: bytes | Literal["inherit"],
 ) -> tuple[int, bytes]:
-    """The exit status and what the entry point wrote: an infer response, or an error.
+    """Returns the exit status and the output of the entry point: an infer response, or an error.
 
-    ``request`` is an Open Inference Protocol v2 infer request. Logs go to standard error.
+    ``request`` is an infer request (Open Inference Protocol v2). Logs go to standard error.
     """
     image = package.image(accelerator)
     execution = image.config.config
@@ -36,6 +36,6 @@ def predict(
 
 
 def _variable(entry: str) -> tuple[str, str]:
-    """Name and value; an entry without ``=`` has none."""
+    """Name and value; an entry without ``=`` has an empty value."""
     name, _, value = entry.partition("=")
     return name, value

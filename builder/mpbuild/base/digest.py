@@ -6,7 +6,7 @@ section "Digests"), restricted to sha256.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 from mpbuild.base.codes import Code
@@ -74,3 +74,16 @@ class Hasher:
     def digest(self) -> Digest:
         """The digest of all bytes so far."""
         return Digest.from_hex(self._sha256.hexdigest())
+
+
+def verified(chunks: Iterable[Buffer], digest: Digest, size: int | None = None) -> Iterator[Buffer]:
+    """Passes ``chunks`` through and checks them at their end.
+
+    Raises InputError (content-mismatch) if their digest, or their size in bytes, is another.
+    """
+    hasher = Hasher()
+    for chunk in chunks:
+        hasher.write(chunk)
+        yield chunk
+    if hasher.digest != digest or size not in (None, hasher.size):
+        raise InputError(f"content does not match its digest {digest}", code=Code.CONTENT_MISMATCH)

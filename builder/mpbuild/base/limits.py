@@ -72,11 +72,44 @@ OCI_DOCUMENT_BYTES = 32 << 20
 """The size of an index, manifest or configuration."""
 REFERRER_BYTES = 1 << 20
 """The size of a referrer's manifest (hundreds of layers) or of a listing (thousands of them)."""
+LAYOUT_REFERRERS = 1000
+"""The number of entries in a layout's index.json that are examined as referrers."""
+INPUTS_ARTIFACTS = 8
+"""The number of inputs artifacts that are passed over in search of bundles; one is usual."""
+
+# Packages.
+
+PACKAGE_CHILDREN = 64
+"""The number of a package's images and artifacts."""
+IMAGE_LAYERS = 127
+"""The number of an image's layers, as overlay filesystems limit it."""
+IMAGE_ENTRIES = 1 << 17
+"""The number of leaves and folders in an image's layers."""
+LAYER_INFLATION = 8
+"""How many times its size a layer may inflate to, beyond LAYER_INFLATED_BYTES."""
+LAYER_INFLATED_BYTES = 1 << 30
+"""The size that any layer may inflate to."""
+SPEC_DOCUMENT_BYTES = 256 << 10
+"""The size of the spec in an image."""
+PACKAGED_LOCK_BYTES = 4 << 20
+"""The size of a lock in a package."""
+PACKAGED_DOCUMENT_BYTES = 4 << 20
+"""The size of another document in a package."""
+STEP_FILES_BYTES = 64 << 20
+"""The size of the list of files that steps read."""
+PEX_BOOTSTRAP_BYTES = 64 << 20
+"""The size of the bootstrap of a PEX."""
+PEX_MAIN_BYTES = 1 << 20
+"""The size of the ``__main__.py`` of a PEX."""
 
 # Signed evidence.
 
 BUNDLE_BYTES = 16 << 20
 """The size of a bundle; a provenance takes about 200 bytes for each file of a package."""
+BUNDLES = 256
+"""The number of bundles attached to one package."""
+BUNDLES_BYTES = 64 << 20
+"""The size of all bundles attached to one package."""
 BUNDLE_VALUES = 1 << 12
 """The number of JSON values in a bundle, which has some dozens; the payload is one."""
 STATEMENT_SUBJECTS = 1024

@@ -19,6 +19,7 @@ from mpbuild.cli.accelerators import several_accelerators
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
+    from mpbuild.app.sign import SignedStatement
     from mpbuild.cli.signing import Signing
 
 
@@ -98,15 +99,20 @@ class _Report(NamedTuple):
     """A target's entry in the command's result; ``folder`` holds its layout, if one was written."""
 
     result: BuildResult
-    statements: list[dict[str, Any]]
+    statements: "list[SignedStatement]"
     folder: Path | None
 
     @property
     def json(self) -> dict[str, Any]:
         from mpbuild.base.conversion import plain
+        from mpbuild.cli.sign import json_of
 
         output = {} if self.folder is None else {"output": str(self.folder)}
-        return {**plain(self.result), "statements": self.statements, **output}
+        return {
+            **plain(self.result),
+            "statements": [json_of(one) for one in self.statements],
+            **output,
+        }
 
     @property
     def text(self) -> str:
@@ -179,6 +185,6 @@ def _lines(report: _Report) -> Iterator[str]:
         f"  ({result.seconds:.1f} s)"
     )
     for statement in report.statements:
-        yield f"  signed   {statement['predicateType']}  {statement['bundle']}"
+        yield f"  signed   {statement.predicate_type}  {statement.bundle}"
     if report.folder is not None:
         yield f"  layout   {report.folder}"

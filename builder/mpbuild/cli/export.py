@@ -1,4 +1,4 @@
-"""``mpbuild export``: a part of a package, for tools that don't read the package."""
+"""``mpbuild export``: writes a part of a package, for tools that do not read packages."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from mpbuild.cli.accelerators import one_accelerator
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
-    from mpbuild.package.package import PackageLocation
+    from mpbuild.package.package import Package
 
 
 @click.command("export")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--pex", metavar="DIR", help="Write one PEX there, a folder that Python runs.")
 @click.option("--lock", metavar="FILE|-", help="Write the Python lock there, PEP 751.")
-@one_accelerator("For which accelerator; default: the package's first, cpu where it has one.")
+@one_accelerator("The accelerator; default: the package's first, cpu if there is one.")
 @click.pass_obj
 def command(
     session: Session,
@@ -37,36 +37,37 @@ def command(
 ) -> None:
     """Write a part of a package to a file or folder.
 
-    Exporting the same part again makes the same bytes. REF is an OCI layout (DIR, or
-    DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if need be.
+    Exporting the same part again gives the same bytes. REF is an OCI layout (DIR or
+    DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if necessary.
     """
     from mpbuild.cli.refs import BuildRequest, locate
+    from mpbuild.package.package import Package
 
     if [image, pex, lock].count(None) != 2:
         raise InputError("give one of --image, --pex and --lock", code=Code.USAGE)
     chosen = Accelerator(accelerator) if accelerator else None
-    located = locate(session, ref, session.store(), BuildRequest(chosen))
+    package = Package(locate(session, ref, session.store(), BuildRequest(chosen)))
     if lock == "-":
         from mpbuild.app.export.export_lock import python_lock
 
-        _, text = python_lock(located.open(), chosen)
+        _, text = python_lock(package, chosen)
         session.emit({"lock": text}, lambda: text.rstrip("\n"))
         return
     if image:
-        result = _image(located, chosen, Path(session.directory, image))
+        result = _image(package, chosen, Path(session.directory, image))
     elif pex:
-        result = _pex(located, chosen, Path(session.directory, pex))
+        result = _pex(package, chosen, Path(session.directory, pex))
     else:
-        result = _lock(located, chosen, Path(session.directory, str(lock)))
+        result = _lock(package, chosen, Path(session.directory, str(lock)))
     from mpbuild.verify.verdict import printable
 
     session.emit(result, lambda: "\n".join(map(printable, _text(result))))
 
 
-def _image(located: "PackageLocation", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+def _image(package: "Package", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
     from mpbuild.app.export.export_image import export_image
 
-    exported = export_image(located.open(), chosen, target)
+    exported = export_image(package, chosen, target)
     return {
         "kind": "image",
         "accelerator": exported.accelerator,
@@ -77,10 +78,10 @@ def _image(located: "PackageLocation", chosen: Accelerator | None, target: Path)
     }
 
 
-def _pex(located: "PackageLocation", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+def _pex(package: "Package", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
     from mpbuild.app.export.pex_folder import export_pex
 
-    exported = export_pex(located, chosen, target)
+    exported = export_pex(package, chosen, target)
     return {
         "kind": "pex",
         "accelerator": exported.accelerator,
@@ -90,10 +91,10 @@ def _pex(located: "PackageLocation", chosen: Accelerator | None, target: Path) -
     }
 
 
-def _lock(located: "PackageLocation", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
+def _lock(package: "Package", chosen: Accelerator | None, target: Path) -> dict[str, Any]:
     from mpbuild.app.export.export_lock import export_lock
 
-    exported = export_lock(located.open(), chosen, target)
+    exported = export_lock(package, chosen, target)
     return {
         "kind": "lock",
         "accelerator": exported.accelerator,

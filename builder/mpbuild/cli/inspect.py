@@ -1,12 +1,16 @@
-"""``mpbuild inspect``: what is in a package."""
+"""``mpbuild inspect``: shows the contents of a package."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpbuild.base.conversion import plain
 from mpbuild.base.units import human_size
 from mpbuild.cli.session import Session
+
+if TYPE_CHECKING:
+    from mpbuild.app.inspect import PackageReport
 
 MARKS = {(False, False): " ", (True, False): "*", (False, True): "=", (True, True): "#"}
 
@@ -16,46 +20,55 @@ MARKS = {(False, False): " ", (True, False): "*", (False, True): "=", (True, Tru
 @click.option(
     "--against",
     metavar="REF",
-    help="Another version: what of this package is in that one, too.",
+    help="Mark what this package has in common with another version.",
 )
 @click.pass_obj
 def command(session: Session, ref: str, against: str | None) -> None:
     """Show the images, PEX files and model artifact of a package with their blobs and sizes.
 
-    Marked * is what several of them share, = what the version of --against has, and # what is
-    both. REF is an OCI layout (DIR, or DIR@sha256:...), sha256:... in the store, or a TARGET,
-    which is built if need be.
+    Blobs that several of them share are marked *, blobs that the version of --against has =, and
+    both #. REF is an OCI layout (DIR or DIR@sha256:...), sha256:... in the store, or a TARGET,
+    which is built if necessary.
     """
     from mpbuild.app.inspect import inspect
     from mpbuild.cli.refs import BuildRequest, locate
+    from mpbuild.package.package import Package
     from mpbuild.verify.verdict import printable
 
     store = session.store()
-    located = locate(session, ref, store, BuildRequest())
-    other = locate(session, against, store).open() if against else None
-    found = inspect(located.open(), located.attachments, other)
-    session.emit(found, lambda: "\n".join(map(printable, _text(found))))
+    location = locate(session, ref, store, BuildRequest())
+    other = Package(locate(session, against, store)) if against else None
+    report = inspect(Package(location), other)
+    session.emit(_json(report), lambda: "\n".join(map(printable, _text(report))))
 
 
-def _text(found: dict[str, Any]) -> Iterator[str]:
-    yield f"{found['name']} {found['version']}  {found['digest']}"
-    yield f"  {human_size(found['size'])}, of which {human_size(found['shared'])} are shared (*)"
-    if "other" in found:
-        other = found["other"]
+def _json(report: "PackageReport") -> dict[str, Any]:
+    """Without the keys that only a comparison has, if there was none."""
+    document: dict[str, Any] = plain(report)
+    if report.other is None:
+        del document["other"]
+        for child in document["children"]:
+            for layer in child["layers"]:
+                del layer["same"]
+    return document
+
+
+def _text(report: "PackageReport") -> Iterator[str]:
+    yield f"{report.name} {report.version}  {report.digest}"
+    yield f"  {human_size(report.size)}, of which {human_size(report.shared)} are shared (*)"
+    if other := report.other:
         yield (
-            f"  {human_size(other['same'])} are in {other['version']} (=),"
-            f" {human_size(other['new'])} are not: {other['digest']}"
+            f"  {human_size(other.same)} are in {other.version} (=),"
+            f" {human_size(other.new)} are not: {other.digest}"
         )
-    for child in found["children"]:
-        yield (
-            f"  {child['kind']:<5} {child['accelerator']:<4} {child['digest']}"
-            f"  {human_size(child['size'])}"
-        )
-        for layer in child["layers"]:
-            mark = MARKS[layer["shared"], layer.get("same", False)]
-            size = human_size(layer["size"])
-            yield f"  {mark} {layer['digest'][7:19]}  {size:>10}  {layer['title']}"
-    kinds = {c["digest"]: f"{c['kind']} {c['accelerator']}".rstrip() for c in found["children"]}
-    for referrer in found["referrers"]:
-        subject = kinds.get(referrer["subject"], "package")
-        yield f"  attached to {subject}: {referrer['type']}  {referrer['digest']}"
+    for child in report.children:
+        yield (f"  {child.kind:<5} {child.accelerator:<4} {child.digest}  {human_size(child.size)}")
+        for layer in child.layers:
+            mark = MARKS[layer.shared, bool(layer.same)]
+            yield f"  {mark} {layer.digest[7:19]}  {human_size(layer.size):>10}  {layer.title}"
+    kinds = {
+        child.digest: f"{child.kind} {child.accelerator}".rstrip() for child in report.children
+    }
+    for referrer in report.referrers:
+        subject = kinds.get(referrer.subject, "package")
+        yield f"  attached to {subject}: {referrer.type}  {referrer.digest}"

@@ -14,7 +14,9 @@ from mpbuild.base.label import Label
 from mpbuild.cli.session import Session
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.workspace.snapshot import Snapshot
-from mpbuild.package.package import PackageLocation, in_layout, in_store
+from mpbuild.package.in_layout import in_layout
+from mpbuild.package.in_store import in_store
+from mpbuild.package.location import PackageLocation
 
 
 class BuildRequest(NamedTuple):

@@ -1,4 +1,4 @@
-"""``mpbuild reproduce``: the same bytes again."""
+"""``mpbuild reproduce``: derives a package again and compares."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,21 @@ if TYPE_CHECKING:
 @click.option(
     "--rebuild",
     is_flag=True,
-    help="Also run again what made leaves: steps, bytecode, what PEX files begin with.",
+    help="Also rerun the actions that made leaves: steps, bytecode, PEX bootstraps.",
 )
-@click.option("--offline", is_flag=True, help="Fetch nothing: inputs come with the package.")
+@click.option("--offline", is_flag=True, help="Fetch nothing: use the package and the store.")
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     metavar="N",
-    help="At most N actions at once; default: as many as processors.",
+    help="Run at most N actions at once; default: the number of processors.",
 )
 @click.pass_obj
 def command(session: Session, ref: str, jobs: int | None, *, rebuild: bool, offline: bool) -> int:
     """Derive a package again from its leaves and inputs, and compare every digest.
 
-    No key is asked for: this says whether a package is what it says it is made of, not who made
-    it. Inputs come out of the package and the inputs artifact beside it. Exit status 0: the same;
-    1: differences.
+    Needs no key: this proves what a package is made of, not who made it. Inputs come from the
+    package and its inputs artifact. Exit status 0: the same; 1: differences.
     """
     from mpbuild.app.verify.reproduce import reproduce
     from mpbuild.cli.progress import Progress
@@ -40,10 +39,10 @@ def command(session: Session, ref: str, jobs: int | None, *, rebuild: bool, offl
 
     gzip.prove()
     store = session.store()
-    located = locate(session, ref, store)
+    location = locate(session, ref, store)
     options = BuildOptions(jobs=jobs or 0, offline=offline)
     with Progress(session) as progress:
-        found = reproduce(located, store, options, progress, rebuild=rebuild)
+        found = reproduce(location, store, options, progress, rebuild=rebuild)
     findings = found.findings
     session.emit(_json(found), lambda: _text(session, found), ok=not findings, findings=findings)
     return 1 if findings else 0
@@ -76,7 +75,7 @@ def _text(session: Session, found: "Reproduction") -> str:
     ]
     if found.steps_checked:
         lines.append(
-            f"  run again {found.steps_matched} of {found.steps_checked} outputs are the same"
+            f"  rebuilt   {found.steps_matched} of {found.steps_checked} outputs are the same"
         )
     lines += [f"  unchecked {remark}" for remark in found.unchecked]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``mpbuild run``: predict once."""
+"""``mpbuild run``: answers one request."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from mpbuild.cli.session import Session
 
 @click.command("run")
 @click.argument("ref", metavar="TARGET|REF")
-@one_accelerator("Of which image; default: the package's first, cpu where it has one.")
+@one_accelerator("The image; default: the package's first, cpu if there is one.")
 @click.option(
     "--input",
     "request",
@@ -23,18 +23,19 @@ from mpbuild.cli.session import Session
 )
 @click.pass_obj
 def command(session: Session, ref: str, accelerator: str | None, request: str) -> int:
-    """Predict once: an infer request in, the infer response to standard output.
+    """Answer one infer request; write the infer response to standard output.
 
-    It runs in a sandbox over the layers of the package's own image. REF is an OCI layout (DIR, or
-    DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if need be.
+    Runs the image's entry point in a sandbox over the image's layers. REF is an OCI layout (DIR or
+    DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if necessary.
     """
     from mpbuild.app.run import predict
     from mpbuild.cli.refs import BuildRequest, locate
+    from mpbuild.package.package import Package
 
     data = _request(session, request)
     store = session.store()
     chosen = Accelerator(accelerator) if accelerator else None
-    package = locate(session, ref, store, BuildRequest(chosen)).open()
+    package = Package(locate(session, ref, store, BuildRequest(chosen)))
     status, response = predict(package, store, chosen, data)
     session.write(response)
     return status
@@ -46,4 +47,4 @@ def _request(session: Session, request: str) -> bytes:
     try:
         return Path(session.directory, request).read_bytes()
     except OSError as error:
-        raise InputError(f"can't be read: {error.strerror}", where=request) from error
+        raise InputError(f"cannot be read: {error.strerror}", where=request) from error

@@ -1,4 +1,4 @@
-"""``mpbuild verify``: a verdict on who built a package and from what."""
+"""``mpbuild verify``: verifies who built a package, and from what."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,26 +12,24 @@ from mpbuild.cli.session import Session
 if TYPE_CHECKING:
     from mpbuild.app.verify.checkout import Checkout
     from mpbuild.effects.store.store import Store
-    from mpbuild.verify.public_keys import PublicKey
+    from mpbuild.verify.authenticate import SignatureVerifier
     from mpbuild.verify.verdict import Verdict
 
 PEX_INFO = "PEX-INFO"
-OF_THE_PACKAGE = ("content-", "subject-", "bundle-")
-"""What these codes begin is the package's fault and a verdict on it; else the REF is wrong."""
+PACKAGE_FAULTS = ("content-", "subject-", "bundle-")
+"""Errors whose codes begin so lead to a verdict; others are errors in the REF."""
 
 
 @click.command("verify")
 @click.argument("ref", metavar="TARGET|REF")
 @click.option("--key", metavar="FILE", help="The signer's public key.")
 @click.option("--source", metavar="DIR", help="Compare spec, sources and locks with this checkout.")
-@click.option(
-    "--offline", is_flag=True, help="Fetch nothing: inputs must be in the store or the package."
-)
+@click.option("--offline", is_flag=True, help="Fetch nothing: use the package and the store.")
 @click.option(
     "--recompute/--no-recompute",
     default=True,
-    help="Read every leaf and derive every layer again (default), or check no more than the "
-    "signed provenance and believe the rest.",
+    help="Read every leaf and derive every layer again (default), or check only the signed "
+    "provenance and trust the signer for the rest.",
 )
 @click.pass_obj
 def command(
@@ -43,37 +41,34 @@ def command(
     offline: bool,
     recompute: bool,
 ) -> int:
-    """Check who built a package and from what, and that nothing else is in it.
+    """Verify who built a package, from what, and that it contains nothing else.
 
-    Demands one valid provenance by the key over the whole package that names every input and
-    every leaf, and derives the package again. REF may also be a folder that `mpbuild export --pex`
-    wrote. Exit status 0: PASSED; 1: FAILED.
+    Requires a valid provenance of the package by the key that names every input and every leaf,
+    and derives the package again. REF may also be a folder that `mpbuild export --pex` wrote.
+    Exit status 0: PASSED; 1: FAILED.
     """
-    from mpbuild.app.verify.verify import Verification, refused, verify
+    from mpbuild.app.verify.verify import refusal, verify
     from mpbuild.cli.refs import locate
 
-    keys = (_key(session, key),)
+    verifier = _verifier(session, key)
     store = session.store()
     folder = Path(session.directory, ref)
     try:
         if (folder / PEX_INFO).is_file():
-            verdict = _verify_pex(folder, keys, store, plainly=recompute and not source)
+            verdict = _verify_pex(folder, verifier, store, plain=recompute and not source)
         else:
-            located = locate(session, ref, store)
-            question = Verification(
-                place=located.place,
-                attachments=located.attachments,
-                digest=located.digest,
-                keys=keys,
+            verdict = verify(
+                locate(session, ref, store),
+                verifier,
+                store,
                 recompute=recompute,
-                sound=located.sound,
                 source=_checkout(session, source),
+                offline=offline,
             )
-            verdict = verify(question, store, offline=offline)
     except InputError as error:
-        if not error.findings[0].code.startswith(OF_THE_PACKAGE):
+        if not error.findings[0].code.startswith(PACKAGE_FAULTS):
             raise
-        verdict = refused(error)
+        verdict = refusal(error)
     session.emit(
         _json(verdict),
         lambda: _text(session, verdict),
@@ -84,36 +79,36 @@ def command(
 
 
 def _verify_pex(
-    folder: Path, keys: "tuple[PublicKey, ...]", store: "Store", *, plainly: bool
+    folder: Path, verifier: "SignatureVerifier", store: "Store", *, plain: bool
 ) -> "Verdict":
-    """The verdict on a folder that ``mpbuild export --pex`` wrote."""
+    """Verifies a folder that ``mpbuild export --pex`` wrote."""
     from mpbuild.app.export.pex_folder import verify_pex
 
-    if not plainly:
+    if not plain:
         raise InputError(
-            "an exported PEX is always made again, and compared with no checkout",
+            "--source and --no-recompute do not apply to an exported PEX",
             where=str(folder),
-            hint="leave --source and --no-recompute out, or verify the package",
+            hint="omit them, or verify the package",
             code=Code.USAGE,
         )
-    return verify_pex(folder, keys, store)
+    return verify_pex(folder, verifier, store)
 
 
-def _key(session: Session, key: str | None) -> "PublicKey":
-    from mpbuild.verify.public_keys import read_public_key
+def _verifier(session: Session, key: str | None) -> "SignatureVerifier":
+    from mpbuild.verify.public_keys import KeyVerifier, read_public_key
 
     if key is None:
         raise InputError(
-            "nothing says whom to trust",
+            "no trusted signer is given",
             hint="give the signer's public key with --key",
             code=Code.USAGE,
         )
     path = Path(session.directory, key)
     try:
-        return read_public_key(path.read_bytes(), where=str(path))
+        return KeyVerifier([read_public_key(path.read_bytes(), where=str(path))])
     except OSError as error:
         raise InputError(
-            f"the key can't be read: {error.strerror}", where=str(path), code=Code.USAGE
+            f"cannot read the key: {error.strerror}", where=str(path), code=Code.USAGE
         ) from error
 
 
@@ -140,7 +135,6 @@ def _json(verdict: "Verdict") -> dict[str, Any]:
             }
             for used in verdict.evidence
         ],
-        "levels": [],
         "leaves": [
             {
                 "kind": leaf.kind,
@@ -155,13 +149,13 @@ def _json(verdict: "Verdict") -> dict[str, Any]:
 
 
 def _text(session: Session, verdict: "Verdict") -> str:
-    """For a person at a gate: the verdict, what it rests on, what it doesn't say."""
+    """The verdict, the evidence it rests on, and what was not checked."""
     word = session.paint("PASSED", "32") if verdict.passed else session.paint("FAILED", "31")
     lines = [f"{word}  {verdict.digest}"]
     for used in verdict.evidence:
         if used.used:
             hermetic = "hermetic" if used.hermetic else "NOT hermetic"
-            lines.append(f"  built by  {used.builder}, {hermetic}, as the signer says")
+            lines.append(f"  built by  {used.builder}, {hermetic}, according to the signer")
             lines.append(f"  signed by {used.signer}")
     counts: dict[str, int] = {}
     for leaf in verdict.leaves:

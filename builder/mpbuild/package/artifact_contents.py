@@ -1,12 +1,13 @@
-"""Reading what the artifacts of a package hold beside its images: starts of PEX files, locks.
+"""Reads the leaves in a package's artifacts: bootstraps of PEX files, spec and locks.
 
-All else in them is derived, and compared as a whole.
+Everything else in them is derived and compared as a whole.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
@@ -18,22 +19,18 @@ from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import modelpack, oci
 from mpbuild.formats.python import pex as pex_format
 from mpbuild.package.assemble import PexStart
-from mpbuild.package.carried_documents import read_lock_pair
 from mpbuild.package.image_contents import ImageContents
-from mpbuild.package.package import BlobSource, Image, Package, PackageArtifact
+from mpbuild.package.location import BlobSource
+from mpbuild.package.package import Image, Package, PackageArtifact
+from mpbuild.package.packaged_documents import read_lock_pair
 from mpbuild.spec.model import Model
 from mpbuild.verify.completeness import PackagePart
-
-# What nobody vouches for yet is read with bounds, in bytes.
-_LARGEST_BOOTSTRAP = 64 << 20
-_LARGEST_MAIN = 1 << 20
-_LARGEST_DOCUMENT = 4 << 20
 
 _LOCKS = "locks/"
 
 
 class ArtifactContents(msgspec.Struct, frozen=True, kw_only=True):
-    """What PEX files begin with, by accelerator; spec and locks of the model artifact by name."""
+    """The starts of PEX files by accelerator; spec and locks of the model artifact by name."""
 
     starts: Mapping[Accelerator, PexStart]
     documents: Mapping[str, Digest]
@@ -41,7 +38,7 @@ class ArtifactContents(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def leaves(self) -> Iterator[PackagePart]:
-        """Every leaf that stands in an artifact."""
+        """Every leaf in the artifacts."""
         for start in self.starts.values():
             yield PackagePart("pex", derive_pex.BOOTSTRAP_FILE, start.bootstrap)
             yield PackagePart("pex", derive_pex.MAIN_FILE, start.main)
@@ -50,14 +47,14 @@ class ArtifactContents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_artifacts(package: Package, model: Model, store: Store) -> ArtifactContents:
-    """Read what the artifacts hold; raise InputError where they are none of ours.
+    """Reads the leaves of the artifacts; raises InputError if they do not fit ``model``.
 
-    ``model`` is the spec of an image: an image or PEX for what it doesn't know is none of ours.
+    ``model`` is the spec of an image; no image or PEX may be for an accelerator it lacks.
     """
     _check_accelerators(package, model)
     starts = {}
     for artifact in package.artifacts("pex"):
-        starts[Accelerator(artifact.accelerator)] = _start(artifact, package.place, store)
+        starts[Accelerator(artifact.accelerator)] = _start(artifact, package.blobs, store)
     documents = _documents(package, model, store)
     names = image_layers.built_environments(model, model.accelerators)
     locks = {name: read_lock_pair(documents, name, store) for name in names}
@@ -65,14 +62,14 @@ def read_artifacts(package: Package, model: Model, store: Store) -> ArtifactCont
 
 
 def model_files(package: Package) -> modelpack.ModelContents:
-    """What the model artifact holds, by its manifest."""
+    """Returns the files of the model artifact."""
     artifact = package.artifact("model")
     config = package.sized(artifact.manifest.config, modelpack.CONFIG)
     return modelpack.read(artifact.manifest, modelpack.read_config(config))
 
 
-def listed(package: Package) -> Iterator[Finding]:
-    """Whether there is one PEX for each image, and one model artifact."""
+def unpaired_children(package: Package) -> Iterator[Finding]:
+    """Yields a finding unless there is one PEX for each image, and one model artifact."""
     images = [image.accelerator for image in package.images()]
     pexes = [artifact.accelerator for artifact in package.artifacts("pex")]
     models = len(list(package.artifacts("model")))
@@ -88,8 +85,13 @@ def listed(package: Package) -> Iterator[Finding]:
         yield Finding(Code.DERIVATION_MISMATCH, f"the package has {models} model artifacts", where)
 
 
-def differing(contents: Sequence[ImageContents], artifacts: ArtifactContents) -> Iterator[Finding]:
-    """Where an image has another spec or lock than the model artifact, by which PEX are made."""
+def differing_documents(
+    contents: Sequence[ImageContents], artifacts: ArtifactContents
+) -> Iterator[Finding]:
+    """Yields each spec or lock that differs between an image and the model artifact.
+
+    PEX files are derived from those of the model artifact.
+    """
     for content in contents:
         for path, found in content.files.items():
             folder, _, name = path.rpartition("/")
@@ -106,26 +108,26 @@ def _check_accelerators(package: Package, model: Model) -> None:
     for one in children:
         if one.accelerator not in model.accelerators:
             raise InputError(
-                f"its accelerator is {one.accelerator!r:.80}, which the spec doesn't have",
+                f"the spec has no accelerator {one.accelerator!r:.80}",
                 where=str(one.descriptor.digest),
                 code=Code.DERIVATION_MISMATCH,
             )
 
 
-def _start(artifact: PackageArtifact, place: BlobSource, store: Store) -> PexStart:
+def _start(artifact: PackageArtifact, blobs: BlobSource, store: Store) -> PexStart:
     files = derive_pex.read_files(artifact.manifest)
     bootstrap = files[pex_format.BOOTSTRAP]
-    main = _read(place, files[pex_format.MAIN], _LARGEST_MAIN)
-    if bootstrap.size > _LARGEST_BOOTSTRAP:
+    main = _read(blobs, files[pex_format.MAIN], limits.PEX_MAIN_BYTES)
+    if bootstrap.size > limits.PEX_BOOTSTRAP_BYTES:
         raise _too_large(bootstrap.digest, bootstrap.size)
     return PexStart(
-        store.put(place.layer(_descriptor(bootstrap))).digest,
+        store.put(blobs.layer(_descriptor(bootstrap))).digest,
         store.put_bytes(pex_format.without_hash(main)),
     )
 
 
 def _documents(package: Package, model: Model, store: Store) -> dict[str, Digest]:
-    """Those that the spec gives the artifact, and no others: who knows how many it names."""
+    """Spec and locks that the spec puts into the artifact; the artifact may list any number."""
     files = {file.path: file for file in model_files(package).files}
     found = {}
     for path in carried(model):
@@ -133,21 +135,21 @@ def _documents(package: Package, model: Model, store: Store) -> dict[str, Digest
             continue
         if path not in files:
             raise InputError(
-                "the file is not in it",
+                "the file is missing",
                 where=f"the model artifact, {path}",
                 code=Code.CONTENT_MISSING,
             )
-        data = _read(package.place, files[path], _LARGEST_DOCUMENT)
+        data = _read(package.blobs, files[path], limits.PACKAGED_DOCUMENT_BYTES)
         found[path.removeprefix(_LOCKS)] = store.put_bytes(data)
     return found
 
 
 def _read(
-    place: BlobSource, file: derive_pex.PexFile | modelpack.ModelArtifactFile, most: int
+    blobs: BlobSource, file: derive_pex.PexFile | modelpack.ModelArtifactFile, limit: int
 ) -> bytes:
-    if file.size > most:
+    if file.size > limit:
         raise _too_large(file.digest, file.size)
-    return b"".join(place.layer(_descriptor(file)))
+    return b"".join(blobs.layer(_descriptor(file)))
 
 
 def _descriptor(file: derive_pex.PexFile | modelpack.ModelArtifactFile) -> oci.Descriptor:
@@ -155,4 +157,4 @@ def _descriptor(file: derive_pex.PexFile | modelpack.ModelArtifactFile) -> oci.D
 
 
 def _too_large(digest: Digest, size: int) -> InputError:
-    return InputError(f"{digest} has {size} bytes, which is too large", code=Code.CONTENT_MISMATCH)
+    return InputError(f"{digest} has {size} bytes, which is too many", code=Code.CONTENT_MISMATCH)

@@ -1,4 +1,4 @@
-"""From layers to the package: building, verifying and rebuilding do it alike, by derive."""
+"""Assembles a package from its layers, for building, verifying and reproducing alike."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,24 +23,24 @@ from mpbuild.spec.model import Model
 
 
 class BoundLayer(NamedTuple):
-    """A layer, and the plan it was derived by, in which no leaf lacks its bytes any more."""
+    """A layer and its plan, in which every leaf is bound to a digest."""
 
     plan: LayerPlan
     layer: Layer
 
 
 class PexStart(NamedTuple):
-    """What every PEX of a package begins with: outputs of one sandboxed action."""
+    """The bootstrap and ``__main__.py`` of a PEX: outputs of one sandboxed action."""
 
     bootstrap: Digest
     main: Digest
 
 
 class PackageParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package is put together from; all bytes are in the store.
+    """The parts of a package; their bytes are in the store.
 
-    ``locks`` are those of every environment that the spec builds with, ``documents`` spec and
-    locks by name, ``layers`` those of each image, lowest first.
+    ``locks`` has every environment of the build, ``documents`` spec and locks by name, and
+    ``layers`` the layers of each image, lowest first.
     """
 
     model: Model
@@ -51,7 +51,7 @@ class PackageParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assembly(msgspec.Struct, frozen=True, kw_only=True):
-    """A package with its children, and their own small blobs."""
+    """A package, its children and the small blobs that belong to them."""
 
     package: PackageIndex
     images: tuple[DerivedImage, ...]
@@ -61,7 +61,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """What a registry transfers for it, in bytes: what several children hold counts once."""
+        """The bytes that a registry transfers for it; a blob of several children counts once."""
         manifests: list[oci.Manifest | oci.ArtifactManifest] = [one.manifest for one in self.images]
         manifests += [one.manifest for one in self.pexes]
         manifests.append(self.model.manifest)
@@ -71,7 +71,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assemble(parts: PackageParts, store: Store) -> Assembly:
-    """The package of ``parts``."""
+    """Derives images, PEX files, model artifact and index from ``parts``."""
     about = annotations(parts.model)
     images = tuple(
         image(parts.model, accelerator, parts.locks[accelerator].python, made)
@@ -101,7 +101,7 @@ def assemble(parts: PackageParts, store: Store) -> Assembly:
 
 
 def _pex(parts: PackageParts, accelerator: Accelerator, store: Store) -> DerivedPex:
-    """The PEX with the leaves of the image in it."""
+    """Derives the PEX from the leaves of the image."""
     placed = image_layers.pex_paths(_leaves(parts.layers[accelerator]), accelerator)
     with contextlib.ExitStack() as stack:
         files = {path: stack.enter_context(store.mapped(digest)) for path, digest in placed.items()}
@@ -112,7 +112,7 @@ def _pex(parts: PackageParts, accelerator: Accelerator, store: Store) -> Derived
 
 
 def _files(parts: PackageParts, store: Store) -> Iterator[ModelArtifactFile]:
-    """The files of the model artifact but its dossier: leaves of the images, and all locks."""
+    """The files of the model artifact except its dossier: leaves of the images, and all locks."""
     leaves = _leaves(next(iter(parts.layers.values())))
     for path in carried(parts.model):
         folder, _, name = path.rpartition("/")
@@ -124,17 +124,17 @@ def _files(parts: PackageParts, store: Store) -> Iterator[ModelArtifactFile]:
 
 
 def _leaves(layers: Iterable[BoundLayer]) -> dict[str, Digest]:
-    """The bytes of an image's leaves, and of fetched weights, by their paths in it."""
+    """The digests of an image's leaves and fetched weights, by path."""
     found: dict[str, Digest] = {}
     for plan, _ in layers:
         if plan.rule in (FILES, STORED):
             for path, digest in plan.inputs.items():
-                assert not isinstance(digest, Leaf), "all of them have their bytes by now"
+                assert not isinstance(digest, Leaf), "every leaf is bound"
                 found[path] = digest
     return found
 
 
 def _code(parts: PackageParts) -> Layer:
-    """The layer of the code, which every image has."""
+    """The layer of the code, which is the same in every image."""
     made = next(iter(parts.layers.values()))
     return next(one.layer for one in made if one.plan.title == image_layers.CODE)

@@ -1,17 +1,17 @@
-"""Reading leaves out of an image: spec, locks, sources, the runtime, weights.
+"""Reads the leaves of an untrusted image: spec, locks, sources, the runtime, weights.
 
-Where a leaf lies says what it is. Layers of wheels and Debian packages are not read for leaves:
-they hold none, and are compared as wholes.
+The path of a leaf decides its kind. Layers of wheels and Debian packages hold no leaves and are
+compared as a whole.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
-from mpbuild.base.digest import Buffer, Digest
+from mpbuild.base.digest import Digest, verified
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import image_layers, image_paths
 from mpbuild.derive.layers.layer_plan import Leaf
@@ -19,9 +19,10 @@ from mpbuild.effects.store.store import Store
 from mpbuild.formats.archive import gzip, tar, untar
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.oci.annotations import LAYER
-from mpbuild.package.carried_documents import read_document, read_lock_pair
-from mpbuild.package.package import BlobSource, Image
-from mpbuild.package.untrusted_layout import compared
+from mpbuild.package.layer_bounds import DEFAULT_BOUNDS, LayerBounds
+from mpbuild.package.location import BlobSource
+from mpbuild.package.package import Image
+from mpbuild.package.packaged_documents import read_document, read_lock_pair
 from mpbuild.spec.model import Model
 from mpbuild.spec.read import model_from_document
 from mpbuild.verify.completeness import PackagePart
@@ -30,28 +31,22 @@ _PLACES = {"runtime": image_paths.RUNTIME, "source": image_paths.SOURCES, "lock"
 _ENTRY_POINT = Leaf("runtime", "mpbuild_runtime/mpbuild-run")
 _MODEL_FOLDERS = tuple(f"{folder}/" for folder in (image_paths.MODEL, image_paths.RUNTIME))
 
-# What nobody vouches for yet is read with bounds: documents, entries of an image's layers, and
-# how far these inflate beyond their own size.
-_LARGEST_SPEC = 256 << 10
-_MOST_ENTRIES = 1 << 17
-_INFLATION = 8
-_MOST_INFLATED = 1 << 30
 _SMALL = 1 << 20
 
 _Member = tuple[tar.TarEntry, Iterator[memoryview]]
 
 
 class ImageFile(msgspec.Struct, frozen=True):
-    """A file of an image: its bytes are in the store."""
+    """A file of an image; its bytes are in the store."""
 
     digest: Digest
     executable: bool
 
 
 class ImageContents(msgspec.Struct, frozen=True):
-    """What an image says that it is made of; ``files`` are its leaves by their paths.
+    """The spec, locks and leaves of an image; ``files`` has its leaves by path.
 
-    ``findings`` tell of what is at no place of a leaf.
+    ``findings`` reports files at paths where no leaf belongs.
     """
 
     image: Image
@@ -64,7 +59,7 @@ class ImageContents(msgspec.Struct, frozen=True):
 
     @property
     def sources(self) -> tuple[image_layers.SourceFile, ...]:
-        """The code, by its paths below the sources' place."""
+        """The code, by paths relative to the folder of sources."""
         return tuple(
             image_layers.SourceFile(
                 path.removeprefix(f"{image_paths.SOURCES}/"), "", found.executable
@@ -75,7 +70,7 @@ class ImageContents(msgspec.Struct, frozen=True):
 
     @property
     def runtime(self) -> tuple[str, ...]:
-        """The files of mpbuild_runtime, as the recipe names them."""
+        """The files of mpbuild_runtime, by paths relative to the folder of the runtime."""
         return tuple(
             path.removeprefix(f"{image_paths.RUNTIME}/")
             for path in self.files
@@ -93,27 +88,31 @@ class ImageContents(msgspec.Struct, frozen=True):
 
     @property
     def everything(self) -> Iterator[PackagePart]:
-        """Every leaf, and every input that the image's locks name."""
+        """Every leaf, and every input in the image's locks."""
         yield from self.leaves
         for lock in self.locks.values():
             for file in lock.files:
                 yield PackagePart(file.kind, file.name, file.digest)
 
 
-def read_contents(image: Image, place: BlobSource, store: Store) -> ImageContents:
-    """Read every layer that may hold leaves; raise InputError where the image is none of ours."""
+def read_contents(
+    image: Image, blobs: BlobSource, store: Store, bounds: LayerBounds = DEFAULT_BOUNDS
+) -> ImageContents:
+    """Reads every layer that may hold leaves; raises InputError for a foreign image."""
     if image.accelerator not in list(Accelerator):
-        raise _mismatch(image, f"its accelerator is {image.accelerator!r:.80}")
+        raise _mismatch(image, f"unknown accelerator {image.accelerator!r:.80}")
     accelerator = Accelerator(image.accelerator)
-    files = _all_files(image, place, store)
+    files = _all_files(image, blobs, store, bounds)
     if image_paths.SPEC not in files:
-        raise _mismatch(image, f"it has no /{image_paths.SPEC}")
-    document = canonical.decode(read_document(files[image_paths.SPEC].digest, _LARGEST_SPEC, store))
+        raise _mismatch(image, f"the image has no /{image_paths.SPEC}")
+    document = canonical.decode(
+        read_document(files[image_paths.SPEC].digest, limits.SPEC_DOCUMENT_BYTES, store)
+    )
     model = model_from_document(document, where=f"/{image_paths.SPEC}", workspace=None)
     if accelerator not in model.accelerators:
-        raise _mismatch(image, f"its spec has no accelerator {accelerator}")
+        raise _mismatch(image, f"the spec has no accelerator {accelerator}")
     if model.environment.compile_bytecode:
-        files[image_layers.BYTECODE_FILE] = _bytecode(image, place, store)
+        files[image_layers.BYTECODE_FILE] = _bytecode(image, blobs, store, bounds)
     named = _named(model, accelerator)
     known = {path: found for path, found in files.items() if _leaf(path, named)}
     return ImageContents(
@@ -125,7 +124,7 @@ def read_contents(image: Image, place: BlobSource, store: Store) -> ImageContent
         files=known,
         findings=(
             *(
-                Finding(Code.CONTENT_EXTRA, "nothing accounts for this file", f"/{path}")
+                Finding(Code.CONTENT_EXTRA, "unexpected file", f"/{path}")
                 for path in files
                 if path not in known
             ),
@@ -135,10 +134,7 @@ def read_contents(image: Image, place: BlobSource, store: Store) -> ImageContent
 
 
 def disagreements(contents: Sequence[ImageContents]) -> Iterator[Finding]:
-    """Where images of one package hold different leaves: all but locks are the same in each.
-
-    Bytecode is that of an image's own environment.
-    """
+    """Yields each leaf that differs between images: only locks and bytecode may."""
     for other in contents[1:]:
         first, second = contents[0].files, other.files
         for path in sorted((first.keys() | second.keys()) - {image_layers.BYTECODE_FILE}):
@@ -146,12 +142,14 @@ def disagreements(contents: Sequence[ImageContents]) -> Iterator[Finding]:
             if lock and not (path in first and path in second):
                 continue
             if first.get(path) != second.get(path):
-                message = f"{contents[0].accelerator} and {other.accelerator} differ in it"
+                message = (
+                    f"differs between the images {contents[0].accelerator} and {other.accelerator}"
+                )
                 yield Finding(Code.DERIVATION_MISMATCH, message, f"/{path}")
 
 
 def _named(model: Model, accelerator: Accelerator) -> dict[str, Leaf]:
-    """The leaves whose paths in an image the spec decides; fetched weights count as leaves."""
+    """Leaves by the paths that the spec gives them; fetched weights count as leaves."""
     found = {image_paths.SPEC: Leaf("spec", "spec.json"), image_paths.ENTRY_POINT: _ENTRY_POINT}
     for weight in model.core.weights:
         source = image_layers.weight_source(weight)
@@ -165,7 +163,7 @@ def _named(model: Model, accelerator: Accelerator) -> dict[str, Leaf]:
 
 
 def _leaf(path: str, named: dict[str, Leaf]) -> Leaf | None:
-    """The leaf at a path of an image, by the name that the recipe has for it."""
+    """The leaf that belongs at a path of an image."""
     if path in named:
         return named[path]
     for kind, folder in _PLACES.items():
@@ -175,22 +173,23 @@ def _leaf(path: str, named: dict[str, Leaf]) -> Leaf | None:
 
 
 def _other_weights(model: Model, files: dict[str, ImageFile]) -> Iterator[Finding]:
-    """Fetched weights whose bytes are not those that the spec names."""
+    """Reports fetched weights that do not match the digest in the spec."""
     for weight in model.core.weights:
         path = f"{image_paths.WEIGHTS}/{weight.name}"
         if weight.url and path in files and files[path].digest != weight.sha256:
-            message = f"the spec says {weight.sha256}, the image has {files[path].digest}"
+            message = f"the spec has {weight.sha256}, the image {files[path].digest}"
             yield Finding(Code.CONTENT_MISMATCH, message, f"/{path}")
 
 
-def _bytecode(image: Image, place: BlobSource, store: Store) -> ImageFile:
-    """The plain tar of the layer before the runtime's, which is the leaf itself."""
+def _bytecode(image: Image, blobs: BlobSource, store: Store, bounds: LayerBounds) -> ImageFile:
+    """The uncompressed tar of the layer of bytecode, which is itself the leaf."""
     titles = [(layer.annotations or {}).get(LAYER) for layer in image.manifest.layers]
     if titles.count("bytecode") != 1:
-        raise _mismatch(image, f"it has {titles.count('bytecode')} layers of bytecode")
+        raise _mismatch(image, f"the image has {titles.count('bytecode')} layers of bytecode")
     position = titles.index("bytecode")
     layer, diff_id = image.manifest.layers[position], image.config.rootfs.diff_ids[position]
-    store.put(_bounded(compared(gzip.decompress(place.layer(layer)), diff_id), layer.size))
+    plain = verified(gzip.decompress(blobs.layer(layer)), diff_id)
+    store.put(bounds.bounded(plain, layer.size))
     return ImageFile(diff_id, executable=False)
 
 
@@ -207,22 +206,25 @@ def _locks(
     return {name: read_lock_pair(found, name, store) for name in names}
 
 
-def _all_files(image: Image, place: BlobSource, store: Store) -> dict[str, ImageFile]:
+def _all_files(
+    image: Image, blobs: BlobSource, store: Store, bounds: LayerBounds
+) -> dict[str, ImageFile]:
     files: dict[str, ImageFile] = {}
     layers = image.manifest.layers
-    bounds = _Bounds()
+    counter = _EntryCounter(bounds.entries)
     for layer, diff_id in zip(layers, image.config.rootfs.diff_ids, strict=True):
-        plain = _bounded(compared(gzip.decompress(place.layer(layer)), diff_id), layer.size)
-        for entry, content in _leaf_entries(bounds.entries(untar.read(plain))):
+        unbounded = verified(gzip.decompress(blobs.layer(layer)), diff_id)
+        plain = bounds.bounded(unbounded, layer.size)
+        for entry, content in _leaf_entries(counter.counted(untar.read(plain))):
             if entry.path in files:
-                raise _extra(entry, "it stands there twice")
+                raise _extra(entry, "duplicate path")
             digest = _keep(entry, content, store)
             files[entry.path] = ImageFile(digest, bool(entry.mode & 0o100))
     return files
 
 
 def _leaf_entries(entries: Iterable[_Member]) -> Iterator[_Member]:
-    """The files of a layer if it holds leaves: then its first file lies in a model's folder."""
+    """The files of a layer that holds leaves, which its first file shows."""
     first = True
     for entry, content in entries:
         if entry.kind == "directory":
@@ -231,35 +233,23 @@ def _leaf_entries(entries: Iterable[_Member]) -> Iterator[_Member]:
             return
         first = False
         if entry.kind != "file" or not entry.path.startswith(_MODEL_FOLDERS):
-            raise _extra(entry, f"a {entry.kind} here is no leaf")
+            raise _extra(entry, f"unexpected {entry.kind}")
         yield entry, content
 
 
-def _bounded(chunks: Iterator[Buffer], size: int) -> Iterator[Buffer]:
-    """``chunks``, unless a layer of ``size`` inflates further than any wheel does.
+class _EntryCounter:
+    """Bounds the number of entries in all layers of an image."""
 
-    A place that has another size for it says so before it gives any bytes.
-    """
-    left = _INFLATION * size + _MOST_INFLATED
-    for chunk in chunks:
-        left -= len(chunk)
-        if left < 0:
-            raise UnsafeError("the layers inflate far beyond their size")
-        yield chunk
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
 
-
-class _Bounds:
-    """Counts what the layers of an image hold, so that reading them ends."""
-
-    def __init__(self) -> None:
-        self._entries = _MOST_ENTRIES
-
-    def entries(self, members: Iterator[_Member]) -> Iterator[_Member]:
-        """``members``, unless they are too many."""
+    def counted(self, members: Iterator[_Member]) -> Iterator[_Member]:
+        """Passes ``members`` through, up to the limit."""
         for member in members:
-            self._entries -= 1
-            if self._entries < 0:
-                raise UnsafeError(f"the image holds more than {_MOST_ENTRIES} leaves and folders")
+            self._count += 1
+            if self._count > self._limit:
+                raise UnsafeError(f"the image has more than {self._limit} leaves and folders")
             yield member
 
 
@@ -268,7 +258,7 @@ def _extra(entry: tar.TarEntry, message: str) -> InputError:
 
 
 def _keep(entry: tar.TarEntry, content: Iterator[memoryview], store: Store) -> Digest:
-    """Most leaves are small, and in the store already."""
+    """Stores a leaf; a small one, which the store usually has, without a temporary file."""
     if entry.size <= _SMALL:
         return store.put_bytes(b"".join(content))
     return store.put(content).digest
@@ -278,6 +268,6 @@ def _mismatch(image: Image, message: str) -> InputError:
     return InputError(
         message,
         where=f"image {image.descriptor.digest}",
-        hint="it was not made by this mpbuild, or somebody changed it",
+        hint="it was changed, or made by another version of mpbuild",
         code=Code.DERIVATION_MISMATCH,
     )

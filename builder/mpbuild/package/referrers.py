@@ -1,10 +1,10 @@
-"""What is attached to a package: listing it, attaching more, never replacing any.
+"""Lists, reads and attaches the referrers of a package: bundles and inputs artifacts.
 
-That is bundles, which say something about it, and its inputs artifact.
+OCI distribution specification 1.1, "Listing Referrers". Attaching adds and never replaces.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -16,19 +16,14 @@ from mpbuild.derive import inputs_artifact
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.evidence import bundle, dsse, statement
 from mpbuild.formats.oci import oci, referrer
+from mpbuild.verify.choose import AttachedBundle
 
 if TYPE_CHECKING:
     from mpbuild.effects.files.oci_layout import Layout
 
-# One is right; where more than some are listed, somebody wants them all to be read.
-_MOST_INPUTS = 8
-_MOST_ENTRIES = 1000
-
-Found = tuple[str, bytes | InputError]
-
 
 class ReferrerSummary(NamedTuple):
-    """A manifest that is attached: its type, and the size of it and its blobs in bytes."""
+    """A referrer: its digest, its artifact type, and the size of it and its blobs in bytes."""
 
     digest: Digest
     artifact_type: str
@@ -36,51 +31,40 @@ class ReferrerSummary(NamedTuple):
 
 
 class Referrers(Protocol):
-    """Where the referrers of a package are."""
+    """The referrers at one place: a store, a layout, later a registry."""
 
-    def bundles(self, subject: Digest) -> Iterator[Found]:
-        """What is attached to ``subject``: where it was found, and the bytes of the bundle.
+    listing: str
+    """How findings name the listing."""
 
-        In place of bytes that can't be had stands the reason. Nothing here raises.
-        """
+    def digests(self, subject: Digest) -> Sequence[Digest]:
+        """Lists the manifests that refer to ``subject``; raises InputError if it can't."""
 
-    def listed(self, subject: Digest) -> Iterator[ReferrerSummary]:
-        """Everything that is attached to ``subject``, as far as it can be read."""
-
-    def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
-        """The manifests of inputs artifacts about ``subject``; what can't be read is left out."""
+    def read(self, digest: Digest, limit: int, /) -> bytes:
+        """Reads a blob; raises InputError (bundle-malformed) beyond ``limit`` bytes."""
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
-        """Attach a bundle; the digest of the manifest that does it."""
+        """Attaches a bundle and returns the digest of the referrer's manifest."""
 
 
 class StoreReferrers:
-    """Referrers in the store."""
+    """Referrers in the store, listed in the order of their digests."""
+
+    listing = "the store's referrers"
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def bundles(self, subject: Digest) -> Iterator[Found]:
-        """In the order of the manifests' digests."""
-        try:
-            digests = self._store.referrers(subject)
-        except InputError as error:
-            yield "the store's referrers", error
-            return
-        yield from _bundles(digests, subject, self._read)
+    def digests(self, subject: Digest) -> Sequence[Digest]:
+        """Lists the manifests that refer to ``subject``."""
+        return self._store.referrers(subject)
 
-    def listed(self, subject: Digest) -> Iterator[ReferrerSummary]:
-        """In the order of the manifests' digests."""
-        with contextlib.suppress(InputError):
-            yield from _listed(self._store.referrers(subject), subject, self._read)
-
-    def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
-        """In the order of the manifests' digests."""
-        with contextlib.suppress(InputError):
-            yield from _inputs(self._store.referrers(subject), subject, self._read)
+    def read(self, digest: Digest, limit: int) -> bytes:
+        """Reads a blob of the store."""
+        _check_size(self._store.blob(digest), limit)
+        return self._store.read(digest)
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
-        """Blobs first, then the note that makes them referrers."""
+        """Writes the blobs first, then the note that makes the manifest a referrer."""
         manifest = referrer.encode(referrer.attach(subject, data, predicate_type))
         for blob in (oci.EMPTY, data, manifest):
             self._store.put_bytes(blob)
@@ -88,41 +72,38 @@ class StoreReferrers:
         self._store.refer(subject.digest, digest)
         return digest
 
-    def _read(self, digest: Digest, most: int) -> bytes:
-        _check_size(self._store.blob(digest), most)
-        return self._store.read(digest)
-
 
 class LayoutReferrers:
-    """Referrers in a layout: listed under the fallback tag of the distribution specification.
+    """Referrers in a layout, listed under the fallback tag ("Referrers Tag Schema").
 
-    ORAS keeps no listing: it enters referrers into ``index.json`` itself, so these count too.
+    ORAS writes no listing but enters referrers into ``index.json``; these count as well.
     """
+
+    listing = "the listing of referrers"
 
     def __init__(self, layout: "Layout") -> None:
         self._layout = layout
 
-    def bundles(self, subject: Digest) -> Iterator[Found]:
-        """In the order of the listing."""
-        try:
-            digests = self._referrers(subject)
-        except InputError as error:
-            yield "the listing of referrers", error
-            return
-        yield from _bundles(digests, subject, self._read)
+    def digests(self, subject: Digest) -> Sequence[Digest]:
+        """Lists the entries of the listing, then referrers that are entries of ``index.json``."""
+        listing = self._listing(subject)
+        listed = referrer.read_listing(listing) if listing is not None else ()
+        # Each entry must be read to learn its subject, so their number is bounded.
+        entries = self._layout.entries()[: limits.LAYOUT_REFERRERS]
+        entered = [
+            digest
+            for digest, entry in {entry.digest: entry for entry in entries}.items()
+            if self._refers(entry, subject)
+        ]
+        return [*dict.fromkeys([*(entry.digest for entry in listed), *entered])]
 
-    def listed(self, subject: Digest) -> Iterator[ReferrerSummary]:
-        """In the order of the listing."""
-        with contextlib.suppress(InputError):
-            yield from _listed(self._referrers(subject), subject, self._read)
-
-    def inputs(self, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
-        """In the order of the listing."""
-        with contextlib.suppress(InputError):
-            yield from _inputs(self._referrers(subject), subject, self._read)
+    def read(self, digest: Digest, limit: int) -> bytes:
+        """Reads a blob of the layout."""
+        _check_size(self._layout.blob(digest), limit)
+        return self._layout.read(digest)
 
     def attach(self, subject: oci.Descriptor, data: bytes, predicate_type: str) -> Digest:
-        """Blobs first, then the listing that makes them referrers."""
+        """Writes the blobs first, then the listing that makes the manifest a referrer."""
         attached = referrer.attach(subject, data, predicate_type)
         manifest = referrer.encode(attached)
         for blob in (oci.EMPTY, data, manifest):
@@ -131,7 +112,7 @@ class LayoutReferrers:
         return Digest.of(manifest)
 
     def list(self, attached: referrer.Referrer) -> None:
-        """Others may list at the same time: the listing is read and written under a lock."""
+        """Adds a referrer to the listing, under a lock that other processes honour."""
         subject = attached.subject.digest
         tag = referrer.tag(subject)
         with self._layout.locked():
@@ -142,50 +123,100 @@ class LayoutReferrers:
             if before and before.digest != Digest.of(listing):
                 self._layout.remove(before.digest)
 
-    def _referrers(self, subject: Digest) -> Sequence[Digest]:
-        """Those listed, in their order, then those that are entries themselves."""
-        listing = self._listing(subject)
-        listed = referrer.read_listing(listing) if listing is not None else ()
-        # Each is read to know what it is: of many, somebody wants them all to be.
-        entries = {entry.digest: entry for entry in self._layout.entries()[:_MOST_ENTRIES]}
-        entered = [digest for digest, entry in entries.items() if self._is(entry, subject)]
-        return [*dict.fromkeys([*(entry.digest for entry in listed), *entered])]
-
-    def _is(self, entry: oci.Descriptor, subject: Digest) -> bool:
-        """Whether it speaks of ``subject``; other manifests stand there with the same right."""
+    def _refers(self, entry: oci.Descriptor, subject: Digest) -> bool:
+        """Whether an entry of ``index.json`` is a referrer of ``subject``."""
         if entry.media_type != oci.MANIFEST:
             return False
         try:
-            found = referrer.read(self._read(entry.digest, limits.REFERRER_BYTES))
+            manifest = referrer.read(self.read(entry.digest, limits.REFERRER_BYTES))
         except InputError:
             return False
-        return found.subject.digest == subject
+        return manifest.subject.digest == subject
 
     def _listing(self, subject: Digest) -> bytes | None:
         entry = self._layout.tagged(referrer.tag(subject))
-        return self._read(entry.digest, limits.REFERRER_BYTES) if entry else None
-
-    def _read(self, digest: Digest, most: int) -> bytes:
-        _check_size(self._layout.blob(digest), most)
-        return self._layout.read(digest)
+        return self.read(entry.digest, limits.REFERRER_BYTES) if entry else None
 
 
-class BlobReader(Protocol):
-    """Reads a blob by digest, checked."""
+def bundles(referrers: Referrers, subject: Digest) -> Iterator[AttachedBundle]:
+    """Yields the bundles attached to ``subject``, and an error for each that can't be read.
 
-    def __call__(self, digest: Digest, most: int, /) -> bytes:
-        """The bytes; raise InputError (bundle-malformed) where they are more than ``most``."""
+    Passes over the inputs artifact. Does not raise.
+    """
+    try:
+        digests = referrers.digests(subject)
+    except InputError as error:
+        yield AttachedBundle(referrers.listing, error)
+        return
+    passed_over = 0
+    for digest in digests:
+        where = f"referrer {digest}"
+        try:
+            manifest = referrer.read(referrers.read(digest, limits.REFERRER_BYTES))
+            if (
+                manifest.artifact_type == inputs_artifact.ARTIFACT
+                and passed_over < limits.INPUTS_ARTIFACTS
+            ):
+                passed_over += 1
+            else:
+                yield AttachedBundle(where, _bundle(referrers, manifest, subject))
+        except InputError as error:
+            yield AttachedBundle(where, error)
 
 
-def copy(source: Referrers, target: Referrers, subject: oci.Descriptor) -> None:
-    """Bring the bundles of ``subject`` along; what is no bundle stays where it is."""
-    for _, data in source.bundles(subject.digest):
+def summaries(referrers: Referrers, subject: Digest) -> Iterator[ReferrerSummary]:
+    """Yields a summary of each referrer of ``subject`` that can be read."""
+    for digest, data, manifest in _manifests(referrers, subject):
+        size = sum(layer.size for layer in manifest.layers)
+        yield ReferrerSummary(digest, manifest.artifact_type, len(data) + size)
+
+
+def inputs_artifacts(referrers: Referrers, subject: Digest) -> Iterator[tuple[Digest, bytes]]:
+    """Yields the manifests of inputs artifacts of ``subject`` that can be read."""
+    for digest, data, manifest in _manifests(referrers, subject):
+        if manifest.artifact_type == inputs_artifact.ARTIFACT:
+            yield digest, data
+
+
+def copy_bundles(source: Referrers, target: Referrers, subject: oci.Descriptor) -> None:
+    """Copies the bundles attached to ``subject``; other referrers stay behind."""
+    for _, data in bundles(source, subject.digest):
         if not isinstance(data, InputError):
             target.attach(subject, data, _predicate_type(data))
 
 
+def _manifests(
+    referrers: Referrers, subject: Digest
+) -> Iterator[tuple[Digest, bytes, referrer.Referrer]]:
+    """The readable manifests that refer to ``subject``, as bytes and as data."""
+    with contextlib.suppress(InputError):
+        for digest in referrers.digests(subject):
+            with contextlib.suppress(InputError):
+                data = referrers.read(digest, limits.REFERRER_BYTES)
+                manifest = referrer.read(data)
+                if manifest.subject.digest == subject:
+                    yield digest, data, manifest
+
+
+def _bundle(referrers: Referrers, manifest: referrer.Referrer, subject: Digest) -> bytes:
+    if manifest.artifact_type != bundle.MEDIA_TYPE:
+        raise InputError(
+            f"its artifact type is {manifest.artifact_type!r:.80}, not that of a bundle",
+            code=Code.REFERRER_FOREIGN,
+        )
+    if manifest.subject.digest != subject:
+        raise InputError(f"its subject is {manifest.subject.digest}", code=Code.REFERRER_FOREIGN)
+    data = referrers.read(manifest.bundle.digest, limits.BUNDLE_BYTES)
+    if len(data) != manifest.bundle.size:
+        raise InputError(
+            f"its bundle has {len(data)} bytes, not {manifest.bundle.size}",
+            code=Code.CONTENT_MISMATCH,
+        )
+    return data
+
+
 def _predicate_type(data: bytes) -> str:
-    """What an annotation may say of a bundle; nobody relies on it."""
+    """The predicate type for the informative annotation of a referrer."""
     try:
         envelope = bundle.read(data).envelope
         if envelope.payload_type == dsse.IN_TOTO:
@@ -195,64 +226,7 @@ def _predicate_type(data: bytes) -> str:
     return ""
 
 
-def _bundles(digests: Iterable[Digest], subject: Digest, read: BlobReader) -> Iterator[Found]:
-    passed_over = 0
-    for digest in digests:
-        where = f"referrer {digest}"
-        try:
-            manifest = referrer.read(read(digest, limits.REFERRER_BYTES))
-            if manifest.artifact_type == inputs_artifact.ARTIFACT and passed_over < _MOST_INPUTS:
-                passed_over += 1
-            else:
-                yield where, _bundle(manifest, subject, read)
-        except InputError as error:
-            yield where, error
-
-
-def _listed(
-    digests: Iterable[Digest], subject: Digest, read: BlobReader
-) -> Iterator[ReferrerSummary]:
-    for digest in digests:
-        with contextlib.suppress(InputError):
-            data = read(digest, limits.REFERRER_BYTES)
-            manifest = referrer.read(data)
-            if manifest.subject.digest == subject:
-                size = sum(layer.size for layer in manifest.layers)
-                yield ReferrerSummary(digest, manifest.artifact_type, len(data) + size)
-
-
-def _inputs(
-    digests: Iterable[Digest], subject: Digest, read: BlobReader
-) -> Iterator[tuple[Digest, bytes]]:
-    for digest in digests:
-        with contextlib.suppress(InputError):
-            data = read(digest, limits.REFERRER_BYTES)
-            manifest = referrer.read(data)
-            if (manifest.artifact_type, manifest.subject.digest) == (
-                inputs_artifact.ARTIFACT,
-                subject,
-            ):
-                yield digest, data
-
-
-def _bundle(manifest: referrer.Referrer, subject: Digest, read: BlobReader) -> bytes:
-    if manifest.artifact_type != bundle.MEDIA_TYPE:
-        raise InputError(f"it is a {manifest.artifact_type!r:.80}", code=Code.REFERRER_FOREIGN)
-    if manifest.subject.digest != subject:
-        raise InputError(f"it is about {manifest.subject.digest}", code=Code.REFERRER_FOREIGN)
-    data = read(manifest.bundle.digest, limits.BUNDLE_BYTES)
-    if len(data) != manifest.bundle.size:
-        raise InputError(
-            f"its bundle has {len(data)} bytes, not {manifest.bundle.size}",
-            code=Code.CONTENT_MISMATCH,
-        )
-    return data
-
-
-def _check_size(path: Path, most: int) -> None:
-    """What isn't there is for the reader to tell."""
-    if path.is_file() and path.stat().st_size > most:
-        raise InputError(
-            f"{path.name} is larger than {most} bytes, which nothing attached is",
-            code=Code.BUNDLE_MALFORMED,
-        )
+def _check_size(path: Path, limit: int) -> None:
+    """Refuses a large blob unread; a missing one is left to the reader."""
+    if path.is_file() and path.stat().st_size > limit:
+        raise InputError(f"{path.name} is larger than {limit} bytes", code=Code.BUNDLE_MALFORMED)

@@ -1,4 +1,4 @@
-"""Writing a package of the store as a complete OCI layout."""
+"""Writes a package of the store as a complete OCI layout."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,22 +14,24 @@ from mpbuild.formats.oci import oci, referrer
 from mpbuild.package import referrers
 from mpbuild.package.derived_layers import LayerDeriver
 
-# By this annotation stock cosign knows which entry of a layout is the one to verify.
+# Stock cosign verifies the entry of a layout that has this annotation.
 COSIGN_ENTRY = {"kind": "dev.cosignproject.cosign/image"}
 _WORTH_SHARING = 1 << 20
 
 
 def write_layout(store: Store, index: Digest, folder: Path) -> None:
-    """Write the complete OCI layout of a package, with what is attached to it.
+    """Writes a package with its inputs artifact and bundles.
 
-    Derived blobs are streamed from their inputs, large inputs are shared with the store.
+    Streams derived blobs from their inputs and shares large inputs with the store.
     """
     layout = Layout(folder)
     layout.begin()
     data = store.read(index)
     document = oci.read_index(data)
     package = oci.descriptor(oci.INDEX, data)
-    inputs = list(referrers.StoreReferrers(store).inputs(index))
+    source = referrers.StoreReferrers(store)
+    target = referrers.LayoutReferrers(layout)
+    inputs = list(referrers.inputs_artifacts(source, index))
     manifests = {child.digest: store.read(child.digest) for child in document.manifests}
     _add_blobs(layout, store, [*manifests.values(), *(manifest for _, manifest in inputs)])
     for digest, manifest in (*manifests.items(), *inputs, (index, data)):
@@ -39,13 +41,13 @@ def write_layout(store: Store, index: Digest, folder: Path) -> None:
         msgspec.structs.replace(package, annotations={**COSIGN_ENTRY, oci.REF_NAME: version})
     )
     for _, manifest in inputs:
-        referrers.LayoutReferrers(layout).list(referrer.read(manifest))
+        target.list(referrer.read(manifest))
     for subject in (package, *document.manifests):
-        referrers.copy(referrers.StoreReferrers(store), referrers.LayoutReferrers(layout), subject)
+        referrers.copy_bundles(source, target, subject)
 
 
 def _add_blobs(layout: Layout, store: Store, manifests: Iterable[bytes]) -> None:
-    """What the manifests point at, each once: the largest first, as many at once as processors."""
+    """Writes the blobs of the manifests in parallel, the largest first."""
     derivation = LayerDeriver(store)
     sizes = {blob.digest: blob.size for data in manifests for blob in oci.pointers(data)}
 

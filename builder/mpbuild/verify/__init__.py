@@ -1,1 +1,1 @@
-"""Evidence and joins to findings and a verdict; pure: bytes and time are arguments."""
+"""Authenticates statements, chooses a provenance and reaches a verdict; pure."""

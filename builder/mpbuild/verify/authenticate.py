@@ -1,6 +1,6 @@
-"""From a bundle to evidence: who signed which statement (DSSE protocol, then Statement v1)."""
+"""Authenticates a bundle: who signed which statement (DSSE protocol 1.0; in-toto Statement v1)."""
 
-from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -11,50 +11,42 @@ from mpbuild.formats.evidence import bundle as bundles
 from mpbuild.formats.evidence import dsse, statement
 from mpbuild.formats.evidence.bundle import Bundle
 from mpbuild.formats.evidence.statement import Statement
-from mpbuild.verify.public_keys import PublicKey
+
+
+class SignatureVerifier(Protocol):
+    """Decides which signers are trusted: by public keys, later by certificate identities."""
+
+    def verify(self, bundle: Bundle, /) -> str:
+        """Returns the name of the trusted signer of the envelope.
+
+        Raises InputError (signer-unknown, signature-invalid) if no trusted signer signed it.
+        """
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """A statement whose signature is good: the bundle's digest, and the key that made it."""
+    """An authenticated statement, its signer, and the digest of the bundle that holds it."""
 
     statement: Statement
-    signer: PublicKey
+    signer: str
     digest: Digest
 
 
-def examine(data: bytes, keys: Sequence[PublicKey]) -> Evidence:
-    """Evidence by one of ``keys``; raise InputError whose code says why it is none.
+def authenticate(data: bytes, verifier: SignatureVerifier) -> Evidence:
+    """Authenticates the bundle in ``data``.
 
-    In the order in which a field may be believed: the form of the bundle, the payload's type,
-    the signature, and only then the payload.
+    No field is used before the steps that make it trustworthy. Raises InputError whose code names
+    the failed step.
     """
-    found = bundles.read(data)
-    if found.envelope.payload_type != dsse.IN_TOTO:
+    # 1. Parse the bundle (sigstore/protobuf-specs, Bundle v0.3).
+    bundle = bundles.read(data)
+    # 2. Check the payload type, which the signature covers (DSSE protocol, "Signature Definition").
+    if bundle.envelope.payload_type != dsse.IN_TOTO:
         raise InputError(
-            f"its payload is {found.envelope.payload_type[:80]!r}, not {dsse.IN_TOTO}",
+            f"unexpected payload type {bundle.envelope.payload_type[:80]!r}; expected"
+            f" {dsse.IN_TOTO}",
             code=Code.PAYLOAD_TYPE,
         )
-    signer = _signer(found, keys)
-    return Evidence(statement.read(found.envelope.payload), signer, Digest.of(data))
-
-
-def _signer(found: Bundle, keys: Sequence[PublicKey]) -> PublicKey:
-    """The key that made the signature; the hint only decides how a failure is told."""
-    if found.certificate:
-        raise InputError(
-            "it is signed with a certificate, and a key was given",
-            code=Code.SIGNER_UNKNOWN,
-            hint="verify it by identity",
-        )
-    (signature,) = found.envelope.signatures
-    signed = dsse.pae(found.envelope.payload_type, found.envelope.payload)
-    for key in keys:
-        if key.accepts(signature.sig, signed):
-            return key
-    if any(found.key_hint == key.hint for key in keys):
-        raise InputError("its signature is not that of its payload", code=Code.SIGNATURE_INVALID)
-    raise InputError(
-        "it is signed with another key",
-        code=Code.SIGNER_UNKNOWN,
-        hint="give the signer's public key with --key",
-    )
+    # 3. Verify the signature over the pre-authentication encoding (DSSE protocol, "Protocol").
+    signer = verifier.verify(bundle)
+    # 4. Only then parse the payload (in-toto attestation framework, "Statement v1").
+    return Evidence(statement.read(bundle.envelope.payload), signer, Digest.of(data))

@@ -1,53 +1,56 @@
-"""Verifying with a key and no policy: one valid provenance by that key over the whole index."""
+"""Chooses the provenance that a verdict rests on, from the bundles attached to a package."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.formats.evidence.provenance import Provenance, read_provenance
+from mpbuild.formats.evidence.provenance import Provenance
 from mpbuild.formats.evidence.statement import PROVENANCE
-from mpbuild.verify.authenticate import Evidence, examine
-from mpbuild.verify.completeness import PackagePart, judge, judge_completeness
-from mpbuild.verify.public_keys import PublicKey
+from mpbuild.verify.authenticate import Evidence, SignatureVerifier, authenticate
+from mpbuild.verify.completeness import PackagePart, uncovered
+from mpbuild.verify.provenance_checks import provenance_of
 from mpbuild.verify.verdict import StatementUse
 
-MOST_BUNDLES = 256
-MOST_BYTES = 64 << 20
-"""Of all bundles together."""
-
-_TOO_MUCH = Finding(
+_TOO_MANY = Finding(
     Code.BUNDLE_MALFORMED,
-    f"more than {MOST_BUNDLES} things or {MOST_BYTES} bytes are attached to the package",
-    hint="somebody floods it: keep the signer's alone",
+    f"more than {limits.BUNDLES} referrers or {limits.BUNDLES_BYTES} bytes of bundles are attached",
+    hint="remove the referrers that the signer did not attach",
 )
 
-Found = tuple[str, bytes | InputError]
+
+class AttachedBundle(NamedTuple):
+    """A referrer of a package: where it was found, and its bundle, or why it can't be read."""
+
+    where: str
+    data: bytes | InputError
 
 
 class ProvenanceCandidate(msgspec.Struct, frozen=True):
-    """A sound provenance of the index by one of the keys."""
+    """A sound provenance of the package by a trusted signer."""
 
     evidence: Evidence
     provenance: Provenance
 
 
 class Examination(msgspec.Struct, frozen=True):
-    """What came of the bundles: all good statements, those that may count, and what is wrong.
+    """The result of examining all bundles.
 
-    ``faults`` speak of single bundles, ``findings`` of all of them together.
+    ``faults`` concern single bundles; ``findings`` concern all of them together.
     """
 
-    good: tuple[Evidence, ...] = ()
+    authentic: tuple[Evidence, ...] = ()
     candidates: tuple[ProvenanceCandidate, ...] = ()
     faults: tuple[Finding, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
-class AcceptedProvenance(msgspec.Struct, frozen=True):
-    """The provenance that counts, what it rests on, and findings."""
+class ProvenanceChoice(msgspec.Struct, frozen=True):
+    """The chosen provenance and its signer, the use made of each statement, and findings."""
 
     provenance: Provenance | None
     signer: str
@@ -55,58 +58,62 @@ class AcceptedProvenance(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def examine_all(bundles: Iterable[Found], keys: Sequence[PublicKey], index: Digest) -> Examination:
-    """Look for provenances of ``index`` among ``bundles``: places, with bytes or why not.
+def examine(
+    bundles: Iterable[AttachedBundle], verifier: SignatureVerifier, index: Digest
+) -> Examination:
+    """Finds provenances of ``index`` among ``bundles``.
 
-    Too many are refused unread: which of them are seen must not depend on their order.
+    Beyond the limits nothing is examined, so that the result never depends on which bundles a
+    registry lists first.
     """
-    found: list[Found] = []
+    attached: list[AttachedBundle] = []
     size = 0
-    for where, data in bundles:
-        found.append((where, data))
-        size += len(data) if isinstance(data, bytes) else 0
-        if len(found) > MOST_BUNDLES or size > MOST_BYTES:
-            return Examination(findings=(_TOO_MUCH,))
-    good: list[Evidence] = []
+    for bundle in bundles:
+        attached.append(bundle)
+        size += len(bundle.data) if isinstance(bundle.data, bytes) else 0
+        if len(attached) > limits.BUNDLES or size > limits.BUNDLES_BYTES:
+            return Examination(findings=(_TOO_MANY,))
+    authentic: list[Evidence] = []
     candidates: list[ProvenanceCandidate] = []
     faults: list[Finding] = []
-    for where, data in found:
+    for where, data in attached:
         try:
-            evidence = _evidence(data, keys)
-            good.append(evidence)
-            candidates.append(ProvenanceCandidate(evidence, _provenance_of(evidence, index)))
+            evidence = _evidence(data, verifier)
+            authentic.append(evidence)
+            provenance = provenance_of(evidence.statement, index)
+            candidates.append(ProvenanceCandidate(evidence, provenance))
         except InputError as error:
             faults += error.within(where).findings
     foreign = [fault for fault in faults if fault.code == Code.REFERRER_FOREIGN]
     return Examination(
-        tuple(good),
+        tuple(authentic),
         tuple(candidates),
         tuple(fault for fault in faults if fault not in foreign),
-        (*_missing(found, good), *(fault._replace(severity="note") for fault in foreign)),
+        (*_missing(attached, authentic), *(fault._replace(severity="note") for fault in foreign)),
     )
 
 
-def accept(examined: Examination, needed: Sequence[PackagePart]) -> AcceptedProvenance:
-    """Choose the provenance that names all of ``needed``; what nobody needs is only noted.
+def choose(examination: Examination, required: Sequence[PackagePart]) -> ProvenanceChoice:
+    """Chooses a provenance that covers every required part; reports faults in others as notes.
 
-    Where several do, which one counts must not depend on the order in which a registry lists
-    them: hermetic ones go first.
+    Hermetic builds come first, then the order of digests: the choice must not depend on the order
+    in which a registry lists referrers.
     """
-    ranked = sorted(examined.candidates, key=_rank)
-    judged = [(one, tuple(judge_completeness(one.provenance, needed))) for one in ranked]
+    ranked = sorted(examination.candidates, key=_rank)
+    judged = [(one, tuple(uncovered(one.provenance, required))) for one in ranked]
     complete = [(one, findings) for one, findings in judged if not findings]
     for chosen, findings in (*complete, *judged)[:1]:
-        return AcceptedProvenance(
+        return ProvenanceChoice(
             chosen.provenance,
-            chosen.evidence.signer.fingerprint,
-            tuple(_used(evidence, chosen) for evidence in examined.good),
-            (*examined.findings, *findings, *_notes(examined.faults)),
+            chosen.evidence.signer,
+            tuple(_use(evidence, chosen) for evidence in examination.authentic),
+            (*examination.findings, *findings, *_notes(examination.faults)),
         )
-    return AcceptedProvenance(
+    return ProvenanceChoice(
         None,
         "",
-        tuple(_used(evidence, None) for evidence in examined.good),
-        (*examined.faults, *examined.findings),
+        tuple(_use(evidence, None) for evidence in examination.authentic),
+        (*examination.faults, *examination.findings),
     )
 
 
@@ -114,43 +121,29 @@ def _rank(candidate: ProvenanceCandidate) -> tuple[bool, Digest]:
     return not candidate.provenance.hermetic, candidate.evidence.digest
 
 
-def _evidence(data: bytes | InputError, keys: Sequence[PublicKey]) -> Evidence:
+def _evidence(data: bytes | InputError, verifier: SignatureVerifier) -> Evidence:
     if isinstance(data, InputError):
         raise data
-    return examine(data, keys)
+    return authenticate(data, verifier)
 
 
-def _provenance_of(evidence: Evidence, index: Digest) -> Provenance:
-    statement = evidence.statement
-    if statement.predicate_type != PROVENANCE:
-        raise InputError(
-            f"it is a {statement.predicate_type!r:.80}, no provenance", code=Code.PREDICATE_TYPE
-        )
-    if index not in [subject.digest for subject in statement.subject]:
-        raise InputError(
-            f"it speaks of {statement.subject[0].digest}, not of {index}",
-            code=Code.SUBJECT_MISMATCH,
-        )
-    provenance = read_provenance(statement.predicate)
-    if problems := list(judge(provenance)):
-        raise InputError.collect(problems)
-    return provenance
-
-
-def _missing(found: Sequence[Found], good: Sequence[Evidence]) -> Iterator[Finding]:
-    """Told where there is no provenance at all; one of another package is told as that."""
-    if not any(isinstance(data, bytes) for _, data in found):
+def _missing(
+    attached: Sequence[AttachedBundle], authentic: Sequence[Evidence]
+) -> Iterator[Finding]:
+    """Reports that no provenance exists; one of another package is a fault of its own."""
+    if not any(isinstance(bundle.data, bytes) for bundle in attached):
         yield Finding(
             Code.SIGNATURE_MISSING,
-            "nothing signed is attached to the package",
-            hint="`mpbuild sign` attaches a provenance; copies must bring referrers along",
+            "the package has no signatures",
+            hint="`mpbuild sign` attaches a provenance; tools that copy a package must copy its"
+            " referrers",
         )
-    if not any(evidence.statement.predicate_type == PROVENANCE for evidence in good):
-        yield Finding(Code.PROVENANCE_MISSING, "no provenance by the given key")
+    if not any(evidence.statement.predicate_type == PROVENANCE for evidence in authentic):
+        yield Finding(Code.PROVENANCE_MISSING, "no provenance by the given signer")
 
 
 def _notes(faults: Iterable[Finding]) -> Iterator[Finding]:
-    """Faults of what isn't needed: told, but no reason to refuse. Other statements are none."""
+    """Reports faults of other bundles, except statements of other types, which are legitimate."""
     for fault in faults:
         if fault.code != Code.PREDICATE_TYPE:
             yield Finding(
@@ -161,11 +154,11 @@ def _notes(faults: Iterable[Finding]) -> Iterator[Finding]:
             )
 
 
-def _used(evidence: Evidence, chosen: ProvenanceCandidate | None) -> StatementUse:
+def _use(evidence: Evidence, chosen: ProvenanceCandidate | None) -> StatementUse:
     provenance = chosen.provenance if chosen and evidence is chosen.evidence else None
     return StatementUse(
         predicate_type=evidence.statement.predicate_type,
-        signer=evidence.signer.fingerprint,
+        signer=evidence.signer,
         digest=evidence.digest,
         used=provenance is not None,
         builder=provenance.run_details.builder.id if provenance else "",

@@ -1,4 +1,4 @@
-"""The verdict: what was found, on what evidence, and what nobody checked."""
+"""The verdict: its findings, the evidence it rests on, and what was not checked."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from mpbuild.base.errors import Finding
 MOST_FINDINGS = 1000
 _LONGEST = 500
 _ORDER = {"error": 0, "warning": 1, "note": 2}
-# What the readers of formats and spec call it, and what it means for a package.
+# Codes of the readers of specs, and the codes of the same faults in a package.
 _CODES = {
     Code.SPEC_INVALID: Code.DERIVATION_MISMATCH,
     Code.NOT_SUPPORTED_YET: Code.DERIVATION_MISMATCH,
@@ -30,7 +30,7 @@ class StatementUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeafEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A byte string that no function makes, and who says that it belongs there."""
+    """A leaf of the package, and the signers whose provenance names it."""
 
     kind: str
     name: str
@@ -39,7 +39,7 @@ class LeafEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """PASSED only if nothing found is an error; ``digest`` is empty where there is no package."""
+    """PASSED if no finding is an error; ``digest`` is empty if no package was found."""
 
     digest: str
     findings: tuple[Finding, ...]
@@ -53,10 +53,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return not any(finding.severity == "error" for finding in self.findings)
 
 
-def told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Each finding once, errors first, fit for a terminal, and no more than anyone reads.
+def presentable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Returns the distinct findings, errors first, printable and limited in number.
 
-    What is quoted in them comes from whoever made the package.
+    Findings quote untrusted input, so control characters are removed here.
     """
     distinct = dict.fromkeys(_clean(finding) for finding in findings)
     ordered = sorted(distinct, key=lambda finding: _ORDER[finding.severity])
@@ -64,11 +64,11 @@ def told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     if more <= 0:
         return tuple(ordered)
     last = ordered[MOST_FINDINGS]
-    return (*ordered[:MOST_FINDINGS], last._replace(message=f"and {more} findings more", where=""))
+    return (*ordered[:MOST_FINDINGS], last._replace(message=f"and {more} more findings", where=""))
 
 
 def printable(text: str) -> str:
-    """``text`` without what a terminal would act upon, and not too long."""
+    """Returns ``text`` without control characters, shortened if it is long."""
     shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
     return "".join(c if c.isprintable() else "?" for c in shown)
 

@@ -13,8 +13,8 @@ from mpbuild.base import canonical
 from mpbuild.base.errors import InputError
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import oci
-from mpbuild.package import image_contents
-from mpbuild.package.package import in_layout
+from mpbuild.package.in_layout import in_layout
+from mpbuild.package.package import Package
 
 MISMATCH, MISSING, EXTRA = "content-mismatch", "content-missing", "content-extra"
 UNSAFE, DERIVED = "layer-unsafe", "derivation-mismatch"
@@ -150,12 +150,6 @@ def in_circles(a, c, g):
     a.layout.blob(oci.Digest(OTHER)).symlink_to(path)
 
 
-def bomb(a, c, g):
-    """A megabyte of a gigabyte."""
-    zeros = c.tar_member(b"opt/model/src/zeros", bytes(1 << 24)) * 4
-    a.add_layer(c.layer(*_folders(c), zeros))
-
-
 LAYOUTS = {
     "has a pipe for an index": (instead("index.json", os.mkfifo), MISMATCH, "not a regular file"),
     "has a folder for an index": (
@@ -176,7 +170,7 @@ LAYOUTS = {
     "has an index of 40 MB": (
         text("index.json", b" " * (40 << 20)),
         MISMATCH,
-        "too many for a document",
+        "the document has",
     ),
     "has an index of nothing": (text("index.json", b""), MISMATCH, "not JSON"),
     "has an index that is nested without end": (text("index.json", DEEP), MISMATCH, "not JSON"),
@@ -210,7 +204,7 @@ LAYOUTS = {
     "gives a size of the package that it has not": (
         top(lambda d: d["manifests"][0].update(size=7)),
         MISMATCH,
-        "and not 7",
+        "not 7",
     ),
     "gives an address for the package": (
         top(lambda d: d["manifests"][0].update(urls=["https://evil.example/"])),
@@ -230,7 +224,7 @@ LAYOUTS = {
     "is of another version": (
         text("oci-layout", b'{"imageLayoutVersion":"2.0.0"}'),
         MISMATCH,
-        "oci-layout: it is not",
+        "oci-layout: expected",
     ),
     "is of two versions": (
         text("oci-layout", b'{"imageLayoutVersion":"9","imageLayoutVersion":"1.0.0"}'),
@@ -270,17 +264,17 @@ LAYOUTS = {
     "has a file among the blobs that is none": (
         lambda a, c, g: (a.folder / "blobs/sha256/evil.sh").write_text("#!/bin/sh\n"),
         EXTRA,
-        "its name is not that of a blob",
+        "not the name of a blob",
     ),
     "has a blob whose name is in capitals": (
         lambda a, c, g: (a.folder / "blobs/sha256" / ("A" * 64)).write_text("x"),
         EXTRA,
-        "its name is not that of a blob",
+        "not the name of a blob",
     ),
     "has no blobs": (
         lambda a, c, g: shutil.rmtree(a.folder / "blobs"),
         MISSING,
-        "can't be read",
+        "cannot be read",
     ),
     "lists itself": (in_circles, MISMATCH, "has other bytes than"),
     "has an index nested without end": (document("set_index", DEEP), MISMATCH, "not JSON"),
@@ -319,12 +313,12 @@ LAYOUTS = {
     "has a layer of a negative size": (
         manifest(lambda d: d["layers"][0].update(size=-1)),
         MISMATCH,
-        "and not -1",
+        "not -1",
     ),
     "has a layer of a size beyond every number": (
         manifest(lambda d: d["layers"][0].update(size=2**53 - 1)),
         MISMATCH,
-        "and not 9007199254740991",
+        "not 9007199254740991",
     ),
     "has a layer that is a word long": (
         manifest(lambda d: d["layers"][0].update(size="many")),
@@ -358,38 +352,38 @@ LAYOUTS = {
     "has a configuration for fewer layers": (
         config(lambda d: d["rootfs"]["diff_ids"].pop()),
         MISMATCH,
-        "other layers than its configuration says",
+        "layers, its configuration",
     ),
     "has a configuration with other layers": (
         config(lambda d: d["rootfs"]["diff_ids"].reverse()),
         MISMATCH,
-        "has other bytes than its name says",
+        "does not match its digest",
     ),
     "has a configuration of 40 MB": (
         document("set_config", b"{" + b" " * (40 << 20) + b"}"),
         MISMATCH,
-        "too many for a document",
+        "the document has",
     ),
     "has ten thousand children": (
         index(lambda d: d.update(manifests=d["manifests"] * 5000)),
         EXTRA,
-        "parts",
+        "children",
     ),
-    "has a thousand indexes in one another": (nested, EXTRA, "is of no kind"),
+    "has a thousand indexes in one another": (nested, EXTRA, "has the unknown kind"),
     "has a child that is an index": (
         index(lambda d: d["manifests"][0].update(mediaType=oci.INDEX)),
         MISMATCH,
-        "is called",
+        "has the media type",
     ),
     "has a child of another size": (
         index(lambda d: d["manifests"][0].update(size=5)),
         MISMATCH,
-        "and not 5",
+        "not 5",
     ),
     "has a child of no known kind": (
         index(lambda d: d["manifests"][0]["annotations"].update({"dev.mpbuild.kind": "../evil"})),
         EXTRA,
-        "is of no kind that a package holds: '../evil'",
+        "has the unknown kind '../evil'",
     ),
     "has a child for an accelerator that is a path": (
         index(
@@ -398,7 +392,7 @@ LAYOUTS = {
             )
         ),
         DERIVED,
-        "its accelerator is '../../evil'",
+        "unknown accelerator '../../evil'",
     ),
     "has a layer with a CRC that lies": (
         packed(lambda plain: gzip.compress(plain)[:-8] + struct.pack("<2L", 7, len(plain))),
@@ -431,7 +425,6 @@ LAYOUTS = {
         UNSAFE,
         "a text in a gzip header is longer than 65536 bytes",
     ),
-    "has a layer that inflates without end": (bomb, UNSAFE, "inflate far beyond their size"),
 }
 
 LAYERS = {
@@ -549,15 +542,13 @@ TREES = {
         raw(lambda c: c.tar_member(b"opt/a", b"x") + c.tar_member(b"opt/a/b", b"y")),
         "which is not a directory",
     ),
-    "has a file without its folder": (tar(b"srv/x", b"x"), "no folder before it"),
+    "has a file without its folder": (tar(b"srv/x", b"x"), "precedes its folder"),
 }
 
 
 @pytest.fixture
-def layout(unsigned, ground, craft, monkeypatch):
-    """``layout(change)``: a layout on the ground, changed; how it is called in commands."""
-    monkeypatch.setattr(image_contents, "_MOST_INFLATED", 1 << 24)
-    monkeypatch.setattr(image_contents, "_INFLATION", 1)
+def layout(unsigned, ground, craft):
+    """``layout(change)``: a layout on the ground, changed; returns its path."""
 
     def make(change):
         folder = ground.here / "layout"
@@ -614,7 +605,7 @@ def test_an_image_is_not_unpacked_that(layout, ground, unsigned, case):
 def refusal(ground, folder, told):
     """Unpacking the image's layers is refused, and nothing of the last one is left."""
     store = Store(ground.store)
-    package = in_layout(str(folder), store).open()
+    package = Package(in_layout(str(folder), store))
     image = package.image(None)
     with ground.untouched(), pytest.raises(InputError) as caught:
         package.trees(image)

@@ -13,7 +13,7 @@ from mpbuild.effects.store.store import Store
 from mpbuild.engine.scheduler import TaskOutcome
 from mpbuild.formats.oci import oci, referrer
 from mpbuild.package.assemble import Assembly
-from mpbuild.package.referrers import StoreReferrers
+from mpbuild.package.referrers import StoreReferrers, inputs_artifacts
 
 _FOLDERS = {"wheel": "wheels", "debian": "debian"}
 
@@ -41,7 +41,7 @@ def attach_inputs(
     blobs = (oci.EMPTY, steps, *blueprint.toolchain.files.values(), manifest)
     kept = [store.put_bytes(blob) for blob in blobs]
     # An earlier build of the same package may have read other files: the last build counts.
-    for digest, _ in list(StoreReferrers(store).inputs(package.digest)):
+    for digest, _ in list(inputs_artifacts(StoreReferrers(store), package.digest)):
         if digest != Digest.of(manifest):
             store.unrefer(package.digest, digest)
     store.refer(package.digest, Digest.of(manifest))

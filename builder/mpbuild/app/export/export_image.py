@@ -1,8 +1,8 @@
-"""One image of a package as a file that container engines load.
+"""Exports an image of a package as a file that container engines load.
 
 It is a tar of an OCI image layout (OCI image specification, "Image Layout Specification") with the
-``manifest.json`` of ``docker save`` beside it. Layers stay compressed, so whoever reads the layout
-keeps the image's digest, and whoever knows ``manifest.json`` alone keeps its ID.
+``manifest.json`` of ``docker save`` beside it. Layers stay compressed: an engine that reads the
+layout keeps the image's digest, and one that reads only ``manifest.json`` keeps its ID.
 """
 
 import re
@@ -22,10 +22,10 @@ from mpbuild.formats.archive import tar
 from mpbuild.formats.oci import oci
 from mpbuild.package.package import Image, Package
 
-# By this annotation podman and containerd know the whole name of an image; the tag alone is
-# what the OCI specification has a place for.
+# podman and containerd read the full name of an image from this annotation; the OCI specification
+# only has one for the tag.
 IMAGE_NAME = "io.containerd.image.name"
-# Without a host in front, engines take the name for one of their default registry's.
+# Engines resolve a name without a host in their default registry.
 _HOST = "localhost"
 # One component of a repository's name, and a tag (OCI distribution specification, "Pulling
 # manifests").
@@ -34,7 +34,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class ExportedImage(msgspec.Struct, frozen=True):
-    """The image in a file: the name that engines give it, its digest, the file's size in bytes."""
+    """An exported image: its name, accelerator and digest, and the size of the file in bytes."""
 
     name: str
     accelerator: str
@@ -43,16 +43,16 @@ class ExportedImage(msgspec.Struct, frozen=True):
 
 
 def export_image(package: Package, accelerator: Accelerator | None, target: Path) -> ExportedImage:
-    """Write the image for ``accelerator``, else the package's first, to ``target``.
+    """Writes the image for ``accelerator``, by default the first, to ``target``.
 
-    The same image makes the same bytes. Derived layers are streamed, and ``target`` appears when
-    all of it is written. Raise InputError where it can't take the file, EnvironmentFailureError
-    where the disk can't.
+    The same image gives the same bytes. Derived layers are streamed, and ``target`` appears once it
+    is complete. Raises InputError if ``target`` is not a file, EnvironmentFailureError if the disk
+    fails.
     """
     image = package.image(accelerator)
     repository, tag = _name(package, image)
     if target.exists() and not target.is_file():
-        raise InputError("is there, and is no file", where=str(target), code=Code.USAGE)
+        raise InputError("exists and is not a file", where=str(target), code=Code.USAGE)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         stream_new(target.parent, target, _archive(package, image, repository, tag), mode=0o644)
@@ -63,13 +63,13 @@ def export_image(package: Package, accelerator: Accelerator | None, target: Path
 
 
 def _name(package: Package, image: Image) -> tuple[str, str]:
-    """Repository and tag; images of one version for several accelerators don't share a name."""
+    """Repository and tag; the tag holds the accelerator, so that names are unique."""
     # A spec's names may end in hyphens; a tag has no plus sign, which build metadata begins with.
     name = package.name.rstrip("-")
     tag = f"{package.version.replace('+', '_')}-{image.accelerator}"
     if not _REPOSITORY.fullmatch(name) or not _TAG.fullmatch(tag):
         raise InputError(
-            f"{name[:80]!r} and {tag[:140]!r} are no name and tag of an image",
+            f"{name[:80]!r} and {tag[:140]!r} are not a valid repository and tag",
             where=str(package.digest),
             code=Code.CONTENT_MISMATCH,
         )
@@ -77,17 +77,17 @@ def _name(package: Package, image: Image) -> tuple[str, str]:
 
 
 def _archive(package: Package, image: Image, repository: str, tag: str) -> Iterator[Buffer]:
-    place, manifest = package.place, image.manifest
+    blobs, manifest = package.blobs, image.manifest
     for path, data in _documents(image, repository, tag).items():
         yield from _file(path, len(data), [data])
     for folder in ("blobs", "blobs/sha256"):
         yield tar.header(tar.TarEntry(folder, "directory", 0o755))
     for descriptor in (image.descriptor, manifest.config):
-        data = place.document(descriptor.digest)
+        data = blobs.document(descriptor.digest)
         yield from _file(_blob(descriptor), descriptor.size, [data])
-    # A layer may stand twice in an image, and once in a layout.
+    # An image may list a layer twice; a layout holds it once.
     for layer in {layer.digest: layer for layer in manifest.layers}.values():
-        yield from _file(_blob(layer), layer.size, place.layer(layer))
+        yield from _file(_blob(layer), layer.size, blobs.layer(layer))
     yield tar.END
 
 
@@ -113,12 +113,12 @@ def _blob(descriptor: oci.Descriptor) -> str:
 
 
 def _file(path: str, size: int, chunks: Iterable[Buffer]) -> Iterator[Buffer]:
-    """A member; ``size`` stands in front of it, so the content must keep to it."""
+    """A member of the tar; its header states ``size``, which the content must have."""
     yield tar.header(tar.TarEntry(path, "file", 0o644, size))
     written = 0
     for chunk in chunks:
         written += len(chunk)
         yield chunk
     if written != size:
-        raise InputError(f"is {written} bytes, not {size}", where=path, code=Code.CONTENT_MISMATCH)
+        raise InputError(f"has {written} bytes, not {size}", where=path, code=Code.CONTENT_MISMATCH)
     yield tar.padding(size)

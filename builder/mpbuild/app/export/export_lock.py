@@ -1,9 +1,10 @@
-"""The Python lock of an accelerator, out of a package's model artifact: for uv, pip and pex."""
+"""Exports the Python lock of an accelerator from the model artifact, for uv, pip and pex."""
 
 from pathlib import Path
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
@@ -15,11 +16,9 @@ from mpbuild.formats.python import pylock
 from mpbuild.package.artifact_contents import model_files
 from mpbuild.package.package import Package
 
-_LARGEST = 4 << 20
-
 
 class ExportedLock(msgspec.Struct, frozen=True):
-    """The lock in a file: its accelerator, its digest, its size in bytes."""
+    """An exported lock: its accelerator, its digest, and its size in bytes."""
 
     accelerator: str
     digest: Digest
@@ -27,25 +26,25 @@ class ExportedLock(msgspec.Struct, frozen=True):
 
 
 def python_lock(package: Package, accelerator: Accelerator | None) -> tuple[str, str]:
-    """The accelerator, else the first that the package was built for, and the text of its lock.
+    """Returns an accelerator, by default the package's first, and the text of its lock.
 
-    Raise InputError where the package has none, or one that is none.
+    Raises InputError if the package has no such lock, or the lock is not in canonical form.
     """
     name = package.artifact("pex", accelerator).accelerator
     path = f"locks/pylock.{name}.toml"
     files = {file.path: file for file in model_files(package).files}
-    if path not in files or files[path].size > _LARGEST:
+    if path not in files or files[path].size > limits.PACKAGED_LOCK_BYTES:
         raise InputError(f"the package has no {path}", code=Code.CONTENT_MISSING)
     file = files[path]
     layer = oci.Descriptor(media_type="application/toml", digest=file.digest, size=file.size)
-    text = b"".join(package.place.layer(layer)).decode("utf-8", "replace")
+    text = b"".join(package.blobs.layer(layer)).decode("utf-8", "replace")
     if pylock.write(pylock.read(text, file=path)) != text:
-        raise InputError("it is not as mpbuild writes it", where=path, code=Code.LOCK_MALFORMED)
+        raise InputError("the lock is not in canonical form", where=path, code=Code.LOCK_MALFORMED)
     return name, text
 
 
 def export_lock(package: Package, accelerator: Accelerator | None, target: Path) -> ExportedLock:
-    """Write the lock to ``target``, all or nothing."""
+    """Writes the lock to ``target``, all or nothing."""
     name, text = python_lock(package, accelerator)
     data = text.encode()
     try:

@@ -9,7 +9,7 @@ from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.derive.image_layers import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import oci
-from mpbuild.package.package import BlobSource
+from mpbuild.package.location import BlobSource
 
 _FILE = "application/octet-stream"
 

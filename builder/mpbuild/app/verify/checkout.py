@@ -1,4 +1,4 @@
-"""Comparing a package with a checkout: spec, sources, weights, locks, and what steps read."""
+"""Compares a package with a checkout: spec, sources, weights, locks and inputs of steps."""
 
 import posixpath
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ from mpbuild.verify.completeness import PackagePart
 
 
 class Checkout:
-    """A workspace, or one target's folder in it, that a package claims to be built from."""
+    """A workspace, or the folder of a target, that a package is said to be built from."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._workspace = OpenWorkspace(find_root(folder))
 
     def compare(self, contents: Sequence[ImageContents]) -> list[Finding]:
-        """What differs: lock-mismatch for locks, content-mismatch for all else."""
+        """Returns the differences: lock-mismatch for locks, content-mismatch for all others."""
         try:
             target = self._target(contents[0].model.package.name)
             found = [
@@ -39,29 +39,29 @@ class Checkout:
         return sorted(found, key=lambda finding: finding.where)
 
     def step_inputs(self, contents: Sequence[ImageContents]) -> list[PackagePart]:
-        """What the checkout's steps read of it: a provenance of this source names all of it."""
+        """Returns the files that steps read, all of which a provenance of this checkout names."""
         try:
             target = self._target(contents[0].model.package.name)
             return list(_step_inputs(target))
         except InputError:
-            return []  # told by compare
+            return []  # compare() reports the error.
 
     def _target(self, name: str) -> Target:
-        """The target with the package's name: in the folder itself, or in the workspace."""
+        """Finds the target with the package's name: in the folder itself, or in the workspace."""
         root = self._workspace.root
         here = (self._folder / MODEL_FILE).is_file()
         names = [str(self._folder.resolve())] if here else []
         matching = [label for label in labels(root, names, root) if self._name(label) == name]
         if len(matching) != 1:
             raise InputError(
-                f"the checkout has {len(matching)} targets whose package is {name!r}",
+                f"the checkout has {len(matching)} targets with the package name {name!r}, not one",
                 where=str(self._folder),
                 hint="name the target's own folder with --source",
             )
         return self._workspace.target(matching[0])
 
     def _name(self, label: Label) -> str:
-        """The package's name, whatever else is wrong with a spec: most are not asked for."""
+        """The package's name; empty if the spec is invalid, since other targets do not matter."""
         try:
             package = self._workspace.target(label).document.get("package")
         except InputError:
@@ -83,7 +83,7 @@ def _step_inputs(target: Target) -> Iterator[PackagePart]:
 
 
 def _files(target: Target, contents: ImageContents) -> Iterator[Finding]:
-    """Code, weights and files: by the paths in an image that the checkout's spec gives them."""
+    """Compares code, weights and files by their paths in an image."""
     root = target.workspace.root
     folders = (f"{image_paths.SOURCES}/", f"{image_paths.WEIGHTS}/", f"{image_paths.FILES}/")
     elsewhere = {image_layers.weight_path(w) for w in target.model.core.weights if not w.path}
@@ -95,19 +95,19 @@ def _files(target: Target, contents: ImageContents) -> Iterator[Finding]:
     expected = {**_sources(target), **_kept(target)}
     for place, path in expected.items():
         if place not in packed:
-            yield Finding(Code.CONTENT_MISMATCH, "the checkout's file is not in the package", path)
+            yield Finding(Code.CONTENT_MISMATCH, "missing from the package", path)
         elif packed[place].digest != sources.digest(root, path):
-            yield Finding(Code.CONTENT_MISMATCH, "the checkout's file has other bytes there", path)
+            yield Finding(Code.CONTENT_MISMATCH, "the package has other bytes for this file", path)
         elif place.startswith(folders[0]) and (
             packed[place].executable != sources.look(root, path).executable
         ):
-            yield Finding(Code.CONTENT_MISMATCH, "only one of the two is executable", path)
+            yield Finding(Code.CONTENT_MISMATCH, "executable in only one of the two", path)
     for place in sorted(packed.keys() - expected.keys()):
-        yield Finding(Code.CONTENT_MISMATCH, "the checkout has nothing for this file", f"/{place}")
+        yield Finding(Code.CONTENT_MISMATCH, "missing from the checkout", f"/{place}")
 
 
 def _sources(target: Target) -> dict[str, str]:
-    """Files of the checkout by their paths in an image."""
+    """Source files of the checkout by their paths in an image."""
     root, folder = target.workspace.root, target.label.path
     found = {}
     for pattern in target.model.core.sources:
@@ -118,7 +118,7 @@ def _sources(target: Target) -> dict[str, str]:
 
 
 def _kept(target: Target) -> dict[str, str]:
-    """Weights and files of the checkout by their paths in an image."""
+    """Weights and other files of the checkout by their paths in an image."""
     root, folder = target.workspace.root, target.label.path
     core = target.model.core
     named = [(image_layers.weight_path(w), w.path) for w in core.weights if w.path]
@@ -129,7 +129,7 @@ def _kept(target: Target) -> dict[str, str]:
 
 
 def _locks(target: Target, contents: Sequence[ImageContents]) -> Iterator[Finding]:
-    """The locks that any of the images carries, by name."""
+    """Compares the locks in the images by name."""
     folder = f"{image_paths.LOCKS}/"
     packed = {
         path.removeprefix(folder): found.digest
@@ -140,7 +140,7 @@ def _locks(target: Target, contents: Sequence[ImageContents]) -> Iterator[Findin
     for environment in environments(target):
         for path in (environment.python_file, environment.debian_file):
             if path.name in packed and _digest(path) != packed[path.name]:
-                message = "the package has another lock than the checkout"
+                message = "the locks of package and checkout differ"
                 yield Finding(Code.LOCK_MISMATCH, message, path.name)
 
 

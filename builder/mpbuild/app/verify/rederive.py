@@ -1,4 +1,4 @@
-"""The whole index again, from leaves and inputs, by the functions that built it."""
+"""Derives a whole package again, from leaves and inputs, by the functions that built it."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ _File = derive_pex.PexFile | modelpack.ModelArtifactFile
 
 
 class Difference(NamedTuple):
-    """A finding about something that has another digest than it should; empty where it has none."""
+    """A finding about a digest that differs; ``expected`` or ``actual`` may be empty."""
 
     finding: Finding
     expected: str = ""
@@ -40,11 +40,11 @@ class Difference(NamedTuple):
 
 
 class Recomputation(msgspec.Struct, frozen=True):
-    """Where a package differs from what its leaves and inputs give, and how much was derived.
+    """The result of deriving a package again from its leaves and inputs.
 
-    ``unable`` says what kept that from being told, and which wheels hide files of each other.
-    ``checked`` counts blobs that derive functions make: layers, configurations, documents,
-    manifests, the index; ``matched`` of them are in the package as they were derived.
+    ``unable`` has the reasons why parts could not be derived, and colliding wheels. ``checked``
+    counts derived blobs (layers, configurations, documents, manifests, the index), ``matched``
+    those of them that the package contains.
     """
 
     unable: tuple[Finding, ...] = ()
@@ -54,7 +54,7 @@ class Recomputation(msgspec.Struct, frozen=True):
 
     @property
     def findings(self) -> list[Finding]:
-        """All that is wrong."""
+        """All findings."""
         return [*self.unable, *(difference.finding for difference in self.differences)]
 
 
@@ -65,10 +65,9 @@ def rederive(
     store: Store,
     inputs: InputSupplier,
 ) -> Recomputation:
-    """Derive all of ``package`` again and compare.
+    """Derives all of ``package`` again, without any cache, and compares.
 
-    Nothing is taken from a cache. A check that could not run is a finding, too: an input that
-    can't be had is content-missing.
+    A check that cannot run is a finding: an input that is not available is content-missing.
     """
     findings: list[Finding] = []
     layers: dict[Accelerator, tuple[BoundLayer, ...]] = {}
@@ -83,7 +82,7 @@ def rederive(
                 findings += error.within(f"image {content.accelerator}").findings
     if not layers or len(layers) < len(contents):
         if not findings:
-            message = f"of its {len(contents)} images {len(layers)} were derived again"
+            message = f"only {len(layers)} of {len(contents)} images could be derived"
             findings.append(Finding(Code.DERIVATION_MISMATCH, message, "the index"))
         return Recomputation(tuple(findings))
     made = assemble(_parts(contents, artifacts, layers), store)
@@ -97,7 +96,7 @@ def rederive(
 
 
 def _collisions(content: ImageContents, store: Store) -> list[Finding]:
-    """What wheels of the image hide of each other, unless its spec accepts it."""
+    """Reports files in which wheels of the image collide, unless its spec accepts them."""
     return file_collisions(
         content.locks[content.accelerator],
         content.model.environment.accepted,
@@ -166,23 +165,23 @@ def _file_difference(
 ) -> Difference:
     place = f"{where}, {path}"
     if found is None:
-        finding = Finding(Code.CONTENT_MISSING, "the file is not in it", place)
+        finding = Finding(Code.CONTENT_MISSING, "the file is missing", place)
         return Difference(finding, expected=str(expected and expected.digest))
     if expected is None:
-        finding = Finding(Code.CONTENT_EXTRA, "nothing accounts for this file", place)
+        finding = Finding(Code.CONTENT_EXTRA, "unexpected file", place)
         return Difference(finding, actual=str(found.digest))
     return _mismatch(place, found.digest, expected.digest)
 
 
 def _derived(made: Assembly, layers: dict[Accelerator, tuple[BoundLayer, ...]]) -> Iterator[Digest]:
-    """The digests of everything that derive functions made."""
+    """The digests of every derived blob."""
     yield from (Digest.of(blob) for blob in made.blobs)
     for row in layers.values():
         yield from (one.layer.digest for one in row)
 
 
 def _present(package: Package) -> Iterator[Digest]:
-    """The digests of everything that a package consists of."""
+    """The digests of every blob of a package."""
     yield package.digest
     for child in package.index.manifests:
         yield child.digest
@@ -191,7 +190,7 @@ def _present(package: Package) -> Iterator[Digest]:
 
 
 def _layers(content: ImageContents, store: Store) -> tuple[BoundLayer, ...]:
-    """The layers that spec, locks and leaves give."""
+    """Derives the layers of an image from spec, locks and leaves."""
     plans = image_layers.image_layers(
         content.model, content.accelerator, content.locks, content.sources, content.runtime
     )
@@ -201,7 +200,7 @@ def _layers(content: ImageContents, store: Store) -> tuple[BoundLayer, ...]:
     def establish(plan: LayerPlan) -> BoundLayer:
         action = layer_task(plan.title, plan, _unbound).action
         output = derivation.run(action).outputs["layer"]
-        assert output.diff_id, "a layer has one"
+        assert output.diff_id, "layers have a diff_id"
         return BoundLayer(plan, Layer(output.digest, output.size, output.diff_id))
 
     with ThreadPoolExecutor(processors()) as pool:
@@ -209,11 +208,11 @@ def _layers(content: ImageContents, store: Store) -> tuple[BoundLayer, ...]:
 
 
 def _unbound(path: str, leaf: Leaf) -> Digest:
-    raise AssertionError(f"{leaf} at {path} is bound before")
+    raise AssertionError(f"{leaf} at {path} is unbound")
 
 
 def _bound(plan: LayerPlan, content: ImageContents) -> LayerPlan:
-    """The plan with each leaf replaced by what the image has at its path."""
+    """Binds each leaf of a plan to the digest that the image has at its path."""
     missing = [
         path
         for path, source in plan.inputs.items()
@@ -231,21 +230,21 @@ def _bound(plan: LayerPlan, content: ImageContents) -> LayerPlan:
 
 
 def _differences(content: ImageContents, made: DerivedImage) -> Iterator[Difference]:
-    """Layer by layer, then the configuration and the manifest."""
+    """Compares layer by layer, then the configuration and the manifest."""
     found = content.image
     where = f"image {content.accelerator}"
     expected = [layer.digest for layer in made.manifest.layers]
     actual = [layer.digest for layer in found.manifest.layers]
     for digest in actual:
         if digest not in expected:
-            finding = Finding(Code.CONTENT_EXTRA, f"nothing derives the layer {digest}", where)
+            finding = Finding(Code.CONTENT_EXTRA, f"unexpected layer {digest}", where)
             yield Difference(finding, actual=str(digest))
     for position, (layer, other) in enumerate(zip(made.manifest.layers, actual, strict=False)):
         if layer.digest != other:
             title = (layer.annotations or {}).get(LAYER, "")
             yield _mismatch(f"{where}, layer {position} ({title})", other, layer.digest)
     if len(actual) != len(expected):
-        message = f"it has {len(actual)} layers, and spec and locks give {len(expected)}"
+        message = f"the image has {len(actual)} layers; recomputed: {len(expected)}"
         yield Difference(Finding(Code.DERIVATION_MISMATCH, message, where))
     if oci.encode(found.config) != made.config_bytes:
         config = made.manifest.config.digest
@@ -257,8 +256,8 @@ def _differences(content: ImageContents, made: DerivedImage) -> Iterator[Differe
 def _mismatch(where: str, actual: str, expected: str) -> Difference:
     finding = Finding(
         Code.DERIVATION_MISMATCH,
-        f"it is {actual}, and leaves and inputs give {expected}",
+        f"the package has {actual}; recomputed: {expected}",
         where,
-        "somebody changed the package after it was derived, or another mpbuild made it",
+        "the package was changed, or made by another version of mpbuild",
     )
     return Difference(finding, expected, actual)

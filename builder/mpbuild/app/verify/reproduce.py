@@ -1,4 +1,4 @@
-"""Reproducing: what is derived is derived again, and on request what ran is run again."""
+"""Reproduces a package: derives it again and, on request, runs its actions again."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,17 +24,24 @@ from mpbuild.engine.action import Action, Result
 from mpbuild.engine.graph import Graph
 from mpbuild.engine.protocols import Observer
 from mpbuild.engine.scheduler import Engine, TaskOutcome
-from mpbuild.package.artifact_contents import ArtifactContents, differing, listed, read_artifacts
+from mpbuild.package.artifact_contents import (
+    ArtifactContents,
+    differing_documents,
+    read_artifacts,
+    unpaired_children,
+)
 from mpbuild.package.image_contents import ImageContents
-from mpbuild.package.package import Package, PackageLocation
+from mpbuild.package.location import PackageLocation
+from mpbuild.package.package import Package
 from mpbuild.package.package_inputs import read_inputs
 from mpbuild.spec.model import Model
 
 
 class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: ``steps`` were ``checked``, ``matched`` of them gave the same bytes.
+    """The result of a reproduction.
 
-    ``unchecked`` says what was not run again, and why.
+    ``steps_checked`` outputs were made again and ``steps_matched`` of them are the same.
+    ``unchecked`` lists what was not run again, and why.
     """
 
     digest: Digest
@@ -47,7 +54,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> list[Finding]:
-        """All that is wrong."""
+        """All findings."""
         return [
             *self.unable,
             *self.derived.findings,
@@ -56,43 +63,43 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reproduce(
-    located: PackageLocation,
+    location: PackageLocation,
     store: Store,
     options: BuildOptions,
-    audience: Observer,
+    observer: Observer,
     *,
     rebuild: bool,
 ) -> Reproduction:
-    """Derive a package again and, with ``rebuild``, run again what made its leaves.
+    """Derives a package again and, with ``rebuild``, reruns the actions that made its leaves.
 
-    Raise InputError where the package can't be read at all.
+    Raises InputError if the package cannot be read.
     """
-    package = located.open()
-    findings = located.sound()
+    package = Package(location)
+    findings = location.integrity()
     contents = read_images(package, store, findings)
     if not contents:
         raise InputError.collect(findings or [_empty(package)])
-    uneven = list(listed(package))
-    if uneven:
-        raise InputError.collect(uneven)
+    unpaired = list(unpaired_children(package))
+    if unpaired:
+        raise InputError.collect(unpaired)
     artifacts = read_artifacts(package, contents[0].model, store)
-    findings += differing(contents, artifacts)
-    inputs = InputSupplier(store, package.place, offline=options.offline)
+    findings += differing_documents(contents, artifacts)
+    inputs = InputSupplier(store, package.blobs, offline=options.offline)
     derived = rederive(package, contents, artifacts, store, inputs)
     if not rebuild or derived.unable or findings:
-        unchecked = ("what ran was not run again: --rebuild does",)
+        unchecked = ("actions were not rerun: --rebuild reruns them",)
         if rebuild:
-            unchecked = ("nothing was run again, since the package doesn't hang together",)
+            unchecked = ("actions were not rerun, because the package is inconsistent",)
         return Reproduction(
             digest=package.digest,
             derived=derived,
             unable=tuple(findings),
             unchecked=unchecked,
         )
-    blueprint, lacking = _blueprint(located, package, contents, artifacts, store, inputs)
+    blueprint, lacking = _blueprint(package, contents, artifacts, store, inputs)
     if lacking:
         raise EnvironmentFailureError.collect(lacking)
-    done = _run(blueprint, contents, store, options, audience)
+    done = _run(blueprint, contents, store, options, observer)
     expected = list(_expected(contents, artifacts))
     differences = tuple(_differences(expected, done))
     return Reproduction(
@@ -107,24 +114,23 @@ def reproduce(
 
 
 def _empty(package: Package) -> Finding:
-    return Finding(Code.CONTENT_MISSING, "the package holds no image", str(package.digest))
+    return Finding(Code.CONTENT_MISSING, "the package has no image", str(package.digest))
 
 
 def _blueprint(
-    located: PackageLocation,
     package: Package,
     contents: Sequence[ImageContents],
     artifacts: ArtifactContents,
     store: Store,
     inputs: InputSupplier,
 ) -> tuple[Blueprint, list[Finding]]:
-    """What the package was built from, out of itself; and what of it can't be had."""
+    """Returns the blueprint of the package, and a finding for each input that is not available."""
     model = contents[0].model
-    kept = read_inputs(located.attachments, package, store)
+    kept = read_inputs(package, store)
     for step in model.steps:
         if step.name not in kept.steps:
             raise InputError(
-                f"it doesn't say what the step {step.name} reads",
+                f"no entry for the step {step.name}",
                 where=f"inputs, {STEPS}",
                 code=Code.CONTENT_MISSING,
             )
@@ -154,9 +160,9 @@ def _run(
     contents: Sequence[ImageContents],
     store: Store,
     options: BuildOptions,
-    audience: Observer,
+    observer: Observer,
 ) -> Mapping[str, TaskOutcome]:
-    """Everything that runs in a sandbox, and the layers it runs in; nothing from a cache."""
+    """Runs every sandboxed action, and derives the layers it runs in, without any cache."""
     planned = plan_build(blueprint, [content.accelerator for content in contents])
     tasks = planned.graph.tasks
     wanted = [name for name, task in tasks.items() if task.action.executor == "sandbox"]
@@ -168,12 +174,14 @@ def _run(
             wanted += tasks[name].needs
     graph = Graph(tasks[name] for name in sorted(needed))
     jobs = options.jobs or processors()
-    engine = Engine(executors_by_kind(store, options), _Fresh(store), SystemClock(), audience, jobs)
+    engine = Engine(
+        executors_by_kind(store, options), _RunCache(store), SystemClock(), observer, jobs
+    )
     return engine.run(graph)
 
 
-class _Fresh:
-    """Results of this run alone; the store learns of them, but is not asked."""
+class _RunCache:
+    """Caches the results of this run only; also writes them to the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -190,7 +198,7 @@ class _Fresh:
 def _expected(
     contents: Sequence[ImageContents], artifacts: ArtifactContents
 ) -> Iterator[tuple[str, str, Digest]]:
-    """What must come out again: task, output, and the digest that the package has of it."""
+    """Yields each output that must come out again: task, output, digest in the package."""
     model = contents[0].model
     reproducible = {step.name for step in model.steps if step.reproducible}
     for weight in model.core.weights:
@@ -214,10 +222,10 @@ def _differences(
         if made != digest:
             finding = Finding(
                 Code.NOT_REPRODUCED,
-                f"it is {digest} in the package, and {made} when it is made again",
+                f"the package has {digest}; rebuilt: {made}",
                 f"{task}/{output}",
-                "the action reads something undeclared, is not deterministic, or the package"
-                " was not made by it",
+                "the action reads undeclared files, is not deterministic, or did not make the"
+                " package",
             )
             yield Difference(finding, str(digest), str(made))
 

@@ -116,16 +116,6 @@ class Layout:
         except OSError as error:
             raise disk_error(error, self.path) from error
 
-    def damaged(self) -> list[Digest]:
-        """Blobs whose bytes are not what their names say."""
-        folder = self.path / "blobs" / "sha256"
-        found = []
-        for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-            digest = Digest.from_hex(path.name)
-            if Digest.of_chunks(self.chunks(digest)) != digest:
-                found.append(digest)
-        return found
-
     def read(self, digest: Digest, size: int | None = None) -> bytes:
         """A document of the layout, checked."""
         try:

@@ -1,4 +1,4 @@
-"""Private keys on disk: making a pair, and signing with one."""
+"""Signs with a private key on disk, and makes key pairs."""
 
 import os
 from pathlib import Path
@@ -10,26 +10,28 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.effects.files.disk import disk_error
+from mpbuild.formats.evidence import dsse
+from mpbuild.formats.evidence.bundle import Bundle, key_hint
 
 
 class KeySigner:
     """Signs with an ECDSA P-256 key in a PEM file (PKCS #8)."""
 
     def __init__(self, path: Path, passphrase: bytes | None) -> None:
-        """Raise InputError where the file is no such key, or the passphrase is not its own."""
+        """Opens the key; raises InputError if it is another kind, or the passphrase is wrong."""
         try:
             pem = path.read_bytes()
         except OSError as error:
             raise InputError(
-                f"the key can't be read: {error.strerror}", where=str(path), code=Code.USAGE
+                f"cannot read the key: {error.strerror}", where=str(path), code=Code.USAGE
             ) from error
         try:
             key = serialization.load_pem_private_key(pem, passphrase)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise InputError(
-                f"the key can't be opened: {error}",
+                f"cannot open the key: {error}",
                 where=str(path),
-                hint="an encrypted key needs MPBUILD_KEY_PASSPHRASE, others must go without",
+                hint="set MPBUILD_KEY_PASSPHRASE for an encrypted key, and only for one",
                 code=Code.USAGE,
             ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(
@@ -38,20 +40,23 @@ class KeySigner:
             raise InputError("not an ECDSA P-256 private key", where=str(path), code=Code.USAGE)
         self._key = key
 
-    @property
-    def public_pem(self) -> bytes:
-        """The public key, as --key of ``verify`` takes it."""
-        return _public_pem(self._key)
+    def sign(self, payload_type: str, payload: bytes) -> Bundle:
+        """Signs the pre-authentication encoding of a payload (DSSE protocol 1.0)."""
+        signature = dsse.Signature(self.signature(dsse.pae(payload_type, payload)))
+        public = self._key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return Bundle(dsse.Envelope(payload, payload_type, (signature,)), key_hint(public))
 
-    def sign(self, data: bytes) -> bytes:
-        """An ECDSA signature with SHA-256, in ASN.1 DER."""
+    def signature(self, data: bytes) -> bytes:
+        """Returns an ECDSA signature with SHA-256 over ``data``, in ASN.1 DER."""
         return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
 
 
 def make_pair(path: Path, passphrase: bytes | None) -> tuple[Path, Path]:
-    """Write PATH.key (0600, encrypted if there is a passphrase) and PATH.pub, over nothing."""
+    """Writes PATH.key (0600, encrypted if there is a passphrase) and PATH.pub, both new files."""
     if not path.name:
-        raise InputError("not a file's name", where=str(path), code=Code.USAGE)
+        raise InputError("not a file name", where=str(path), code=Code.USAGE)
     key = ec.generate_private_key(ec.SECP256R1())
     private_path = path.with_name(f"{path.name}.key")
     public_path = path.with_name(f"{path.name}.pub")
@@ -76,7 +81,7 @@ def _private_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None) -> b
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
         )
     except ValueError as error:
-        raise InputError(f"the passphrase can't be used: {error}", code=Code.USAGE) from error
+        raise InputError(f"cannot encrypt with the passphrase: {error}", code=Code.USAGE) from error
 
 
 def _public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -86,12 +91,12 @@ def _public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:
-    """Write a new file, whole or not at all; what stands there already stays, links included."""
+    """Writes a new file, all or nothing; never replaces a file or follows a link."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
         raise InputError(
-            "exists already", where=str(path), hint="choose another name", code=Code.USAGE
+            "already exists", where=str(path), hint="choose another name", code=Code.USAGE
         ) from error
     except OSError as error:
         raise disk_error(error, path) from error

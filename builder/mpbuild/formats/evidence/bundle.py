@@ -12,6 +12,7 @@ import msgspec
 
 from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
+from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.formats.evidence.dsse import Envelope, Signature, strict_base64
 
@@ -27,6 +28,11 @@ class Bundle(msgspec.Struct, frozen=True):
     envelope: Envelope
     key_hint: str
     certificate: bool = False
+
+
+def key_hint(der: bytes) -> str:
+    """The hint for a public key: base64 of the SHA-256 of its SubjectPublicKeyInfo in DER."""
+    return base64.b64encode(bytes.fromhex(Digest.of(der).hex)).decode()
 
 
 def encode(bundle: Bundle) -> bytes:
