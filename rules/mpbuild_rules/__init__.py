@@ -1,1 +1,1 @@
-"""mpbuild's own rules: what must run to make a package."""
+"""mpbuild's own rules: the actions that run to make a package."""

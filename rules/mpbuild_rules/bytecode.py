@@ -1,13 +1,16 @@
-"""The rule for bytecode: what an environment's interpreter compiles, as one action. Version 1."""
+"""The rule for bytecode: an environment's own interpreter compiles its modules. Version 1."""
 
 from importlib.resources import files
 
-from mpbuild.derive import image_paths
-from mpbuild.derive.image_layers import BYTECODE_FILE
-from mpbuild.derive.layers import bytecode_layer
-from mpbuild.engine.action import Action
-from mpbuild.engine.graph import Ref, Task
-from mpbuild_rules.environment import ENVIRONMENT
+from mpbuild.rule_api import (
+    BYTECODE_FILE,
+    INTERPRETER,
+    STEP_VARIABLES,
+    Action,
+    Ref,
+    Task,
+    module_folders,
+)
 
 VERSION = 1
 SCRIPT = (files("mpbuild_rules") / "bytecode_script.py").read_text(encoding="utf-8")
@@ -18,20 +21,20 @@ _HOUR_MS = 3_600_000
 def rule(name: str, python: str, root: tuple[Ref, ...], /) -> Task:
     """The task that compiles the standard library and all wheels of the environment ``name``.
 
-    ``root`` are the environment's layers, ``python`` is its interpreter, such as ``"3.11"``.
+    ``root`` has the environment's layers; ``python`` is its interpreter, such as ``"3.11"``.
     """
     action = Action(
         rule="bytecode",
         version=VERSION,
         executor="sandbox",
         command=(
-            # No site: it would run what .pth files of wheels say.
+            # Without site: it would run code of wheels' .pth files.
             *("python", "-S", "-P", "-W", "ignore", "-c", SCRIPT),
-            f"/{image_paths.VENV}/bin/python",
+            f"/{INTERPRETER}",
             f"{{out}}/{BYTECODE_FILE}",
-            *(f"/{folder}" for folder in bytecode_layer.folders(python)),
+            *(f"/{folder}" for folder in module_folders(python)),
         ),
-        environment=ENVIRONMENT,
+        environment=STEP_VARIABLES,
         parameters={"python": python},
         outputs=(BYTECODE_FILE,),
     )

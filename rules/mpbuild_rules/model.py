@@ -1,18 +1,15 @@
-"""The rule for models: every declared step becomes one sandboxed action. Version 1."""
+"""The rule for models: each declared step becomes one sandboxed action. Version 1."""
 
 import posixpath
 from collections.abc import Mapping
 
-from mpbuild.engine.action import Action
-from mpbuild.engine.graph import Task
-from mpbuild.engine.rule import StepData
-from mpbuild_rules.environment import ENVIRONMENT
+from mpbuild.rule_api import STEP_VARIABLES, Action, StepData, Task
 
 VERSION = 1
 
 
 def rule(steps: Mapping[str, StepData], /) -> tuple[Task, ...]:
-    """One task a step."""
+    """Returns one task for each step."""
     return tuple(_task(step) for step in steps.values())
 
 
@@ -27,7 +24,7 @@ def _task(step: StepData) -> Task:
         inputs={path: file.digest for path, file in placed.items()},
         executable=tuple(sorted(path for path, file in placed.items() if file.executable)),
         command=step.command,
-        environment=ENVIRONMENT,
+        environment=STEP_VARIABLES,
         parameters={"cwd": cwd, "python": step.python},
         outputs=tuple(sorted(step.outputs)),
     )
@@ -41,9 +38,9 @@ def _task(step: StepData) -> Task:
 
 
 def _stage(step: StepData) -> str:
-    """The deepest folder that holds the model's folder and every input.
+    """The deepest folder that contains the model's folder and every input.
 
-    Usually the model's own folder, so that moving a model doesn't run its steps again.
+    This is usually the model's own folder, so moving a model does not run its steps again.
     """
     folders = [step.folder, *(posixpath.dirname(file.path) for file in step.files)]
     return posixpath.commonpath([f"/{folder}" for folder in folders])[1:]

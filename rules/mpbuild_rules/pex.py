@@ -1,18 +1,23 @@
-"""The rule for PEX files: pex makes what every PEX for a Python begins with. Version 1.
+"""The rule for PEX files: runs pex for the files that every PEX for a Python shares. Version 1.
 
-``.bootstrap`` is the same whatever the PEX is for. ``__main__.py`` differs by its first line, which
-names the Python, and by the hash of its PEX, which is left as zeros here.
+``.bootstrap`` is the same for every Python. ``__main__.py`` has the Python's name in its first line
+and the hash of its PEX, for which this action writes zeros.
 """
 
-from mpbuild.derive.pex import BOOTSTRAP_FILE, MAIN_FILE, PYTHON
-from mpbuild.engine.action import Action
-from mpbuild.engine.graph import Ref, Task
-from mpbuild_rules.environment import ENVIRONMENT
+from mpbuild.rule_api import (
+    PEX_BOOTSTRAP_FILE,
+    PEX_MAIN_FILE,
+    PEX_PYTHON,
+    STEP_VARIABLES,
+    Action,
+    Ref,
+    Task,
+)
 
 VERSION = 1
 
 _TIMEOUT_MS = 600_000
-# Of pex's own parts, as its command line gives no PEX for a Python that isn't there.
+# Uses pex as a library: its command line makes no PEX for a Python that is not installed.
 _PROGRAM = f"""\
 import os, sys, tempfile
 from pathlib import Path
@@ -36,8 +41,8 @@ with tempfile.TemporaryDirectory() as folder:
         compress=False,
     )
     main, before, after = made.joinpath("__main__.py").read_text().partition(builder.info.pex_hash)
-    out.joinpath("{MAIN_FILE}").write_text(main + "0" * len(before) + after)
-    out.joinpath("{BOOTSTRAP_FILE}").write_bytes(made.joinpath(".bootstrap").read_bytes())
+    out.joinpath("{PEX_MAIN_FILE}").write_text(main + "0" * len(before) + after)
+    out.joinpath("{PEX_BOOTSTRAP_FILE}").write_bytes(made.joinpath(".bootstrap").read_bytes())
 """
 
 
@@ -48,8 +53,8 @@ def rule(name: str, python: str, root: tuple[Ref, ...], /) -> Task:
         version=VERSION,
         executor="sandbox",
         command=("python", "-c", _PROGRAM, "{out}", python),
-        environment=ENVIRONMENT,
-        parameters={"python": PYTHON},
-        outputs=(BOOTSTRAP_FILE, MAIN_FILE),
+        environment=STEP_VARIABLES,
+        parameters={"python": PEX_PYTHON},
+        outputs=(PEX_BOOTSTRAP_FILE, PEX_MAIN_FILE),
     )
     return Task(name=name, action=action, root=root, timeout_ms=_TIMEOUT_MS)

@@ -1,11 +1,8 @@
-"""The rule for source distributions: a hook of their build backend as one action. Version 1."""
+"""The rule for source distributions: one action calls one hook of the build backend. Version 1."""
 
 from importlib.resources import files
 
-from mpbuild.engine.action import Action
-from mpbuild.engine.graph import Task
-from mpbuild.engine.rule import Hook, SourceData
-from mpbuild_rules.environment import ENVIRONMENT
+from mpbuild.rule_api import STEP_VARIABLES, Action, Hook, SourceData, Task
 
 VERSION = 1
 SCRIPT = (files("mpbuild_rules") / "source_script.py").read_text(encoding="utf-8")
@@ -18,18 +15,18 @@ _OUTPUTS: dict[Hook, tuple[str, ...]] = {
 
 
 def rule(hook: Hook, data: SourceData, /) -> Task:
-    """The task that lets the backend answer ``hook``."""
+    """The task that calls ``hook`` of the build backend."""
     action = Action(
         rule=f"source-{hook}",
         version=VERSION,
         executor="sandbox",
         inputs={data.filename: data.source},
         command=(
-            # The source tree is no place to import from unless backend-path says so (PEP 517).
+            # PEP 517: imports from the source tree only by way of backend-path.
             *("python", "-P", "-u", "-c", SCRIPT),
             *(hook, data.filename, data.backend, "{out}", *data.backend_path),
         ),
-        environment=ENVIRONMENT,
+        environment=STEP_VARIABLES,
         parameters={"python": data.python},
         outputs=_OUTPUTS[hook],
     )

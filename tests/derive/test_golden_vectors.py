@@ -10,9 +10,10 @@ import posixpath
 
 import pytest
 
+from mpbuild.base import image_paths
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.derive import image, image_paths
+from mpbuild.derive import image
 from mpbuild.derive.layers.layer import Layer
 from mpbuild.derive.layers.layer_plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan
 from mpbuild.derive.package_index import package

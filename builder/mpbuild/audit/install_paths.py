@@ -2,7 +2,7 @@
 
 from mpbuild.audit.read_wheel_facts import WheelContents
 from mpbuild.audit.wheel_facts import MemberFacts
-from mpbuild.derive import image_paths
+from mpbuild.base import image_paths
 from mpbuild.derive.layers.wheel_layer import destination
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")

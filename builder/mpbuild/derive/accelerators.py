@@ -6,8 +6,8 @@ constraint is ``property operator value``; a comma means and, a space means or. 
 off with NVIDIA_DISABLE_REQUIRE. AMD's toolkit knows which devices are wanted, and no constraints.
 """
 
+from mpbuild.base import image_paths
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive import image_paths
 from mpbuild.formats import cuda
 from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.environment import CudaEnvironment, RocmEnvironment

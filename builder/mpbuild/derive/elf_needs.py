@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, image_paths
 from mpbuild.base.codes import Code
 from mpbuild.base.conversion import plain, typed
 from mpbuild.base.errors import Finding
-from mpbuild.derive import image_paths
 
 
 class ElfFile(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from mpbuild.base import epoch
+from mpbuild.base import epoch, image_paths
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.derive import accelerators, image_paths
+from mpbuild.derive import accelerators
 from mpbuild.derive.layers.layer import Layer
 from mpbuild.derive.layers.layer_plan import LayerPlan
 from mpbuild.formats.oci import oci

@@ -12,12 +12,21 @@ from typing import NamedTuple
 
 import msgspec
 
+from mpbuild.base import image_paths
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import image_paths
 from mpbuild.derive.layers.alternatives import encode
-from mpbuild.derive.layers.layer_plan import BYTECODE, DEBS, FILES, STORED, WHEELS, LayerPlan, Leaf
+from mpbuild.derive.layers.layer_plan import (
+    BYTECODE,
+    BYTECODE_FILE,
+    DEBS,
+    FILES,
+    STORED,
+    WHEELS,
+    LayerPlan,
+    Leaf,
+)
 from mpbuild.formats.debian.deblock import DebianLock, filename
 from mpbuild.formats.python.pylock import PythonLock, PythonPackage
 from mpbuild.spec.model import Model, Weight
@@ -33,9 +42,6 @@ ENTRY_POINT = "mpbuild_runtime/mpbuild-run"
 
 CODE = "code"
 """The title of the layer of the model's code."""
-
-BYTECODE_FILE = "bytecode.tar"
-"""The one output of the action that compiles, and the one input of its layer."""
 
 
 class LockedFile(NamedTuple):

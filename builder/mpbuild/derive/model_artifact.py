@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from mpbuild.base import image_paths
 from mpbuild.base.digest import Digest
-from mpbuild.derive import image_layers, image_paths
+from mpbuild.derive import image_layers
 from mpbuild.derive.layers.layer import Layer
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.formats.oci import modelpack, oci

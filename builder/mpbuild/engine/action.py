@@ -30,7 +30,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     executable: tuple[str, ...] = ()
     root: tuple[Digest, ...] = ()
     command: tuple[str, ...] = ()
-    environment: dict[str, str] = {}
+    environment: Mapping[str, str] = {}
     parameters: dict[str, Parameter] = {}
     outputs: tuple[str, ...] = ()
     tools: dict[str, str] = {}

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from mpbuild.base import limits
+from mpbuild.base import image_paths, limits
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive import image_layers, image_paths
+from mpbuild.derive import image_layers
 from mpbuild.derive import pex as derive_pex
 from mpbuild.derive.model_artifact import carried
 from mpbuild.effects.store.store import Store

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from mpbuild.base import image_paths
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.derive import image_layers, image_paths
+from mpbuild.derive import image_layers
 from mpbuild.derive.dossier import dossier_files
 from mpbuild.derive.image import DerivedImage, annotations, image
 from mpbuild.derive.layers.layer import Layer

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from mpbuild.base import canonical, limits
+from mpbuild.base import canonical, image_paths, limits
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest, verified
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive import image_layers, image_paths
-from mpbuild.derive.layers.layer_plan import Leaf
+from mpbuild.derive import image_layers
+from mpbuild.derive.layers.layer_plan import BYTECODE_FILE, Leaf
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.archive import gzip, tar, untar
 from mpbuild.formats.archive.unsafe import UnsafeError
@@ -112,7 +112,7 @@ def read_contents(
     if accelerator not in model.accelerators:
         raise _mismatch(image, f"the spec has no accelerator {accelerator}")
     if model.environment.compile_bytecode:
-        files[image_layers.BYTECODE_FILE] = _bytecode(image, blobs, store, bounds)
+        files[BYTECODE_FILE] = _bytecode(image, blobs, store, bounds)
     named = _named(model, accelerator)
     known = {path: found for path, found in files.items() if _leaf(path, named)}
     return ImageContents(
@@ -137,7 +137,7 @@ def disagreements(contents: Sequence[ImageContents]) -> Iterator[Finding]:
     """Yields each leaf that differs between images: only locks and bytecode may."""
     for other in contents[1:]:
         first, second = contents[0].files, other.files
-        for path in sorted((first.keys() | second.keys()) - {image_layers.BYTECODE_FILE}):
+        for path in sorted((first.keys() | second.keys()) - {BYTECODE_FILE}):
             lock = path.startswith(f"{image_paths.LOCKS}/")
             if lock and not (path in first and path in second):
                 continue
@@ -158,7 +158,7 @@ def _named(model: Model, accelerator: Accelerator) -> dict[str, Leaf]:
     for file in model.core.files:
         found[f"{image_paths.FILES}/{file.name}"] = Leaf("source", file.path)
     if model.environment.compile_bytecode:
-        found[image_layers.BYTECODE_FILE] = image_layers.bytecode_leaf(accelerator)
+        found[BYTECODE_FILE] = image_layers.bytecode_leaf(accelerator)
     return found
 
 

@@ -31,6 +31,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
 from mpbuild.cli.root import run
 from mpbuild.derive import image_layers, pex
+from mpbuild.derive.layers.layer_plan import BYTECODE_FILE
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, Result
 from mpbuild.formats.archive import tar
@@ -358,7 +359,7 @@ class Three(NamedTuple):
             write_locks(environment, {**WHEELS, **wheels}[name], store)
             action = bytecode_rule(name, "3.11", ()).action
             data = b"".join(_tar(BYTECODE))
-            self._remember(environment, action, {image_layers.BYTECODE_FILE: data}, store)
+            self._remember(environment, action, {BYTECODE_FILE: data}, store)
 
     def prepare(self) -> None:
         """Make the toolchain, and what it makes."""

@@ -11,7 +11,7 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.derive import image_layers, inputs_artifact
-from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
+from mpbuild.derive.layers.layer_plan import BYTECODE_FILE, LayerPlan, Leaf
 from mpbuild.derive.pex import PYTHON as TOOLCHAIN_PYTHON
 from mpbuild.engine.graph import Graph, Ref, Task
 from mpbuild.engine.rule import Rules, StepData
@@ -109,7 +109,7 @@ class _Planner:
         )
         self._add(task)
         leaf = image_layers.bytecode_leaf(accelerator)
-        self._made[leaf] = Ref(task.name, image_layers.BYTECODE_FILE)
+        self._made[leaf] = Ref(task.name, BYTECODE_FILE)
 
     def _image(self, accelerator: Accelerator) -> list[tuple[LayerPlan, str]]:
         blueprint = self._blueprint

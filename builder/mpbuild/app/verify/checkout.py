@@ -7,12 +7,12 @@ from pathlib import Path
 from mpbuild.app.lock.lock_files import environments
 from mpbuild.app.workspace.targets import MODEL_FILE, find_root, labels
 from mpbuild.app.workspace.workspace import OpenWorkspace, Target
-from mpbuild.base import canonical
+from mpbuild.base import canonical, image_paths
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.base.label import Label
-from mpbuild.derive import image_layers, image_paths
+from mpbuild.derive import image_layers
 from mpbuild.effects.workspace import sources
 from mpbuild.package.image_contents import ImageContents
 from mpbuild.verify.completeness import PackagePart

@@ -17,6 +17,7 @@ from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.derive import image_layers
 from mpbuild.derive import pex as derive_pex
 from mpbuild.derive.inputs_artifact import STEPS
+from mpbuild.derive.layers.layer_plan import BYTECODE_FILE
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.store.store import Store
@@ -210,8 +211,8 @@ def _expected(
         yield PEX, derive_pex.MAIN_FILE, start.main
     for content in contents:
         if model.environment.compile_bytecode:
-            found = content.files[image_layers.BYTECODE_FILE]
-            yield f"bytecode:{content.accelerator}", image_layers.BYTECODE_FILE, found.digest
+            found = content.files[BYTECODE_FILE]
+            yield f"bytecode:{content.accelerator}", BYTECODE_FILE, found.digest
 
 
 def _differences(

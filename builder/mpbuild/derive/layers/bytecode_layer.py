@@ -8,19 +8,14 @@ this package gives to every tar.
 
 from collections.abc import Iterator, Mapping
 
+from mpbuild.base import image_paths
 from mpbuild.base.digest import Buffer
-from mpbuild.derive import image_paths
-from mpbuild.derive.image_layers import BYTECODE_FILE
 from mpbuild.derive.layers.layer import CompressibleContent, LayerNode
+from mpbuild.derive.layers.layer_plan import BYTECODE_FILE
 from mpbuild.derive.layers.layer_tree import Nodes
 from mpbuild.formats.archive import tar, untar
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.python.pyc import CACHE, Bytecode
-
-
-def folders(python: str) -> tuple[str, ...]:
-    """Where modules lie: the standard library and site-packages."""
-    return f"usr/lib/python{python}", image_paths.site_packages(python)
 
 
 def bytecode_nodes(inputs: Mapping[str, Buffer], python: str) -> tuple[LayerNode, ...]:
@@ -33,7 +28,7 @@ def bytecode_nodes(inputs: Mapping[str, Buffer], python: str) -> tuple[LayerNode
     for entry, content in _members(memoryview(inputs[BYTECODE_FILE])):
         entries.append(entry)
         if entry.kind != "directory":
-            _check(entry, content, bytecode, folders(python))
+            _check(entry, content, bytecode, image_paths.module_folders(python))
             nodes.file(entry.path, CompressibleContent(content))
     row = nodes.row()
     if [node.entry for node in row] != entries:

@@ -10,10 +10,10 @@ says where they lead (alternatives.py); one that needs diversions is refused.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from mpbuild.base import image_paths
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer
 from mpbuild.base.errors import InputError
-from mpbuild.derive import image_paths
 from mpbuild.derive.layers import alternatives
 from mpbuild.derive.layers.alternatives import MERGED, merged
 from mpbuild.derive.layers.layer import CompressibleContent, LayerNode

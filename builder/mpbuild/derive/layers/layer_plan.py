@@ -8,6 +8,9 @@ from mpbuild.formats.archive import gzip
 WHEELS, DEBS, FILES, STORED = "wheel-layer", "deb-layer", "files-layer", "stored-layer"
 BYTECODE = "bytecode-layer"
 
+BYTECODE_FILE = "bytecode.tar"
+"""The only output of the action that compiles an environment, and the only input of its layer."""
+
 
 class Leaf(msgspec.Struct, frozen=True, tag=True):
     """A byte string that no derive function makes, by the name of whoever brings it.

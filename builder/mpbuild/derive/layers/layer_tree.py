@@ -1,8 +1,8 @@
 """Gathering nodes by path: parents appear once, in one order, nothing collides."""
 
+from mpbuild.base import image_paths
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
-from mpbuild.derive import image_paths
 from mpbuild.derive.layers.layer import (
     CompressibleContent,
     DeflateContent,

@@ -12,10 +12,10 @@ import base64
 import posixpath
 from collections.abc import Collection, Iterator, Mapping
 
+from mpbuild.base import image_paths
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import image_paths
 from mpbuild.derive.layers.layer import (
     CompressibleContent,
     DeflateContent,

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from mpbuild.base import image_paths
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import AnswerError, EnvironmentFailureError
 from mpbuild.effects.sandbox.step_executor import (
@@ -21,9 +22,9 @@ from mpbuild.effects.sandbox.step_executor import (
     working_folder,
 )
 from mpbuild.effects.sandbox.supervise import ProcessOutcome, Supervision
+from mpbuild.engine import step_environment
 from mpbuild.engine.action import Action, Result
 
-_SITE_PACKAGES = "opt/venv/lib/python{}/site-packages"
 _WHICH = (
     "import os, sys; print(os.path.realpath(sys.executable)); print('%d.%d' % sys.version_info[:2])"
 )
@@ -53,13 +54,11 @@ class HostExecutor:
             version = str(action.parameters.get("python", ""))
             tools = _tools(version, folder / "bin")
             work, out = prepare(action, self._store, folder)
-            environment = {
-                **action.environment,
-                "PATH": os.pathsep.join([str(tools), os.defpath]),
-                "PYTHONPATH": os.pathsep.join(self._site_packages(action, version)),
-                "PYTHONNOUSERSITE": "1",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            }
+            environment = step_environment.host_variables(
+                action.environment,
+                search_path=[str(tools), os.defpath],
+                site_packages=self._site_packages(action, version),
+            )
             command = _on_host(command_of(action, str(out)), tools)
             cwd = work / working_folder(action)
             completed = _complete(command, environment, cwd, timeout_ms)
@@ -68,7 +67,7 @@ class HostExecutor:
     def _site_packages(self, action: Action, version: str) -> Iterator[str]:
         """Those of the uppermost layer first, as it would hide the others."""
         for diff_id in reversed(action.root):
-            folder = self._store.tree(diff_id) / _SITE_PACKAGES.format(version)
+            folder = self._store.tree(diff_id) / image_paths.site_packages(version)
             if folder.is_dir():
                 yield str(folder)
 
@@ -117,7 +116,7 @@ def _complete(
             bufsize=0,
             env=environment,
             cwd=cwd,
-            umask=0o022,
+            umask=step_environment.UMASK,
             start_new_session=True,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, nothing that locks
         )

@@ -25,12 +25,11 @@ from mpbuild.effects.sandbox import seccomp
 from mpbuild.effects.sandbox.bubblewrap import Bwrap, sandbox_host, unavailable
 from mpbuild.effects.sandbox.root_layers import make_skeleton, within_one_mount
 from mpbuild.effects.sandbox.supervise import ProcessOutcome, Supervision
+from mpbuild.engine import step_environment
 
 Scratch = Callable[[], AbstractContextManager[Path]]
 """Gives a fresh private folder, removed after use."""
 
-USER = 1000
-_OPEN_FILES = 1024
 _NOWHERE = "/nowhere"
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
 _SHM = "/dev/shm"  # noqa: S108 - the sandbox's own
@@ -149,7 +148,7 @@ class Sandbox:
                 bufsize=0,
                 env=self._bwrap.environment,
                 cwd="/",
-                umask=0o022,
+                umask=step_environment.UMASK,
                 pass_fds=(status.fileno(), gate.fileno(), rules.fileno()),
             )
         except (OSError, ValueError) as error:
@@ -173,8 +172,9 @@ def _check_reach(paths: Sequence[Path]) -> None:
 
 def _isolation(cell: SandboxSpec) -> Iterator[str]:
     yield from ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session")
-    yield from ("--cap-drop", "ALL", "--uid", str(USER), "--gid", str(USER))
-    yield from ("--hostname", "mpbuild", "--clearenv")
+    yield from ("--cap-drop", "ALL", "--uid", str(step_environment.USER_ID))
+    yield from ("--gid", str(step_environment.GROUP_ID))
+    yield from ("--hostname", step_environment.HOST_NAME, "--clearenv")
     for name, value in cell.environment.items():
         yield from ("--setenv", name, value)
 
@@ -203,7 +203,7 @@ def _hold(process: "subprocess.Popen[bytes]", status: bytes) -> int:
         first = int(json.loads(status)["child-pid"])
         pidfd = os.pidfd_open(first)
         _limit(first, resource.RLIMIT_CORE, 0)
-        _limit(first, resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _limit(first, resource.RLIMIT_NOFILE, step_environment.OPEN_FILES)
         return pidfd
     return os.pidfd_open(process.pid)
 

@@ -6,11 +6,10 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from mpbuild.base import epoch
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import AnswerError, Finding, InputError
+from mpbuild.engine.step_environment import FILE_TIME_NS
 
-_MOMENT = epoch.SECONDS * 10**9
 _NAMED = 20
 _NAME_MAX = 255
 
@@ -31,7 +30,7 @@ def stage(inputs: Mapping[str, Path], executable: Collection[str], folder: Path)
             raise InputError(f"the input {name!r} is both a file and a folder") from error
     for place, _, _ in os.walk(folder, topdown=False):
         Path(place).chmod(0o755)
-        os.utime(place, ns=(_MOMENT, _MOMENT))
+        os.utime(place, ns=(FILE_TIME_NS, FILE_TIME_NS))
 
 
 def checked(name: str) -> str:
@@ -90,12 +89,12 @@ def _place(source: Path, target: Path, mode: int) -> None:
     with source.open("rb") as reader, target.open("xb") as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
     target.chmod(mode)
-    os.utime(target, ns=(_MOMENT, _MOMENT))
+    os.utime(target, ns=(FILE_TIME_NS, FILE_TIME_NS))
 
 
 def _is_so_already(source: Path, mode: int) -> bool:
     status = source.stat()
-    return stat.S_IMODE(status.st_mode) == mode and status.st_mtime_ns == _MOMENT
+    return stat.S_IMODE(status.st_mode) == mode and status.st_mtime_ns == FILE_TIME_NS
 
 
 def _linked(source: Path, target: Path) -> bool:
