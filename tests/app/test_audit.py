@@ -177,6 +177,7 @@ def test_facts_that_are_damaged_are_found_out_again(audited):
         workspace.add(name, {f"{name}.py": b""})
     first = workspace()
     for path in (workspace.store.path / "facts").iterdir():
+        path.chmod(0o644)
         path.write_bytes(b"{}")
     assert workspace().bytes == first.bytes
 
