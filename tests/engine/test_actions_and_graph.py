@@ -120,8 +120,8 @@ def test_a_root_of_what_is_no_layer_is_refused(lab):
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ([("a", ()), ("a", ())], "two tasks are named a"),
-        ([("a", ("b",))], "a needs b, which nothing makes"),
+        ([("a", ()), ("a", ())], "duplicate task a"),
+        ([("a", ("b",))], "a needs the unknown task b"),
     ],
 )
 def test_a_graph_that_contradicts_itself_is_refused(lab, tasks, message):
@@ -130,7 +130,7 @@ def test_a_graph_that_contradicts_itself_is_refused(lab, tasks, message):
 
 
 def test_an_output_that_nobody_declares_is_refused(lab):
-    with pytest.raises(InputError, match="b needs out of a, which doesn't make it"):
+    with pytest.raises(InputError, match="b needs out of a, which which is not an output of"):
         Graph([lab.task("a", outputs=("other",)), lab.task("b", ["a"])])
 
 
@@ -145,7 +145,7 @@ def test_a_file_and_an_output_at_one_path_are_refused(lab):
 def test_tasks_that_need_each_other_are_refused_and_named(lab, ring):
     tasks = [lab.task(name, [ring[i - 1]]) for i, name in enumerate(ring)]
     executor = lab.PureExecutor()
-    with pytest.raises(InputError, match="these tasks need each other: ") as caught:
+    with pytest.raises(InputError, match="these tasks form a cycle: ") as caught:
         lab.engine(executor).run(Graph([*tasks, lab.task("z")]))
     assert all(name in str(caught.value) for name in ring)
     assert not executor.ran

@@ -1,1 +1,1 @@
-"""Actions, keys, the graph and the scheduler; executors, store and clock are handed in."""
+"""Actions, keys, the graph and the scheduler; executors, store and clock are arguments."""

@@ -1,4 +1,4 @@
-"""An action is frozen data: everything that decides its outputs, and nothing else."""
+"""An action: everything that decides its outputs, as frozen data, and nothing else."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -13,14 +13,13 @@ Parameter = str | int | bool | tuple[str, ...] | dict[str, str]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs and on what.
+    """A command or derive function, and its inputs.
 
-    ``rule`` and ``version`` name the function or rule and the version of its format;
-    ``executor`` says who can run it: ``derive`` in this process, ``sandbox`` in a sandbox.
-    ``inputs`` maps the name or path by which the action sees a file to its digest, and
-    ``executable`` says which of these carry the executable bit. ``root`` lists the diff_ids of
-    the layers that make the root of a sandbox, lowest first. No clock, host, user or absolute
-    path gets in, and neither does the sandbox tool.
+    ``rule`` and ``version`` name the function or rule and the version of its format. ``executor``
+    is the kind of executor: ``derive`` in this process, ``sandbox`` in a sandbox. ``inputs`` maps
+    the name or path of a file, as the action sees it, to its digest; ``executable`` lists those
+    with the executable bit. ``root`` lists the diff_ids of the layers of a sandbox's root, lowest
+    first. Clock, host, user, absolute paths and the sandbox tool must not influence an action.
     """
 
     rule: str
@@ -43,7 +42,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One output: its digest, its size in bytes and, of a layer, the digest of the plain tar."""
+    """An output: its digest, its size in bytes and, for a layer, the digest of its plain tar."""
 
     digest: Digest
     size: int
@@ -51,7 +50,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """The outputs of an action by name, and whether a sandbox kept it from everything else.
+    """The outputs of an action by name, and whether it ran in a sandbox.
 
     A derive action is a pure function and counts as sandboxed.
     """

@@ -1,4 +1,4 @@
-"""Tasks are actions whose inputs may be outputs of other tasks; a graph has no cycles."""
+"""Tasks, which are actions with inputs from other tasks, and their acyclic graph."""
 
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -18,11 +18,11 @@ class Ref(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """An action to be completed: ``inputs`` and ``root`` come from other tasks.
+    """An incomplete action: ``inputs`` and ``root`` come from other tasks.
 
-    ``root`` takes the diff_ids of layers. ``timeout_ms`` bounds the run and is no part of the
-    key, because it can't change what a run that ends in time gives. ``size`` says how many bytes
-    it reads, as far as that is known: of the tasks that are ready, the largest begins first.
+    ``root`` takes the diff_ids of layers. ``timeout_ms`` is not part of the key, because it cannot
+    change the outputs of a run that finishes. ``size`` is the number of bytes that it reads, if
+    known: of the ready tasks, the largest starts first.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def refs(self) -> tuple[Ref, ...]:
-        """The outputs of other tasks that it takes."""
+        """The outputs of other tasks that it reads."""
         return (*self.inputs.values(), *self.root)
 
     @property
     def needs(self) -> set[str]:
-        """The tasks that must come first."""
+        """The tasks that must run before it."""
         return {ref.task for ref in self.refs}
 
     def bind(self, results: Mapping[str, Result]) -> Action:
-        """The complete action, once the results of all ``needs`` are there."""
+        """Returns the complete action, given the results of all ``needs``."""
         inputs = {name: results[r.task].outputs[r.output].digest for name, r in self.inputs.items()}
         return msgspec.structs.replace(
             self.action,
@@ -53,13 +53,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Graph:
-    """Tasks by name, checked when made."""
+    """Tasks by name, checked at construction."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self.tasks: dict[str, Task] = {}
         for task in tasks:
             if task.name in self.tasks:
-                raise InputError(f"two tasks are named {task.name}")
+                raise InputError(f"duplicate task {task.name}")
             self.tasks[task.name] = task
         for task in self.tasks.values():
             for ref in task.refs:
@@ -69,17 +69,19 @@ class Graph:
 
     def _check(self, task: Task, ref: Ref) -> None:
         if ref.task not in self.tasks:
-            raise InputError(f"{task.name} needs {ref.task}, which nothing makes")
+            raise InputError(f"{task.name} needs the unknown task {ref.task}")
         if ref.output not in self.tasks[ref.task].action.outputs:
-            raise InputError(f"{task.name} needs {ref.output} of {ref.task}, which doesn't make it")
+            raise InputError(
+                f"{task.name} needs {ref.output}, which is not an output of {ref.task}"
+            )
 
     def sorter(self) -> TopologicalSorter[str]:
-        """A prepared sorter over the names; raise InputError on a cycle."""
+        """Returns a prepared sorter of the names; raises InputError if there is a cycle."""
         sorter = TopologicalSorter({name: task.needs for name, task in self.tasks.items()})
         try:
             sorter.prepare()
         except CycleError as error:
-            raise InputError(f"these tasks need each other: {' → '.join(error.args[1])}") from error
+            raise InputError(f"the tasks form a cycle: {' → '.join(error.args[1])}") from error
         return sorter
 
 

@@ -1,4 +1,4 @@
-"""What the engine asks of the world: executors, a result cache, a clock, somebody who watches."""
+"""The protocols that the engine needs: executors, a result cache, a clock, an observer."""
 
 from typing import Protocol
 
@@ -11,34 +11,34 @@ class Executor(Protocol):
 
     @property
     def sandboxed(self) -> bool:
-        """Whether what it runs can see declared inputs only."""
+        """Whether actions can only see their declared inputs."""
 
     def run(self, action: Action, timeout_ms: int | None) -> Result:
-        """The result, all of whose blobs are kept; raise an MpbuildError otherwise."""
+        """Runs an action and keeps its outputs; raises an MpbuildError if it fails."""
 
 
 class Results(Protocol):
-    """Results of earlier runs; failures are never kept."""
+    """Results of earlier runs; failures are not kept."""
 
     def find(self, key: Digest) -> Result | None:
-        """The result under ``key`` if every blob it needs is still there."""
+        """Returns the result for ``key`` if every blob of it still exists."""
 
     def remember(self, action: Action, result: Result) -> None:
-        """Keep ``result``; atomic, and safe beside other processes."""
+        """Keeps ``result``, atomically and safely for concurrent processes."""
 
 
 class Clock(Protocol):
     """Wall-clock time, for the record only."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Returns seconds since the epoch."""
 
 
 class Observer(Protocol):
-    """Told what happens, from several threads."""
+    """Receives the progress of a build, from several threads."""
 
     def started(self, name: str) -> None:
-        """``name`` runs now."""
+        """An action starts to run."""
 
     def finished(self, name: str, *, cached: bool) -> None:
-        """``name`` is done."""
+        """An action is complete."""

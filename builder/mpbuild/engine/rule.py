@@ -1,8 +1,4 @@
-"""The public interface of rules: from what a target declares to the tasks that must run.
-
-A rule is a function under the entry point group ``mpbuild.rules``. It decides what runs, never
-what a derived byte is.
-"""
+"""Protocols of rules and the data they receive; rule authors import mpbuild.rule_api."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -15,11 +11,11 @@ from mpbuild.engine.graph import Ref, Task
 
 
 class StepData(msgspec.Struct, frozen=True, kw_only=True):
-    """One declared step with everything resolved: what a rule turns into a task.
+    """A declared step with every reference resolved.
 
-    ``folder`` is the model's folder from the workspace's root; ``files`` are the matched inputs,
-    ``outputs_of`` the inputs that other steps make (path in the step's folder to output), and
-    ``root`` the layers of its environment.
+    ``folder`` is the model's folder, relative to the root of the workspace. ``files`` has the
+    matched inputs, ``outputs_of`` the inputs that other steps make, by their paths in the step's
+    folder, and ``root`` the layers of its environment.
     """
 
     name: str
@@ -34,29 +30,29 @@ class StepData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRule(Protocol):
-    """Steps by name to tasks; task names are ``step:NAME``."""
+    """Turns steps, by name, into tasks with the names ``step:NAME``."""
 
     def __call__(self, steps: Mapping[str, StepData], /) -> tuple[Task, ...]:
-        """The tasks, in any order."""
+        """Returns the tasks, in any order."""
 
 
 class EnvironmentRule(Protocol):
-    """A task about the environment ``name``, for an interpreter ("3.11"), in layers it needs."""
+    """Makes a task that runs in the layers of an environment, for a Python such as "3.11"."""
 
     def __call__(self, name: str, python: str, root: tuple[Ref, ...], /) -> Task:
-        """The task; its name is the caller's, or made of it."""
+        """Returns the task; its name is ``name`` or derived from it."""
 
 
 Hook = Literal["requires", "wheel"]
-"""What a build backend is asked for: further requirements, or a wheel (PEP 517)."""
+"""A hook of a build backend: further requirements, or a wheel (PEP 517)."""
 
 
 class SourceData(msgspec.Struct, frozen=True, kw_only=True):
-    """A source distribution, and what builds it.
+    """A source distribution and its build environment.
 
-    ``source`` are its bytes and ``filename`` their name; ``backend`` is ``module:object``, for
-    which the folders of ``backend_path`` are looked in first. ``root`` are the layers of the
-    environment to build in, with the interpreter ``python`` ("3.11").
+    ``source`` and ``filename`` are its digest and name. ``backend`` is ``module:object``, searched
+    for in the folders of ``backend_path`` first. ``root`` has the layers of the environment, with
+    the interpreter ``python`` ("3.11").
     """
 
     source: Digest
@@ -68,17 +64,17 @@ class SourceData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceRule(Protocol):
-    """A hook of a source distribution's backend to a task.
+    """Makes a task that runs a hook of a source distribution's backend.
 
     Its outputs are ``requires.json``, a list of requirements, or ``wheel`` and ``filename``.
     """
 
     def __call__(self, hook: Hook, data: SourceData, /) -> Task:
-        """The task, under any name."""
+        """Returns the task; its name is free."""
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What runs for a model: its steps, what a PEX begins with, the bytecode of an environment."""
+    """The rules of a build: steps, PEX bootstraps, and the bytecode of environments."""
 
     model: StepRule
     pex: EnvironmentRule

@@ -1,4 +1,4 @@
-"""Run a graph: whatever is ready, on a fixed number of threads, each key at most once."""
+"""Runs the ready tasks of a graph on a fixed number of threads, each key at most once."""
 
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,7 +14,7 @@ from mpbuild.engine.protocols import Clock, Executor, Observer, Results
 
 
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished task: what the record says of it."""
+    """A completed task, as the build record describes it."""
 
     name: str
     action: Action
@@ -26,7 +26,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine:
-    """Executors by kind, a result cache and a clock, all handed in."""
+    """Completes graphs with executors by kind, a result cache and a clock."""
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class Engine:
         self._keys_lock = Lock()
 
     def run(self, graph: Graph) -> dict[str, TaskOutcome]:
-        """Every task of ``graph``, done, by name.
+        """Completes every task of ``graph`` and returns the outcomes by name.
 
-        After a failure nothing new starts; what runs is waited for, and the first failure by
-        name is raised, so that the same fault gives the same message whatever finished first.
+        After a failure no task starts. Running tasks are awaited, and the failure that is first by
+        name is raised, so that the message does not depend on timing.
         """
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="mpbuild")
         try:
             return self._drain(graph, pool)
         finally:
-            # After an interruption nobody waits: the sandbox dies with this process.
+            # Does not wait after an interruption: the sandbox dies with this process.
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _drain(self, graph: Graph, pool: ThreadPoolExecutor) -> dict[str, TaskOutcome]:
@@ -79,7 +79,7 @@ class Engine:
                     done[name] = future.result()
                     sorter.done(name)
             if failures:
-                # What waits for a thread must not begin any more.
+                # Tasks that still wait for a thread must not start.
                 running = {f: name for f, name in running.items() if not f.cancel()}
         if failures:
             raise _combined(failures)
@@ -92,7 +92,7 @@ class Engine:
         started = self._clock.now()
         with self._lock(key):
             result = self._results.find(key)
-            cached = result is not None and _answers(result, action, executor)
+            cached = result is not None and _is_valid(result, action, executor)
             if result is None or not cached:
                 self._observer.started(task.name)
                 try:
@@ -112,13 +112,13 @@ class Engine:
         )
 
     def _lock(self, key: Digest) -> Lock:
-        """Two tasks of one key (a base in two environments) wait for each other."""
+        """Serializes tasks with the same key, such as a base in two environments."""
         with self._keys_lock:
             return self._keys.setdefault(key, Lock())
 
 
-def _answers(result: Result, action: Action, executor: Executor) -> bool:
-    """A result made without a sandbox never answers for a build with one."""
+def _is_valid(result: Result, action: Action, executor: Executor) -> bool:
+    """A build with a sandbox does not accept a result that was made without one."""
     complete = result.outputs.keys() == set(action.outputs)
     return complete and (result.sandboxed or not executor.sandboxed)
 

@@ -1,4 +1,4 @@
-"""Where derive meets the store: layers as actions, blobs streamed again, trees unpacked."""
+"""Derives layers with inputs from the store: as actions, as streams, as unpacked trees."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,16 +20,16 @@ OUTPUTS = ("layer", "needs")
 
 
 Bind = Callable[[str, Leaf], Digest | Ref]
-"""From a leaf and the path at which it will stand to its bytes, or to whatever makes them."""
+"""Binds a leaf at a path of the image to its digest, or to the task that makes it."""
 
 
 def layer_name(plan: LayerPlan) -> str:
-    """What its task is called: its title, for people, and what makes it unique."""
+    """Returns the name of a layer's task: its title, and a hash that makes it unique."""
     return f"layer:{plan.title}:{canonical.digest(plain(plan)).hex[:8]}"
 
 
 def layer_task(name: str, plan: LayerPlan, bind: Bind, size: int = 0) -> Task:
-    """The task that derives ``plan``, which reads inputs of ``size`` bytes."""
+    """Returns the task that derives ``plan`` from inputs of ``size`` bytes."""
     bound: dict[str, Digest] = {}
     later: dict[str, Ref] = {}
     for path, source in plan.inputs.items():
@@ -46,13 +46,13 @@ def layer_task(name: str, plan: LayerPlan, bind: Bind, size: int = 0) -> Task:
         executable=plan.executable,
         parameters=dict(plan.parameters),
         outputs=OUTPUTS,
-        tools={"codec": plan.codec},
+        tools=plan.tools,
     )
     return Task(name=name, action=action, inputs=later, size=size)
 
 
 class LayerDeriver:
-    """The in-process executor, and what else can be had from a derived layer's action."""
+    """Derives layers in this process: executes their actions, streams and unpacks them."""
 
     sandboxed = True
 
@@ -60,10 +60,10 @@ class LayerDeriver:
         self._store = store
 
     def run(self, action: Action, timeout_ms: int | None = None) -> Result:
-        """Derive a layer: the fact about it, and its ELF needs as a blob."""
+        """Derives the descriptor of a layer; stores its ELF needs as a blob."""
         del timeout_ms
         with self._inputs(action, check=True) as inputs:
-            derived = derive_layer.derive(_plan(action), inputs)
+            derived = derive_layer.derive(action, inputs)
         layer = derived.layer
         needs = self._store.put_bytes(derived.needs)
         return Result(
@@ -75,17 +75,17 @@ class LayerDeriver:
         )
 
     def blob(self, digest: Digest) -> Iterator[Buffer]:
-        """The bytes of any blob, from the store or derived while streaming; checked at the end."""
+        """Streams any blob, from the store or derived; checks its digest at the end."""
         if self._store.has(digest):
             with self._store.mapped(digest) as data:
                 yield from _checked(iter([data]), digest)
             return
         action = self._action(digest)
         with self._inputs(action) as inputs:
-            yield from _checked(derive_layer.blob(_plan(action), inputs), digest)
+            yield from _checked(derive_layer.blob(action, inputs), digest)
 
     def tree(self, diff_id: Digest) -> None:
-        """Make sure that the layer is unpacked in the store."""
+        """Unpacks a layer in the store unless it is there."""
         if self._store.tree(diff_id).is_dir():
             return
         with self._store.lock(diff_id):
@@ -98,7 +98,7 @@ class LayerDeriver:
             root = scratch / "tree"
             with Unpacker(root) as unpacker:
                 visitor: Visitor = unpacker
-                for _ in _checked(derive_layer.unpack(_plan(action), inputs, visitor), diff_id):
+                for _ in _checked(derive_layer.unpack(action, inputs, visitor), diff_id):
                     pass
             root.rename(self._store.tree(diff_id))
 
@@ -106,7 +106,7 @@ class LayerDeriver:
         action = self._store.derivation(digest)
         if action is None:
             raise InputError(
-                f"the store has neither the blob {digest} nor the way to derive it",
+                f"the store has neither the blob {digest} nor an action that derives it",
                 where=str(self._store.path),
                 hint="build the target again",
                 code=Code.CONTENT_MISMATCH,
@@ -115,7 +115,7 @@ class LayerDeriver:
 
     @contextlib.contextmanager
     def _inputs(self, action: Action, *, check: bool = False) -> Iterator[dict[str, memoryview]]:
-        """The inputs mapped; ``check`` where nothing that comes of them is compared later."""
+        """Maps the inputs; ``check`` hashes them, for outputs that are not compared later."""
         with contextlib.ExitStack() as stack:
             inputs = {
                 name: stack.enter_context(self._store.mapped(digest))
@@ -131,18 +131,6 @@ class LayerDeriver:
                             code=Code.CONTENT_MISMATCH,
                         )
             yield inputs
-
-
-def _plan(action: Action) -> LayerPlan:
-    return LayerPlan(
-        rule=action.rule,
-        title="",
-        version=action.version,
-        inputs=dict(action.inputs),
-        executable=action.executable,
-        parameters={k: v for k, v in action.parameters.items() if isinstance(v, str | bool)},
-        codec=action.tools.get("codec", ""),
-    )
 
 
 def _checked(chunks: Iterator[Buffer], digest: Digest) -> Iterator[Buffer]:

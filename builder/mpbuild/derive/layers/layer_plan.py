@@ -1,4 +1,4 @@
-"""The plan of one layer: which function derives it, from what."""
+"""The plan of a layer: the function that derives it, and its inputs."""
 
 import msgspec
 
@@ -13,11 +13,11 @@ BYTECODE_FILE = "bytecode.tar"
 
 
 class Leaf(msgspec.Struct, frozen=True, tag=True):
-    """A byte string that no derive function makes, by the name of whoever brings it.
+    """A blob that no derive function makes, by its kind and name.
 
     ``kind`` is ``source`` (a file of the workspace), ``runtime`` (a file of mpbuild_runtime),
-    ``step`` (``NAME/OUTPUT``), ``bytecode`` (``ACCELERATOR/bytecode.tar``), ``pex`` (what a PEX
-    begins with), ``lock`` (a lock file's name) or ``spec`` (the canonical core spec).
+    ``step`` (``NAME/OUTPUT``), ``bytecode`` (``ACCELERATOR/bytecode.tar``), ``pex`` (the
+    bootstrap of a PEX), ``lock`` (a lock file's name) or ``spec`` (the canonical core spec).
     """
 
     kind: str
@@ -25,7 +25,7 @@ class Leaf(msgspec.Struct, frozen=True, tag=True):
 
 
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A layer before its leaves are known.
+    """A layer whose leaves may not be known yet.
 
     ``inputs`` maps the name under which the function sees a file (a wheel's or Debian package's
     file name, a path in the image) to an input's digest or to a leaf. ``executable`` names the
@@ -39,3 +39,8 @@ class LayerPlan(msgspec.Struct, frozen=True, kw_only=True):
     executable: tuple[str, ...] = ()
     parameters: dict[str, str | bool] = {}
     codec: str = gzip.CODEC
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """The tools of the action that derives the layer."""
+        return {"codec": self.codec}
