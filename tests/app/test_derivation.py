@@ -91,7 +91,7 @@ def test_a_blob_that_is_there_is_given_as_it_is(store):
 
 def test_a_blob_that_nobody_has_or_can_derive_is_told(store):
     with pytest.raises(
-        InputError, match=r"neither the blob .* nor an action that derives it"
+        InputError, match="nor an action that derives it"
     ) as caught:
         list(LayerDeriver(store).blob(Digest.of(b"none")))
     assert caught.value.findings[0].hint == "build the target again"
@@ -204,7 +204,7 @@ def test_an_action_of_a_newer_mpbuild_is_told_as_that(store):
         path.unlink()
         path.write_text(document.replace('"version":1', '"version":2'))
     with pytest.raises(
-        InputError, match="this mpbuild unsupported layer format files-layer version 2"
+        InputError, match="unsupported layer format: files-layer version 2"
     ):
         LayerDeriver(store).tree(layer.diff_id)
     assert derive_layer.blob(

@@ -62,7 +62,7 @@ GOOD = LayerPlan(rule=FILES, title="", inputs={"a": Digest.of(b"")})
 def test_what_this_version_cannot_derive_is_refused(change):
     plan = msgspec.structs.replace(GOOD, **change)
     for function in (derive_layer.derive, derive_layer.blob):
-        with pytest.raises(InputError, match="this mpbuild unsupported layer format") as caught:
+        with pytest.raises(InputError, match="unsupported layer format") as caught:
             function(plan, {"a": b""})
         assert caught.value.findings[0].code == "not-supported-yet"
 
