@@ -90,9 +90,7 @@ def test_a_blob_that_is_there_is_given_as_it_is(store):
 
 
 def test_a_blob_that_nobody_has_or_can_derive_is_told(store):
-    with pytest.raises(
-        InputError, match="nor an action that derives it"
-    ) as caught:
+    with pytest.raises(InputError, match="nor an action that derives it") as caught:
         list(LayerDeriver(store).blob(Digest.of(b"none")))
     assert caught.value.findings[0].hint == "build the target again"
 
@@ -203,9 +201,7 @@ def test_an_action_of_a_newer_mpbuild_is_told_as_that(store):
         path = store.path / "derived" / digest.hex
         path.unlink()
         path.write_text(document.replace('"version":1', '"version":2'))
-    with pytest.raises(
-        InputError, match="unsupported layer format: files-layer version 2"
-    ):
+    with pytest.raises(InputError, match="unsupported layer format: files-layer version 2"):
         LayerDeriver(store).tree(layer.diff_id)
     assert derive_layer.blob(
         LayerPlan(rule=FILES, title="", inputs=dict(action.inputs)), {"a": b""}
