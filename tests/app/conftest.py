@@ -31,7 +31,7 @@ from mpbuild.effects.installation import find_installation
 from mpbuild.effects.signers.key_signer import KeySigner, make_pair
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.workspace.snapshot import Snapshot
-from mpbuild.engine.action import Result
+from mpbuild.engine.action import ActionResult
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.evidence import bundle, dsse, record, statement
 from mpbuild.formats.oci import oci, referrer
@@ -202,7 +202,7 @@ class Toolchain:
             pex.BOOTSTRAP_FILE: store.put([self.bootstrap()]),
             pex.MAIN_FILE: store.put([self.MAIN]),
         }
-        store.remember(action, Result(outputs=outputs, sandboxed=True))
+        store.remember(action, ActionResult(outputs=outputs, sandboxed=True))
 
     @staticmethod
     def bootstrap() -> bytes:

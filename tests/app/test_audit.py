@@ -13,7 +13,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.base.label import Label
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.debian.deblock import DebianLock
 from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage

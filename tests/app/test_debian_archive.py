@@ -12,7 +12,7 @@ from mpbuild.app.lock.lock_files import environments
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.base.label import Label
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.formats.debian.deblock import filename

@@ -9,6 +9,7 @@ import pytest
 from mpbuild.app.build import toolchain
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.installation import find_installation, toolchain_folder
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
@@ -54,7 +55,7 @@ def test_it_shares_the_base_layer_of_the_example(read, checkout):
     """Where this fails, one of the locks is older: ``make lock-toolchain`` renews these."""
     folder = checkout / "lockfiles/examples/digits"
     name = "debian.cpu.toml"
-    example = image_layers.EnvironmentLocks(
+    example = EnvironmentLocks(
         read.locks.python, deblock.read((folder / name).read_text(), file=name)
     )
     own, others = (

@@ -10,7 +10,7 @@ from mpbuild.base import canonical
 from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 
 LOCK = "opt/model/locks/pylock.cpu.toml"
 
@@ -105,7 +105,7 @@ def poisoned(attack, store):
         )
         for layer, diff_id in zip(layers, diff_ids, strict=True):
             output = Output(Digest(layer["digest"]), layer["size"], Digest(diff_id))
-            result = Result(outputs={"layer": output, "needs": output}, sandboxed=True)
+            result = ActionResult(outputs={"layer": output, "needs": output}, sandboxed=True)
             document = canonical.encode(plain(result))
             target = store.path / "results" / action.key.hex
             target.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import pytest
 
 from mpbuild.app.build.wheel_collisions import file_collisions, new_collisions, without_accepted
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.files.oci_layout import Layout
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock

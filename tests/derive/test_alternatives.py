@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import image_layers
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.layers import alternatives
 from mpbuild.derive.layers.layer_plan import DEBS
 from mpbuild.formats.debian import deblock

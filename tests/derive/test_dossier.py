@@ -9,7 +9,7 @@ import pytest
 from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.derive.dossier import dossier_files
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.formats.debian.deblock import DebianLock, DebianPackage
 from mpbuild.formats.dossier import encoding
 from mpbuild.formats.oci.modelpack import ModelArtifactFile

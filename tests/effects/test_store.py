@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 
 ACTION = Action(rule="step", version=1, executor="sandbox", outputs=("out",))
 LAYER = Action(rule="files-layer", version=1, executor="derive", outputs=("layer", "needs"))
@@ -165,11 +165,11 @@ def test_nothing_stays_open_after_use(tmp_path):
 def layer_result(store):
     needs = store.put_bytes(b"{}")
     layer = Output(Digest.of(b"blob"), 4, Digest.of(b"tar"))
-    return Result({"layer": layer, "needs": Output(needs, 2)}, sandboxed=True)
+    return ActionResult({"layer": layer, "needs": Output(needs, 2)}, sandboxed=True)
 
 
 def test_a_result_is_found_under_its_key(store):
-    result = Result({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=False)
+    result = ActionResult({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=False)
     assert store.find(ACTION.key) is None
     store.remember(ACTION, result)
     assert store.find(ACTION.key) == result
@@ -178,7 +178,7 @@ def test_a_result_is_found_under_its_key(store):
 
 def test_a_result_whose_blob_is_gone_is_a_miss(store):
     digest = store.put_bytes(b"made")
-    store.remember(ACTION, Result({"out": Output(digest, 4)}, sandboxed=True))
+    store.remember(ACTION, ActionResult({"out": Output(digest, 4)}, sandboxed=True))
     store.blob(digest).unlink()
     assert store.find(ACTION.key) is None
 
@@ -227,7 +227,9 @@ def test_a_layer_that_nobody_knows_how_to_derive_is_a_miss(store, digest, damage
     ],
 )
 def test_a_damaged_result_is_a_miss(store, damage):
-    store.remember(ACTION, Result({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True))
+    store.remember(
+        ACTION, ActionResult({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True)
+    )
     path = store.path / "results" / ACTION.key.hex
     path.unlink()
     path.write_bytes(damage)
@@ -287,15 +289,15 @@ def test_whoever_is_killed_while_putting_leaves_no_blob(store, elsewhere):
 
 def test_whoever_is_killed_while_remembering_leaves_old_or_new(store, elsewhere):
     """Killed again and again at any moment: what is found is whole."""
-    result = Result({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True)
+    result = ActionResult({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True)
     action = msgspec.structs.replace(ACTION, environment={"LONG": "x" * 50_000})
     script = """
         from mpbuild.base.conversion import typed
-        from mpbuild.engine.action import Action, Output, Result
+        from mpbuild.engine.action import Action, Output, ActionResult
         store = Store(path)
         action = Action(rule="step", version=1, executor="sandbox", outputs=("out",),
                         environment={"LONG": "x" * 50_000})
-        result = Result({"out": Output(Digest.of(b"made"), 4)}, True)
+        result = ActionResult({"out": Output(Digest.of(b"made"), 4)}, True)
         print("ready", flush=True)
         while True:
             store.remember(action, result)
@@ -336,7 +338,7 @@ def test_a_name_is_held_against_other_processes(store, elsewhere):
 FULL = """
     import json
     from mpbuild.base.errors import EnvironmentFailureError
-    from mpbuild.engine.action import Action, Output, Result
+    from mpbuild.engine.action import Action, Output, ActionResult
     place = Path(sys.argv[1])
     store = Store(place / "store")
     small = store.put_bytes(b"small")
@@ -360,7 +362,7 @@ FULL = """
     attempt(in_scratch)
     attempt(lambda: store.remember(
         Action(rule="r", version=1, executor="derive", environment={"x": "x" * (4 << 20)}),
-        Result({"layer": Output(small, 1, small)}, True),
+        ActionResult({"layer": Output(small, 1, small)}, True),
     ))
     left = [str(p.relative_to(store.path)) for p in store.path.rglob("*") if p.is_file()]
     store.put_bytes(b"more")

@@ -11,7 +11,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.store.maintenance import RemovalReport, StoreStats, collect, stats, verify
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 from mpbuild.formats.oci import oci, referrer
 
 FAR = 10**10
@@ -23,7 +23,7 @@ def remember(store, name, layer=b"blob"):
     action = Action(rule=name, version=1, executor="derive", outputs=("layer", "needs"))
     needs = store.put_bytes(name.encode())
     output = Output(Digest.of(layer), 4, Digest.of(b"plain" + layer))
-    result = Result({"layer": output, "needs": Output(needs, len(name))}, sandboxed=True)
+    result = ActionResult({"layer": output, "needs": Output(needs, len(name))}, sandboxed=True)
     store.remember(action, result)
     return action
 

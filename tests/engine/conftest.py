@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from mpbuild.base.digest import Digest
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 from mpbuild.engine.graph import Graph, Ref, Task
-from mpbuild.engine.scheduler import Engine
+from mpbuild.engine.scheduler import Scheduler
 
 
 class MemoryResults:
@@ -53,7 +53,7 @@ class PureExecutor:
             data = f"{action.key} {name}".encode()
             diff_id = Digest.of(b"plain " + data) if name == "layer" else None
             outputs[name] = Output(Digest.of(data), len(data), diff_id)
-        return Result(outputs, self.sandboxed)
+        return ActionResult(outputs, self.sandboxed)
 
 
 class Ticks:
@@ -97,7 +97,7 @@ def engine(executor, results=None, *, jobs=2, watch=None, **others):
     """An engine that runs everything by ``executor``, but what ``others`` name."""
     executors = {"derive": executor, "sandbox": executor, **others}
     results = MemoryResults() if results is None else results
-    return Engine(executors, results, Ticks(), watch or Watch(), jobs)
+    return Scheduler(executors, results, Ticks(), watch or Watch(), jobs)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from mpbuild.base import canonical
 from mpbuild.base.conversion import plain, typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 from mpbuild.engine.graph import Graph, Ref, Task
 
 NAMES = st.text("abc/.", min_size=1, max_size=4)
@@ -106,7 +106,7 @@ def test_a_task_is_bound_to_digests_and_its_root_to_diff_ids(lab):
     )
     task = Task(name="t", action=action, inputs={"i": Ref("a", "x")}, root=(Ref("a", "layer"),))
     outputs = {"x": Output(Digest.of(b"x"), 1), "layer": Output(blob, 2, Digest.of(b"other"))}
-    bound = task.bind({"a": Result(outputs, sandboxed=True)})
+    bound = task.bind({"a": ActionResult(outputs, sandboxed=True)})
     assert bound.inputs == {"own": Digest.of(b"o"), "i": Digest.of(b"x")}
     assert bound.root == (layer, Digest.of(b"other"))
 

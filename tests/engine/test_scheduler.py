@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
-from mpbuild.engine.action import Result
+from mpbuild.engine.action import ActionResult
 
 
 @st.composite
@@ -133,7 +133,7 @@ def test_a_result_made_without_a_sandbox_answers_only_for_a_build_without(lab, k
 def test_a_kept_result_without_a_declared_output_does_not_answer(lab):
     results, executor = lab.Results(), lab.PureExecutor()
     task = lab.task("a")
-    results.remember(task.action, Result({}, sandboxed=True))
+    results.remember(task.action, ActionResult({}, sandboxed=True))
     done = lab.engine(executor, results).run(lab.Graph([task, lab.task("b", ["a"])]))
     assert done["a"].result.outputs.keys() == {"out"}
     assert sum(executor.ran.values()) == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.derive.accelerators import supplied_by_host
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.formats.dossier.dependency_graph import (
     GraphDocument,
     GraphEdge,

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.derive import dependency_graph
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.formats import cuda
 from mpbuild.formats.dossier import documents, encoding
 from mpbuild.formats.oci.modelpack import ModelArtifactFile

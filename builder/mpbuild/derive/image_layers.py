@@ -1,21 +1,24 @@
-"""The recipe: which layers make an image or the root of a step, from what, in which order.
+"""The layers of an image, or of a step's root: which ones, from what, in which order.
 
-A pure function of the core spec, the locks and the names of the source files. Layers stand from
-what changes rarely to what changes often: base, further Debian packages, large wheels one each,
-small ones in groups, bytecode, the runtime, code, files, weights one each, and last the spec with
-the locks.
+A pure function of the core spec, the locks and the names of the source files. Layers that change
+rarely come first: base, other Debian packages, large wheels one each, small wheels in groups,
+bytecode, the runtime, code, files, weights one each, and last the spec with the locks.
 """
 
-import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
-
-import msgspec
+from collections.abc import Iterable, Mapping, Sequence
 
 from mpbuild.base import image_paths
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
+from mpbuild.derive.environment_locks import EnvironmentLocks, lock_environments
+from mpbuild.derive.image_leaves import (
+    SourceFile,
+    bytecode_leaf,
+    source_path,
+    weight_path,
+    weight_source,
+)
 from mpbuild.derive.layers.alternatives import encode
 from mpbuild.derive.layers.layer_plan import (
     BYTECODE,
@@ -28,9 +31,8 @@ from mpbuild.derive.layers.layer_plan import (
     Leaf,
 )
 from mpbuild.formats.debian.deblock import DebianLock, filename
-from mpbuild.formats.python.pylock import PythonLock, PythonPackage
-from mpbuild.spec.model import Model, Weight
-from mpbuild.spec.paths import import_root
+from mpbuild.formats.python.pylock import PythonPackage
+from mpbuild.spec.model import Model
 
 OWN_LAYER_SIZE = 1 << 20
 OWN_LAYERS = 36
@@ -39,49 +41,12 @@ GROUPS = 8
 ENTRY_POINT = "mpbuild_runtime/mpbuild-run"
 """The runtime's file that becomes an image's entry point."""
 
-
 CODE = "code"
 """The title of the layer of the model's code."""
 
 
-class LockedFile(NamedTuple):
-    """A file that a lock names: a ``wheel`` or a ``debian`` package; its size is in bytes.
-
-    Fetched ``weights``, which the spec itself pins, are such, too.
-    """
-
-    kind: str
-    name: str
-    digest: Digest
-    size: int
-
-
-class EnvironmentLocks(msgspec.Struct, frozen=True):
-    """The two locks of one environment."""
-
-    python: PythonLock
-    debian: DebianLock
-
-    @property
-    def files(self) -> Iterator[LockedFile]:
-        """Everything that the locks name."""
-        for package in self.python.packages:
-            wheel = package.wheel
-            yield LockedFile("wheel", wheel.filename, wheel.sha256, wheel.size)
-        for deb in self.debian.packages:
-            yield LockedFile("debian", posixpath.basename(deb.path), deb.sha256, deb.size)
-
-
-class SourceFile(msgspec.Struct, frozen=True, order=True):
-    """A file of the workspace that ``core.sources`` matched: path, from the model's folder."""
-
-    path: str
-    pattern: str
-    executable: bool = False
-
-
 def environment_layers(locks: EnvironmentLocks, python: str) -> tuple[LayerPlan, ...]:
-    """The layers of an environment alone: what a step sees as its root."""
+    """The layers of an environment, lowest first: the root of a step."""
     return (
         *_debian("base", locks.debian, python, base=True),
         *_debian("system", locks.debian, python, base=False),
@@ -96,10 +61,10 @@ def image_layers(
     sources: Sequence[SourceFile],
     runtime: Iterable[str],
 ) -> tuple[LayerPlan, ...]:
-    """All layers of the image for ``accelerator``.
+    """The layers of the image for ``accelerator``, lowest first.
 
-    ``locks`` are those of every environment by name; ``runtime`` names the files of
-    mpbuild_runtime, relative to its parent folder.
+    ``locks`` has every environment by name; ``runtime`` has the files of mpbuild_runtime, relative
+    to its parent folder.
     """
     return (
         *environment_layers(locks[accelerator], model.environment.python),
@@ -110,91 +75,6 @@ def image_layers(
         *_weights(model),
         _dossier(model, accelerator),
     )
-
-
-def pex_paths(files: Mapping[str, Digest], accelerator: Accelerator) -> dict[str, Digest]:
-    """The files of an image that stand in its PEX, too, by their paths there.
-
-    Code and runtime stand at their import paths, weights and files below folders of these names,
-    the spec and the lock of ``accelerator`` in the root. Raise InputError where a folder
-    or file of the code would stand where others do.
-    """
-    found: dict[str, Digest] = {}
-    roots: dict[str, str] = {}
-    for path, digest in files.items():
-        root, place = _pex_path(path, accelerator)
-        first = place.partition("/")[0]
-        if place and roots.setdefault(first, root) != root:
-            raise InputError(
-                f"{first} would hold files of the code and others in the PEX",
-                where=f"/{path}",
-                hint=f"rename what is called {first} in core.sources",
-            )
-        if place:
-            found[place] = digest
-    return found
-
-
-def _pex_path(path: str, accelerator: Accelerator) -> tuple[str, str]:
-    """The folder of an image that a file is in, and its path in the PEX; empty where it has none.
-
-    Folders of the PEX hold files of one of these alone, because they are import roots there.
-    """
-    lock = f"pylock.{accelerator}.toml"
-    if path == f"{image_paths.LOCKS}/{lock}":
-        return image_paths.MODEL, lock
-    if path == image_paths.ENTRY_POINT or path.startswith(f"{image_paths.LOCKS}/"):
-        return "", ""
-    for root in (image_paths.SOURCES, image_paths.RUNTIME, image_paths.MODEL):
-        if path.startswith(f"{root}/"):
-            return root, path.removeprefix(f"{root}/")
-    return "", ""
-
-
-def lock_environments(model: Model, accelerator: Accelerator) -> tuple[str, ...]:
-    """The environments whose locks an image carries: its own, then those of the steps."""
-    steps = {step.environment for step in model.steps}
-    return (accelerator, *sorted(steps - {accelerator}))
-
-
-def source_destination(source: SourceFile) -> str:
-    """Where a source file stands in an image: below the sources' place, without its root."""
-    root = import_root(source.pattern)
-    relative = source.path.removeprefix(root).lstrip("/") if root else source.path
-    return f"{image_paths.SOURCES}/{relative}"
-
-
-def weight_source(weight: Weight) -> Leaf | Digest:
-    """What brings a file of weights: a step, the workspace, or as an input its address."""
-    if weight.step:
-        return Leaf("step", f"{weight.step}/{weight.output}")
-    if weight.path:
-        return Leaf("source", weight.path)
-    assert weight.sha256, "who isn't pinned gets no further than the check of the locks"
-    return weight.sha256
-
-
-def fetched_weights(model: Model) -> Iterator[LockedFile]:
-    """The weights that are fetched, as files that the spec itself locks."""
-    for weight in model.core.weights:
-        if weight.url:
-            assert weight.sha256, "who isn't pinned gets no further than the check of the locks"
-            yield LockedFile("weights", weight.name, weight.sha256, weight.size or 0)
-
-
-def bytecode_leaf(accelerator: Accelerator) -> Leaf:
-    """The bytecode of an accelerator's environment, which a sandboxed action makes."""
-    return Leaf("bytecode", f"{accelerator}/{BYTECODE_FILE}")
-
-
-def weight_path(weight: Weight) -> str:
-    """Where a file of weights stands in an image."""
-    return f"{image_paths.WEIGHTS}/{weight.name}"
-
-
-def built_environments(model: Model, accelerators: Iterable[Accelerator]) -> tuple[str, ...]:
-    """The environments that a build for ``accelerators`` needs the files of."""
-    return (*accelerators, *sorted({step.environment for step in model.steps}))
 
 
 def _debian(title: str, lock: DebianLock, python: str, *, base: bool) -> Iterable[LayerPlan]:
@@ -231,7 +111,7 @@ def _wheels(packages: Sequence[PythonPackage], python: str) -> Iterable[LayerPla
 
 
 def _group(name: str) -> int:
-    """By name alone, so that a new package disturbs one group of small wheels."""
+    """The group depends on the name alone, so a new package changes only one group."""
     return int(Digest.of(name.encode()).hex[:8], 16) % GROUPS
 
 
@@ -250,17 +130,17 @@ def _runtime(files: Iterable[str]) -> LayerPlan:
 def _code(sources: Sequence[SourceFile]) -> LayerPlan:
     inputs: dict[str, Digest | Leaf] = {}
     for source in sorted(sources):
-        leaf, place = Leaf("source", source.path), source_destination(source)
-        if inputs.setdefault(place, leaf) != leaf:
+        leaf, path = Leaf("source", source.path), source_path(source)
+        if inputs.setdefault(path, leaf) != leaf:
             raise InputError(
-                f"{source.path} and another file of core.sources would both stand at /{place}",
-                hint="what stands before a pattern's first wildcard is left out: rename one",
+                f"{source.path} and another file of core.sources have the same path /{path}",
+                hint="the folders before a pattern's first wildcard are dropped: rename one file",
             )
     return LayerPlan(
         rule=FILES,
         title=CODE,
         inputs=inputs,
-        executable=tuple(source_destination(s) for s in sorted(sources) if s.executable),
+        executable=tuple(source_path(s) for s in sorted(sources) if s.executable),
     )
 
 

@@ -6,7 +6,8 @@ import msgspec
 
 from mpbuild.base import image_paths
 from mpbuild.base.digest import Digest
-from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import built_environments
+from mpbuild.derive.image_leaves import weight_source
 from mpbuild.derive.layers.layer import Layer
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.formats.oci import modelpack, oci
@@ -34,10 +35,10 @@ def carried(model: Model) -> dict[str, Leaf | Digest]:
     """What brings each file of the artifact, by its path; the dossier is made, and not here."""
     found: dict[str, Leaf | Digest] = {"spec.json": Leaf("spec", "spec.json")}
     for weight in model.core.weights:
-        found[f"weights/{weight.name}"] = image_layers.weight_source(weight)
+        found[f"weights/{weight.name}"] = weight_source(weight)
     for file in model.core.files:
         found[f"files/{file.name}"] = Leaf("source", file.path)
-    for environment in image_layers.built_environments(model, model.accelerators):
+    for environment in built_environments(model, model.accelerators):
         for name in (f"pylock.{environment}.toml", f"debian.{environment}.toml"):
             found[f"locks/{name}"] = Leaf("lock", name)
     return found

@@ -49,7 +49,7 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
     diff_id: Digest | None = None
 
 
-class Result(msgspec.Struct, frozen=True):
+class ActionResult(msgspec.Struct, frozen=True):
     """The outputs of an action by name, and whether it ran in a sandbox.
 
     A derive action is a pure function and counts as sandboxed.
@@ -57,6 +57,3 @@ class Result(msgspec.Struct, frozen=True):
 
     outputs: dict[str, Output]
     sandboxed: bool
-
-
-Outputs = Mapping[str, Output]

@@ -7,7 +7,7 @@ import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         """The tasks that must run before it."""
         return {ref.task for ref in self.refs}
 
-    def bind(self, results: Mapping[str, Result]) -> Action:
+    def bind(self, results: Mapping[str, ActionResult]) -> Action:
         """Returns the complete action, given the results of all ``needs``."""
         inputs = {name: results[r.task].outputs[r.output].digest for name, r in self.inputs.items()}
         return msgspec.structs.replace(
@@ -85,7 +85,7 @@ class Graph:
         return sorter
 
 
-def _diff_id(results: Mapping[str, Result], ref: Ref) -> Digest:
+def _diff_id(results: Mapping[str, ActionResult], ref: Ref) -> Digest:
     diff_id = results[ref.task].outputs[ref.output].diff_id
     if diff_id is None:
         raise InputError(f"{ref.output} of {ref.task} is not a layer")

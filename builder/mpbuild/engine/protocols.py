@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from mpbuild.base.digest import Digest
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 
 
 class Executor(Protocol):
@@ -13,17 +13,17 @@ class Executor(Protocol):
     def sandboxed(self) -> bool:
         """Whether actions can only see their declared inputs."""
 
-    def run(self, action: Action, timeout_ms: int | None) -> Result:
+    def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
         """Runs an action and keeps its outputs; raises an MpbuildError if it fails."""
 
 
-class Results(Protocol):
+class ResultCache(Protocol):
     """Results of earlier runs; failures are not kept."""
 
-    def find(self, key: Digest) -> Result | None:
+    def find(self, key: Digest) -> ActionResult | None:
         """Returns the result for ``key`` if every blob of it still exists."""
 
-    def remember(self, action: Action, result: Result) -> None:
+    def remember(self, action: Action, result: ActionResult) -> None:
         """Keeps ``result``, atomically and safely for concurrent processes."""
 
 
@@ -34,7 +34,7 @@ class Clock(Protocol):
         """Returns seconds since the epoch."""
 
 
-class Observer(Protocol):
+class TaskObserver(Protocol):
     """Receives the progress of a build, from several threads."""
 
     def started(self, name: str) -> None:

@@ -8,9 +8,9 @@ import msgspec
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import MpbuildError
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 from mpbuild.engine.graph import Graph, Task
-from mpbuild.engine.protocols import Clock, Executor, Observer, Results
+from mpbuild.engine.protocols import Clock, Executor, ResultCache, TaskObserver
 
 
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,21 +19,21 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     action: Action
     key: Digest
-    result: Result
+    result: ActionResult
     cached: bool
     started: float
     finished: float
 
 
-class Engine:
+class Scheduler:
     """Completes graphs with executors by kind, a result cache and a clock."""
 
     def __init__(
         self,
         executors: Mapping[str, Executor],
-        results: Results,
+        results: ResultCache,
         clock: Clock,
-        observer: Observer,
+        observer: TaskObserver,
         jobs: int,
     ) -> None:
         self._executors = executors
@@ -85,7 +85,7 @@ class Engine:
             raise _combined(failures)
         return done
 
-    def _complete(self, task: Task, results: Mapping[str, Result]) -> TaskOutcome:
+    def _complete(self, task: Task, results: Mapping[str, ActionResult]) -> TaskOutcome:
         action = task.bind(results)
         key = action.key
         executor = self._executors[action.executor]
@@ -117,7 +117,7 @@ class Engine:
             return self._keys.setdefault(key, Lock())
 
 
-def _is_valid(result: Result, action: Action, executor: Executor) -> bool:
+def _is_valid(result: ActionResult, action: Action, executor: Executor) -> bool:
     """A build with a sandbox does not accept a result that was made without one."""
     complete = result.outputs.keys() == set(action.outputs)
     return complete and (result.sandboxed or not executor.sandboxed)

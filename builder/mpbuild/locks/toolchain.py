@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.spec.vocabulary import Suite
 from mpbuild.spec.workspace import Base
 

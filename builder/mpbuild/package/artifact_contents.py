@@ -12,8 +12,8 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive import image_layers
 from mpbuild.derive import pex as derive_pex
+from mpbuild.derive.environment_locks import EnvironmentLocks, built_environments
 from mpbuild.derive.model_artifact import carried
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import modelpack, oci
@@ -34,7 +34,7 @@ class ArtifactContents(msgspec.Struct, frozen=True, kw_only=True):
 
     starts: Mapping[Accelerator, PexStart]
     documents: Mapping[str, Digest]
-    locks: Mapping[str, image_layers.EnvironmentLocks]
+    locks: Mapping[str, EnvironmentLocks]
 
     @property
     def leaves(self) -> Iterator[PackagePart]:
@@ -56,7 +56,7 @@ def read_artifacts(package: Package, model: Model, store: Store) -> ArtifactCont
     for artifact in package.artifacts("pex"):
         starts[Accelerator(artifact.accelerator)] = _start(artifact, package.blobs, store)
     documents = _documents(package, model, store)
-    names = image_layers.built_environments(model, model.accelerators)
+    names = built_environments(model, model.accelerators)
     locks = {name: read_lock_pair(documents, name, store) for name in names}
     return ArtifactContents(starts=starts, documents=documents, locks=locks)
 

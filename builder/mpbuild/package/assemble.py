@@ -11,12 +11,14 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.derive import image_layers
 from mpbuild.derive.dossier import dossier_files
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.image import DerivedImage, annotations, image
 from mpbuild.derive.layers.layer import Layer
 from mpbuild.derive.layers.layer_plan import FILES, STORED, LayerPlan, Leaf
 from mpbuild.derive.model_artifact import ModelArtifact, carried, model_artifact
 from mpbuild.derive.package_index import PackageIndex, package
 from mpbuild.derive.pex import DerivedPex, pex
+from mpbuild.derive.pex_paths import pex_paths
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import oci
 from mpbuild.formats.oci.modelpack import ModelArtifactFile
@@ -45,7 +47,7 @@ class PackageParts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: Model
-    locks: Mapping[str, image_layers.EnvironmentLocks]
+    locks: Mapping[str, EnvironmentLocks]
     documents: Mapping[str, Digest]
     layers: Mapping[Accelerator, Sequence[BoundLayer]]
     starts: Mapping[Accelerator, PexStart]
@@ -103,7 +105,7 @@ def assemble(parts: PackageParts, store: Store) -> Assembly:
 
 def _pex(parts: PackageParts, accelerator: Accelerator, store: Store) -> DerivedPex:
     """Derives the PEX from the leaves of the image."""
-    placed = image_layers.pex_paths(_leaves(parts.layers[accelerator]), accelerator)
+    placed = pex_paths(_leaves(parts.layers[accelerator]), accelerator)
     with contextlib.ExitStack() as stack:
         files = {path: stack.enter_context(store.mapped(digest)) for path, digest in placed.items()}
         bootstrap = stack.enter_context(store.mapped(parts.starts[accelerator].bootstrap))

@@ -13,7 +13,7 @@ from mpbuild.derive.layers.layer import Visitor
 from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.store.unpacker import Unpacker
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 from mpbuild.engine.graph import Ref, Task
 
 OUTPUTS = ("layer", "needs")
@@ -59,14 +59,14 @@ class LayerDeriver:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def run(self, action: Action, timeout_ms: int | None = None) -> Result:
+    def run(self, action: Action, timeout_ms: int | None = None) -> ActionResult:
         """Derives the descriptor of a layer; stores its ELF needs as a blob."""
         del timeout_ms
         with self._inputs(action, check=True) as inputs:
             derived = derive_layer.derive(action, inputs)
         layer = derived.layer
         needs = self._store.put_bytes(derived.needs)
-        return Result(
+        return ActionResult(
             outputs={
                 "layer": Output(layer.digest, layer.size, layer.diff_id),
                 "needs": Output(needs, len(derived.needs)),

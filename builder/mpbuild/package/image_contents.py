@@ -13,7 +13,8 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest, verified
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import EnvironmentLocks, lock_environments
+from mpbuild.derive.image_leaves import SourceFile, bytecode_leaf, weight_source
 from mpbuild.derive.layers.layer_plan import BYTECODE_FILE, Leaf
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.archive import gzip, tar, untar
@@ -53,17 +54,15 @@ class ImageContents(msgspec.Struct, frozen=True):
     accelerator: Accelerator
     document: dict[str, object]
     model: Model
-    locks: dict[str, image_layers.EnvironmentLocks]
+    locks: dict[str, EnvironmentLocks]
     files: dict[str, ImageFile]
     findings: tuple[Finding, ...]
 
     @property
-    def sources(self) -> tuple[image_layers.SourceFile, ...]:
+    def sources(self) -> tuple[SourceFile, ...]:
         """The code, by paths relative to the folder of sources."""
         return tuple(
-            image_layers.SourceFile(
-                path.removeprefix(f"{image_paths.SOURCES}/"), "", found.executable
-            )
+            SourceFile(path.removeprefix(f"{image_paths.SOURCES}/"), "", found.executable)
             for path, found in self.files.items()
             if path.startswith(f"{image_paths.SOURCES}/")
         )
@@ -152,13 +151,13 @@ def _named(model: Model, accelerator: Accelerator) -> dict[str, Leaf]:
     """Leaves by the paths that the spec gives them; fetched weights count as leaves."""
     found = {image_paths.SPEC: Leaf("spec", "spec.json"), image_paths.ENTRY_POINT: _ENTRY_POINT}
     for weight in model.core.weights:
-        source = image_layers.weight_source(weight)
+        source = weight_source(weight)
         leaf = source if isinstance(source, Leaf) else Leaf("weights", weight.name)
         found[f"{image_paths.WEIGHTS}/{weight.name}"] = leaf
     for file in model.core.files:
         found[f"{image_paths.FILES}/{file.name}"] = Leaf("source", file.path)
     if model.environment.compile_bytecode:
-        found[BYTECODE_FILE] = image_layers.bytecode_leaf(accelerator)
+        found[BYTECODE_FILE] = bytecode_leaf(accelerator)
     return found
 
 
@@ -195,14 +194,14 @@ def _bytecode(image: Image, blobs: BlobSource, store: Store, bounds: LayerBounds
 
 def _locks(
     files: dict[str, ImageFile], model: Model, accelerator: Accelerator, store: Store
-) -> dict[str, image_layers.EnvironmentLocks]:
+) -> dict[str, EnvironmentLocks]:
     folder = f"{image_paths.LOCKS}/"
     found = {
         path.removeprefix(folder): one.digest
         for path, one in files.items()
         if path.startswith(folder)
     }
-    names = image_layers.lock_environments(model, accelerator)
+    names = lock_environments(model, accelerator)
     return {name: read_lock_pair(found, name, store) for name in names}
 
 

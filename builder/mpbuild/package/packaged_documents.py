@@ -6,15 +6,13 @@ from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 
 
-def read_lock_pair(
-    files: Mapping[str, Digest], environment: str, store: Store
-) -> image_layers.EnvironmentLocks:
+def read_lock_pair(files: Mapping[str, Digest], environment: str, store: Store) -> EnvironmentLocks:
     """Reads the two locks of an environment; ``files`` maps names of locks to digests.
 
     Raises InputError if one is missing or not in canonical form.
@@ -22,7 +20,7 @@ def read_lock_pair(
     python_file, debian_file = f"pylock.{environment}.toml", f"debian.{environment}.toml"
     python_text = _lock(files, python_file, store)
     debian_text = _lock(files, debian_file, store)
-    pair = image_layers.EnvironmentLocks(
+    pair = EnvironmentLocks(
         pylock.read(python_text, file=python_file), deblock.read(debian_text, file=debian_file)
     )
     if (pylock.write(pair.python), deblock.write(pair.debian)) != (python_text, debian_text):

@@ -31,9 +31,10 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.label import Label
 from mpbuild.cli.root import run
 from mpbuild.derive import image_layers, pex
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.layers.layer_plan import BYTECODE_FILE
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 from mpbuild.formats.archive import tar
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
@@ -380,7 +381,7 @@ class Three(NamedTuple):
         environment: LockEnvironment, action: Action, outputs: Mapping[str, bytes], store: Store
     ) -> None:
         """That ``action`` was run in ``environment`` and gave these files."""
-        locks = image_layers.EnvironmentLocks(
+        locks = EnvironmentLocks(
             pylock.read(environment.python_file.read_text(), file=""),
             deblock.read(environment.debian_file.read_text(), file=""),
         )
@@ -391,7 +392,7 @@ class Three(NamedTuple):
             root.append(derivation.run(layer).outputs["layer"].diff_id)
         action = msgspec.structs.replace(action, root=tuple(root))
         kept = {name: store.put([data]) for name, data in outputs.items()}
-        store.remember(action, Result(outputs=kept, sandboxed=True))
+        store.remember(action, ActionResult(outputs=kept, sandboxed=True))
 
 
 def _tar(files: Mapping[str, bytes]):

@@ -7,7 +7,8 @@ from mpbuild.app.build.blueprint import Blueprint
 from mpbuild.app.build.build_graph import BuildPlan
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
-from mpbuild.derive import image_layers, inputs_artifact
+from mpbuild.derive import inputs_artifact
+from mpbuild.derive.environment_locks import built_environments
 from mpbuild.derive.inputs_artifact import InputFile
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.scheduler import TaskOutcome
@@ -50,7 +51,7 @@ def attach_inputs(
 
 def _locked(blueprint: Blueprint, accelerators: Sequence[Accelerator]) -> Iterator[InputFile]:
     """Debian packages, and the wheels that are in no PEX of the package."""
-    names = image_layers.built_environments(blueprint.model, accelerators)
+    names = built_environments(blueprint.model, accelerators)
     held = {
         file.digest
         for name in accelerators

@@ -12,7 +12,8 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.base.files import WorkspaceFile
-from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import EnvironmentLocks
+from mpbuild.derive.image_leaves import SourceFile
 from mpbuild.derive.inputs_artifact import StepFiles
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.effects.workspace.snapshot import Snapshot
@@ -29,9 +30,9 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: Model
-    locks: Mapping[str, image_layers.EnvironmentLocks]
+    locks: Mapping[str, EnvironmentLocks]
     toolchain: Toolchain
-    sources: tuple[image_layers.SourceFile, ...]
+    sources: tuple[SourceFile, ...]
     runtime: tuple[str, ...]
     documents: Mapping[str, Digest]
     steps: Mapping[str, StepFiles]
@@ -112,9 +113,9 @@ class _DeclaredFiles:
         return sorted({path for pattern in patterns for path in self._match(pattern)})
 
     @property
-    def sources(self) -> tuple[image_layers.SourceFile, ...]:
+    def sources(self) -> tuple[SourceFile, ...]:
         return tuple(
-            image_layers.SourceFile(self._relative(file.path), pattern, file.executable)
+            SourceFile(self._relative(file.path), pattern, file.executable)
             for pattern in self._target.model.core.sources
             for file in self._files(pattern)
         )

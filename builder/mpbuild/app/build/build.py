@@ -35,14 +35,14 @@ from mpbuild.effects.store.store import Store
 from mpbuild.effects.workspace import git
 from mpbuild.effects.workspace.documents import read_document
 from mpbuild.effects.workspace.snapshot import Snapshot
-from mpbuild.engine.protocols import Observer
+from mpbuild.engine.protocols import TaskObserver
 from mpbuild.formats.archive import gzip
 from mpbuild.formats.evidence.record import Record, encode
 
 Stage = Literal["spec", "locks", "sources", "inputs", "actions", "package"]
 
 
-class BuildObserver(Observer, DownloadObserver, Protocol):
+class BuildObserver(TaskObserver, DownloadObserver, Protocol):
     """Watches the stages of a build, its downloads and its actions, from several threads."""
 
     def reached(self, stage: Stage) -> None:

@@ -11,6 +11,8 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.derive import image_layers, inputs_artifact
+from mpbuild.derive.environment_locks import EnvironmentLocks
+from mpbuild.derive.image_leaves import bytecode_leaf
 from mpbuild.derive.layers.layer_plan import BYTECODE_FILE, LayerPlan, Leaf
 from mpbuild.derive.pex import PYTHON as TOOLCHAIN_PYTHON
 from mpbuild.engine.graph import Graph, Ref, Task
@@ -108,7 +110,7 @@ class _Planner:
             self._root(self._blueprint.locks[accelerator], python),
         )
         self._add(task)
-        leaf = image_layers.bytecode_leaf(accelerator)
+        leaf = bytecode_leaf(accelerator)
         self._made[leaf] = Ref(task.name, BYTECODE_FILE)
 
     def _image(self, accelerator: Accelerator) -> list[tuple[LayerPlan, str]]:
@@ -119,7 +121,7 @@ class _Planner:
             )
         )
 
-    def _root(self, locks: image_layers.EnvironmentLocks, python: str) -> tuple[Ref, ...]:
+    def _root(self, locks: EnvironmentLocks, python: str) -> tuple[Ref, ...]:
         layers = self._layers(image_layers.environment_layers(locks, python))
         return tuple(Ref(name, "layer") for _, name in layers)
 

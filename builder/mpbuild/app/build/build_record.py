@@ -6,7 +6,7 @@ import mpbuild
 from mpbuild.app.build.blueprint import Blueprint
 from mpbuild.app.build.build_run import BuildRun
 from mpbuild.base.label import Label
-from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import fetched_weights
 from mpbuild.engine.scheduler import TaskOutcome
 from mpbuild.formats.evidence.record import (
     ActionRecord,
@@ -49,7 +49,7 @@ def _inputs(blueprint: Blueprint, done: Iterable[TaskOutcome]) -> Iterator[Recor
         kind = {"wheel-layer": "wheel", "deb-layer": "debian"}.get(one.action.rule)
         if kind:
             yield from (RecordedInput(kind, name, d) for name, d in one.action.inputs.items())
-    for file in image_layers.fetched_weights(blueprint.model):
+    for file in fetched_weights(blueprint.model):
         yield RecordedInput(file.kind, file.name, file.digest)
 
 

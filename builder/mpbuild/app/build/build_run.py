@@ -19,8 +19,8 @@ from mpbuild.derive.layers.layer_plan import LayerPlan
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.protocols import Observer, Results
-from mpbuild.engine.scheduler import Engine, TaskOutcome
+from mpbuild.engine.protocols import ResultCache, TaskObserver
+from mpbuild.engine.scheduler import Scheduler, TaskOutcome
 from mpbuild.package.assemble import Assembly, BoundLayer, PackageParts, PexStart, assemble
 
 
@@ -36,9 +36,9 @@ def carry_out(
     blueprint: Blueprint,
     accelerators: Sequence[Accelerator],
     store: Store,
-    results: Results,
+    results: ResultCache,
     options: BuildOptions,
-    observer: Observer,
+    observer: TaskObserver,
 ) -> BuildRun:
     """Runs the actions of a blueprint that ``results`` can't answer, and assembles the package.
 
@@ -46,7 +46,7 @@ def carry_out(
     """
     planned = plan_build(blueprint, accelerators)
     jobs = options.jobs or processors()
-    engine = Engine(executors_by_kind(store, options), results, SystemClock(), observer, jobs)
+    engine = Scheduler(executors_by_kind(store, options), results, SystemClock(), observer, jobs)
     done = engine.run(planned.graph)
     outputs = done[PEX].result.outputs
     start = PexStart(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 from mpbuild.engine.protocols import Executor
 from mpbuild.package.derived_layers import LayerDeriver
 
@@ -20,7 +20,7 @@ class _Steps:
         self._store = store
         self._derivation = derivation
 
-    def run(self, action: Action, timeout_ms: int | None) -> Result:
+    def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
         # Most builds find every result in the cache and need no sandbox.
         from mpbuild.effects.sandbox.host_executor import HostExecutor
         from mpbuild.effects.sandbox.step_executor import StepExecutor

@@ -11,7 +11,7 @@ from mpbuild.app.lock.lock_files import LockEnvironment, debian_inputs, read_deb
 from mpbuild.app.workspace.workspace import read_text
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import EnvironmentFailureError, InputError
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.pex import PYTHON
 from mpbuild.effects.installation import find_installation
 from mpbuild.effects.workspace.documents import FreshDocuments

@@ -16,7 +16,7 @@ from mpbuild.base.codes import Code
 from mpbuild.base.conversion import plain
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.python.pylock import PythonPackage
 from mpbuild.spec.environment import AcceptedFinding

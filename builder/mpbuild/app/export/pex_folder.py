@@ -18,8 +18,8 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive import image_layers
 from mpbuild.derive import pex as derive_pex
+from mpbuild.derive.image_leaves import weight_source
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.derive.pex import EVIDENCE, DerivedPex, PexFile, pex
 from mpbuild.effects.files import folders
@@ -253,7 +253,7 @@ def _named(model: Model) -> Mapping[str, Leaf]:
     """Leaves by the paths that the spec gives them."""
     found = {"spec.json": Leaf("spec", "spec.json")}
     for weight in model.core.weights:
-        source = image_layers.weight_source(weight)
+        source = weight_source(weight)
         leaf = source if isinstance(source, Leaf) else Leaf("weights", weight.name)
         found[f"weights/{weight.name}"] = leaf
     for file in model.core.files:

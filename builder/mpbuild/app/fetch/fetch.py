@@ -13,7 +13,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
-from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import LockedFile, built_environments, fetched_weights
 from mpbuild.effects.files.disk import disk_error
 from mpbuild.effects.store.store import Store
 from mpbuild.locks.toolchain import BASE as TOOLCHAIN_BASE
@@ -47,7 +47,7 @@ def wanted_environments(
     target: Target, accelerators: Sequence[Accelerator]
 ) -> tuple[LockEnvironment, ...]:
     """The environments whose files a build for ``accelerators`` needs."""
-    names = image_layers.built_environments(target.model, accelerators)
+    names = built_environments(target.model, accelerators)
     return tuple(one for one in environments(target) if one.name in names)
 
 
@@ -66,7 +66,7 @@ def fetch(
     Offline, a missing file raises EnvironmentFailureError (fetch-failed), which names each.
     """
     files = [file for one in wanted for file in locks.locks[one.name].files]
-    files += [*toolchain.locks.files, *image_layers.fetched_weights(target.model)]
+    files += [*toolchain.locks.files, *fetched_weights(target.model)]
     missing = {file.digest: file for file in files if not store.has(file.digest)}
     _check_sizes([file for file in files if file.digest not in missing], store)
     if not missing:
@@ -91,7 +91,7 @@ def fetch(
     return FetchResult(len(missing), size)
 
 
-def _check_sizes(files: Iterable[image_layers.LockedFile], store: Store) -> None:
+def _check_sizes(files: Iterable[LockedFile], store: Store) -> None:
     """Checks the locked sizes of files in the store; downloads check those of other files."""
     findings = [
         Finding(

@@ -7,7 +7,7 @@ import msgspec
 
 from mpbuild.app.lock.debian_archives import debian_mirrors, debian_security_mirrors
 from mpbuild.base.digest import Digest
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.indexes import PythonIndex

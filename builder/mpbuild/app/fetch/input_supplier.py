@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.oci import oci
 from mpbuild.package.location import BlobSource

@@ -27,7 +27,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive import image_layers
 from mpbuild.derive.accelerators import never_loaded, supplied_by_host
 from mpbuild.derive.elf_needs import ElfNeeds, read_needs
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.layers.layer_plan import DEBS, LayerPlan, Leaf
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.http.download import FileSink, download

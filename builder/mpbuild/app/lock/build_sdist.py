@@ -28,6 +28,7 @@ from mpbuild.base.errors import (
     MpbuildError,
 )
 from mpbuild.derive import image_layers
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
@@ -40,11 +41,11 @@ from mpbuild.effects.python.sdists import SdistFile
 from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.sandbox.bubblewrap import WITHOUT
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Output, Result
+from mpbuild.engine.action import ActionResult, Output
 from mpbuild.engine.graph import Graph, Ref
-from mpbuild.engine.protocols import Observer
+from mpbuild.engine.protocols import TaskObserver
 from mpbuild.engine.rule import Hook, SourceData, SourceRule
-from mpbuild.engine.scheduler import Engine
+from mpbuild.engine.scheduler import Scheduler
 from mpbuild.formats.archive import gzip
 from mpbuild.formats.debian.deblock import DebianLock
 from mpbuild.formats.python import wheel_tags
@@ -99,7 +100,7 @@ class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
 class SdistBuilder:
     """Builds wheels; ``observer`` is told what runs."""
 
-    def __init__(self, store: Store, *, uv: Uv, web: Web, observer: Observer) -> None:
+    def __init__(self, store: Store, *, uv: Uv, web: Web, observer: TaskObserver) -> None:
         self._store = store
         self._uv = uv
         self._web = web
@@ -144,11 +145,11 @@ class SdistBuilder:
         requires: Sequence[str],
     ) -> "_Prepared":
         """The layers of the base and of what is required, derived."""
-        locks = image_layers.EnvironmentLocks(self._lock(requires, ground), _base(ground.debian))
+        locks = EnvironmentLocks(self._lock(requires, ground), _base(ground.debian))
         self._fetch(locks, ground)
         plans = image_layers.environment_layers(locks, ground.python)
         tasks = [layer_task(layer_name(plan), plan, _no_leaf) for plan in plans]
-        engine = Engine(
+        engine = Scheduler(
             {"derive": self._derivation}, self._store, SystemClock(), self._observer, processors()
         )
         done = engine.run(Graph(tasks))
@@ -175,7 +176,7 @@ class SdistBuilder:
             wanted, environment="build", view=ground.view, uv=self._uv, web=self._web
         )
 
-    def _fetch(self, locks: image_layers.EnvironmentLocks, ground: SourceBuildEnvironment) -> None:
+    def _fetch(self, locks: EnvironmentLocks, ground: SourceBuildEnvironment) -> None:
         missing = {file.digest for file in locks.files if not self._store.has(file.digest)}
         requests = chain(
             wheel_requests(locks, missing, ground.find, self._web),
@@ -238,7 +239,7 @@ class _Prepared(msgspec.Struct, frozen=True):
     """What to ask a backend about, and the layers it stands on."""
 
     data: SourceData
-    results: Mapping[str, Result]
+    results: Mapping[str, ActionResult]
 
 
 def _base(lock: DebianLock) -> DebianLock:

@@ -33,7 +33,7 @@ from mpbuild.effects.python.projects import Projects
 from mpbuild.effects.python.sdists import SdistFile
 from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.protocols import Observer
+from mpbuild.engine.protocols import TaskObserver
 from mpbuild.formats.debian.deblock import DebianLock
 from mpbuild.formats.python import wheel_tags
 from mpbuild.formats.python.markers import applies
@@ -93,7 +93,7 @@ class WheelBuilder:
         store: Store,
         uv: Uv,
         web: Web,
-        observer: Observer,
+        observer: TaskObserver,
         released_before: datetime | None = None,
     ) -> None:
         self._folders = {

@@ -13,10 +13,10 @@ from mpbuild.app.workspace.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError, MpbuildError
 from mpbuild.base.label import Label
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.http.client import Web
 from mpbuild.effects.python.uv import Uv
-from mpbuild.engine.protocols import Observer
+from mpbuild.engine.protocols import TaskObserver
 
 if TYPE_CHECKING:
     from mpbuild.app.lock.build_wheels import BuiltWheel
@@ -54,7 +54,7 @@ class LockCommand:
         workspace: OpenWorkspace,
         store: "Callable[[], Store]",
         accelerators: Sequence[Accelerator],
-        observer: Observer,
+        observer: TaskObserver,
         say: Callable[[str], None],
     ) -> None:
         self._workspace = workspace

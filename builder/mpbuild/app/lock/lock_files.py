@@ -20,7 +20,7 @@ from mpbuild.spec.environment import AcceleratorEnvironment, ExtraEnvironment, S
 from mpbuild.spec.workspace import Base, LinkSettings
 
 if TYPE_CHECKING:
-    from mpbuild.derive.image_layers import EnvironmentLocks
+    from mpbuild.derive.environment_locks import EnvironmentLocks
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ def check_floors(
 
 def read_locks(target: Target) -> LockSet:
     """All locks; raise InputError where one is missing, malformed or has drifted."""
-    from mpbuild.derive.image_layers import EnvironmentLocks
+    from mpbuild.derive.environment_locks import EnvironmentLocks
 
     checked = _LockCheck(target)
     if checked.findings:
@@ -162,7 +162,7 @@ def read_locks(target: Target) -> LockSet:
 
 def read(environment: LockEnvironment) -> "EnvironmentLocks":
     """The two locks of an environment, which were found good."""
-    from mpbuild.derive.image_layers import EnvironmentLocks
+    from mpbuild.derive.environment_locks import EnvironmentLocks
 
     return EnvironmentLocks(_present(read_python(environment)), _present(read_debian(environment)))
 

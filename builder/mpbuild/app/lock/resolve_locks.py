@@ -25,7 +25,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
-from mpbuild.derive.image_layers import EnvironmentLocks
+from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.files.atomic import tidy, write_new
 from mpbuild.effects.files.disk import disk_error
 from mpbuild.effects.http.client import Web
@@ -41,7 +41,7 @@ from mpbuild.spec.place import nearest
 if TYPE_CHECKING:
     from mpbuild.app.lock.build_wheels import WheelBuilder
     from mpbuild.effects.store.store import Store
-    from mpbuild.engine.protocols import Observer
+    from mpbuild.engine.protocols import TaskObserver
 
 Lock = pylock.PythonLock | deblock.DebianLock
 
@@ -82,7 +82,9 @@ class LockResolver:
         cooldown = workspace.settings.lock.cooldown
         self._released_before = now - timedelta(milliseconds=cooldown) if cooldown else None
 
-    def workshop(self, store: "Callable[[], Store]", observer: "Observer") -> "WheelBuilder | None":
+    def workshop(
+        self, store: "Callable[[], Store]", observer: "TaskObserver"
+    ) -> "WheelBuilder | None":
         """What builds wheels before resolving; None where no folder of the workspace wants it."""
         if not any(index.build for index in self._workspace.settings.indexes.values()):
             return None

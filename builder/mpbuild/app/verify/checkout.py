@@ -12,7 +12,7 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.base.label import Label
-from mpbuild.derive import image_layers
+from mpbuild.derive.image_leaves import SourceFile, source_path, weight_path
 from mpbuild.effects.workspace import sources
 from mpbuild.package.image_contents import ImageContents
 from mpbuild.verify.completeness import PackagePart
@@ -86,7 +86,7 @@ def _files(target: Target, contents: ImageContents) -> Iterator[Finding]:
     """Compares code, weights and files by their paths in an image."""
     root = target.workspace.root
     folders = (f"{image_paths.SOURCES}/", f"{image_paths.WEIGHTS}/", f"{image_paths.FILES}/")
-    elsewhere = {image_layers.weight_path(w) for w in target.model.core.weights if not w.path}
+    elsewhere = {weight_path(w) for w in target.model.core.weights if not w.path}
     packed = {
         path: found
         for path, found in contents.files.items()
@@ -112,8 +112,8 @@ def _sources(target: Target) -> dict[str, str]:
     found = {}
     for pattern in target.model.core.sources:
         for path in sources.match(root, folder, pattern):
-            source = image_layers.SourceFile(posixpath.relpath(path, folder or "."), pattern)
-            found[image_layers.source_destination(source)] = path
+            source = SourceFile(posixpath.relpath(path, folder or "."), pattern)
+            found[source_path(source)] = path
     return found
 
 
@@ -121,7 +121,7 @@ def _kept(target: Target) -> dict[str, str]:
     """Weights and other files of the checkout by their paths in an image."""
     root, folder = target.workspace.root, target.label.path
     core = target.model.core
-    named = [(image_layers.weight_path(w), w.path) for w in core.weights if w.path]
+    named = [(weight_path(w), w.path) for w in core.weights if w.path]
     named += [(f"{image_paths.FILES}/{file.name}", file.path) for file in core.files]
     return {
         place: path for place, pattern in named for path in sources.match(root, folder, pattern)

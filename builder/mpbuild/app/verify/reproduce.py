@@ -14,17 +14,18 @@ from mpbuild.app.verify.verify import read_images
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
-from mpbuild.derive import image_layers
 from mpbuild.derive import pex as derive_pex
+from mpbuild.derive.environment_locks import built_environments
+from mpbuild.derive.image_leaves import weight_path
 from mpbuild.derive.inputs_artifact import STEPS
 from mpbuild.derive.layers.layer_plan import BYTECODE_FILE
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 from mpbuild.engine.graph import Graph
-from mpbuild.engine.protocols import Observer
-from mpbuild.engine.scheduler import Engine, TaskOutcome
+from mpbuild.engine.protocols import TaskObserver
+from mpbuild.engine.scheduler import Scheduler, TaskOutcome
 from mpbuild.package.artifact_contents import (
     ArtifactContents,
     differing_documents,
@@ -67,7 +68,7 @@ def reproduce(
     location: PackageLocation,
     store: Store,
     options: BuildOptions,
-    observer: Observer,
+    observer: TaskObserver,
     *,
     rebuild: bool,
 ) -> Reproduction:
@@ -135,7 +136,7 @@ def _blueprint(
                 where=f"inputs, {STEPS}",
                 code=Code.CONTENT_MISSING,
             )
-    names = image_layers.built_environments(model, [content.accelerator for content in contents])
+    names = built_environments(model, [content.accelerator for content in contents])
     lacking = [
         finding
         for locks in (*(artifacts.locks[name] for name in names), kept.toolchain.locks)
@@ -161,7 +162,7 @@ def _run(
     contents: Sequence[ImageContents],
     store: Store,
     options: BuildOptions,
-    observer: Observer,
+    observer: TaskObserver,
 ) -> Mapping[str, TaskOutcome]:
     """Runs every sandboxed action, and derives the layers it runs in, without any cache."""
     planned = plan_build(blueprint, [content.accelerator for content in contents])
@@ -175,7 +176,7 @@ def _run(
             wanted += tasks[name].needs
     graph = Graph(tasks[name] for name in sorted(needed))
     jobs = options.jobs or processors()
-    engine = Engine(
+    engine = Scheduler(
         executors_by_kind(store, options), _RunCache(store), SystemClock(), observer, jobs
     )
     return engine.run(graph)
@@ -186,12 +187,12 @@ class _RunCache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[Digest, Result] = {}
+        self._known: dict[Digest, ActionResult] = {}
 
-    def find(self, key: Digest) -> Result | None:
+    def find(self, key: Digest) -> ActionResult | None:
         return self._known.get(key)
 
-    def remember(self, action: Action, result: Result) -> None:
+    def remember(self, action: Action, result: ActionResult) -> None:
         self._known[action.key] = result
         self._store.remember(action, result)
 
@@ -204,7 +205,7 @@ def _expected(
     reproducible = {step.name for step in model.steps if step.reproducible}
     for weight in model.core.weights:
         if weight.step in reproducible:
-            found = contents[0].files[image_layers.weight_path(weight)]
+            found = contents[0].files[weight_path(weight)]
             yield f"step:{weight.step}", str(weight.output), found.digest
     for start in sorted(set(artifacts.starts.values())):
         yield PEX, derive_pex.BOOTSTRAP_FILE, start.bootstrap

@@ -23,7 +23,7 @@ from mpbuild.effects.sandbox.step_executor import (
 )
 from mpbuild.effects.sandbox.supervise import ProcessOutcome, Supervision
 from mpbuild.engine import step_environment
-from mpbuild.engine.action import Action, Result
+from mpbuild.engine.action import Action, ActionResult
 
 _WHICH = (
     "import os, sys; print(os.path.realpath(sys.executable)); print('%d.%d' % sys.version_info[:2])"
@@ -44,7 +44,7 @@ class HostExecutor:
     def __init__(self, store: StepStore) -> None:
         self._store = store
 
-    def run(self, action: Action, timeout_ms: int | None) -> Result:
+    def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
         """Run ``action`` and keep what it made; errors are those of a sandboxed step.
 
         Raises EnvironmentFailureError (``sandbox-unavailable``) where the host has no such
@@ -62,7 +62,7 @@ class HostExecutor:
             command = _on_host(command_of(action, str(out)), tools)
             cwd = work / working_folder(action)
             completed = _complete(command, environment, cwd, timeout_ms)
-            return Result(judge(action, completed, out, self._store), sandboxed=False)
+            return ActionResult(judge(action, completed, out, self._store), sandboxed=False)
 
     def _site_packages(self, action: Action, version: str) -> Iterator[str]:
         """Those of the uppermost layer first, as it would hide the others."""

@@ -11,7 +11,7 @@ from mpbuild.base.errors import AnswerError, InputError, MpbuildError
 from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
 from mpbuild.effects.sandbox.staging import checked, collect, stage
 from mpbuild.effects.sandbox.supervise import ProcessOutcome
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 
 WORK = "/work"
 OUT = "/out"
@@ -53,7 +53,7 @@ class StepExecutor:
         self._sandbox = sandbox
         self._store = store
 
-    def run(self, action: Action, timeout_ms: int | None) -> Result:
+    def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
         """Run ``action`` and keep what it made.
 
         Raises AnswerError (``step-failed``) with the end of its log where it fails, takes longer
@@ -72,7 +72,7 @@ class StepExecutor:
                     timeout_ms=timeout_ms,
                 )
             )
-            return Result(judge(action, completed, out, self._store), sandboxed=True)
+            return ActionResult(judge(action, completed, out, self._store), sandboxed=True)
 
 
 def prepare(action: Action, store: StepStore, folder: Path) -> tuple[Path, Path]:

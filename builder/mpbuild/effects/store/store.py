@@ -30,7 +30,7 @@ from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
 from mpbuild.effects.files.atomic import write_new
 from mpbuild.effects.files.disk import disk_error, disk_errors
-from mpbuild.engine.action import Action, Output, Result
+from mpbuild.engine.action import Action, ActionResult, Output
 
 _CHUNK = 1 << 20
 
@@ -158,13 +158,13 @@ class Store:
 
     # ---- results and derivations
 
-    def find(self, key: Digest) -> Result | None:
+    def find(self, key: Digest) -> ActionResult | None:
         """The result under ``key``, unless its file is damaged or what it names can't be had."""
         data = self._load("results", key)
         if data is None:
             return None
         try:
-            result = typed(canonical.decode(data), Result)
+            result = typed(canonical.decode(data), ActionResult)
         except InputError:
             return None
         return result if all(map(self._obtainable, result.outputs.values())) else None
@@ -175,7 +175,7 @@ class Store:
             return self.has(output.digest)
         return all(self.derivation(digest) for digest in (output.digest, output.diff_id))
 
-    def remember(self, action: Action, result: Result) -> None:
+    def remember(self, action: Action, result: ActionResult) -> None:
         """Keep a result under the action's key and, of layers, how to derive them again."""
         for output in result.outputs.values():
             if output.diff_id is not None:

@@ -1,4 +1,4 @@
-"""The recipe: which layers an image has, in which order, and what a change leaves alone."""
+"""Which layers an image has, in which order, and which of them a change leaves alone."""
 
 from itertools import pairwise
 
@@ -11,7 +11,8 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive import image_layers
-from mpbuild.derive.image_layers import EnvironmentLocks, SourceFile
+from mpbuild.derive.environment_locks import EnvironmentLocks
+from mpbuild.derive.image_leaves import SourceFile
 from mpbuild.derive.layers.layer_plan import DEBS, FILES, STORED, WHEELS, Leaf
 from mpbuild.formats.debian.deblock import DebianLock, DebianPackage
 from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
@@ -122,7 +123,7 @@ def test_every_wheel_is_in_exactly_one_layer_and_large_ones_have_their_own(packa
 
 @settings(max_examples=20)
 @given(PACKAGES, st.randoms(use_true_random=False))
-def test_the_recipe_does_not_depend_on_the_order_of_the_lock(packages, random):
+def test_the_order_of_the_lock_decides_nothing(packages, random):
     shuffled = random.sample(packages, len(packages))
     one, other = (environment(row) for row in (packages, shuffled))
     assert one == other
@@ -155,7 +156,7 @@ def image(model):
     return image_layers.image_layers(model, Accelerator.CPU, both, SOURCES, runtime)
 
 
-def test_layers_stand_from_what_changes_rarely_to_what_changes_often(image):
+def test_layers_that_change_rarely_come_first(image):
     assert [plan.title.partition(":")[0] for plan in image[:3]] == ["base", "system", "numpy 1.0"]
     assert [plan.rule for plan in image[-5:]] == [FILES, FILES, STORED, STORED, FILES]
     assert [plan.title for plan in image[-5:]] == [
@@ -194,7 +195,7 @@ def test_without_further_debian_packages_there_is_no_layer_for_them():
     assert [plan.rule for plan in environment([])] == [DEBS]
 
 
-def test_sources_stand_below_their_place_without_the_folder_before_the_wildcard(image):
+def test_sources_lose_the_folders_before_the_wildcard(image):
     code = image[-4]
     assert code.inputs == {
         "opt/model/src/extra.py": Leaf("source", "extra.py"),
@@ -204,9 +205,9 @@ def test_sources_stand_below_their_place_without_the_folder_before_the_wildcard(
     assert code.executable == ("opt/model/src/digits/tool.py",)
 
 
-def test_two_sources_for_one_place_are_refused(model):
+def test_two_sources_with_one_path_in_the_image_are_refused(model):
     sources = [SourceFile("src/model.py", "src/*.py"), SourceFile("lib/model.py", "lib/*.py")]
-    with pytest.raises(InputError, match=r"both stand at /opt/model/src/model\.py") as caught:
+    with pytest.raises(InputError, match=r"have the same path /opt/model/src/model\.py") as caught:
         image_layers.image_layers(
             model, Accelerator.CPU, {"cpu": locks([]), "train": locks([])}, sources, ()
         )
