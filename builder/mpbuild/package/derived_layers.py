@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from mpbuild.base import canonical
 from mpbuild.base.codes import Code
 from mpbuild.base.conversion import plain
-from mpbuild.base.digest import Buffer, Digest, Hasher
+from mpbuild.base.digest import Buffer, Digest
 from mpbuild.base.errors import InputError
 from mpbuild.derive.layers import derive_layer
 from mpbuild.derive.layers.layer import Visitor
 from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
+from mpbuild.effects.store.corruption import corrupt, intact
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.store.unpacker import Unpacker
 from mpbuild.engine.action import Action, ActionResult, Output
@@ -78,11 +79,11 @@ class LayerDeriver:
         """Streams any blob, from the store or derived; checks its digest at the end."""
         if self._store.has(digest):
             with self._store.mapped(digest) as data:
-                yield from _checked(iter([data]), digest)
+                yield from intact(iter([data]), digest)
             return
         action = self._action(digest)
         with self._inputs(action) as inputs:
-            yield from _checked(derive_layer.blob(action, inputs), digest)
+            yield from intact(derive_layer.blob(action, inputs), digest)
 
     def tree(self, diff_id: Digest) -> None:
         """Unpacks a layer in the store unless it is there."""
@@ -98,7 +99,7 @@ class LayerDeriver:
             root = scratch / "tree"
             with Unpacker(root) as unpacker:
                 visitor: Visitor = unpacker
-                for _ in _checked(derive_layer.unpack(action, inputs, visitor), diff_id):
+                for _ in intact(derive_layer.unpack(action, inputs, visitor), diff_id):
                     pass
             root.rename(self._store.tree(diff_id))
 
@@ -124,23 +125,5 @@ class LayerDeriver:
             if check:
                 for name, digest in action.inputs.items():
                     if Digest.of(inputs[name]) != digest:
-                        raise InputError(
-                            f"the store holds other bytes under {digest}",
-                            where=name,
-                            hint="run `mpbuild store verify`, then fetch again",
-                            code=Code.CONTENT_MISMATCH,
-                        )
+                        raise corrupt(digest, where=name)
             yield inputs
-
-
-def _checked(chunks: Iterator[Buffer], digest: Digest) -> Iterator[Buffer]:
-    hasher = Hasher()
-    for chunk in chunks:
-        hasher.write(chunk)
-        yield chunk
-    if hasher.digest != digest:
-        raise InputError(
-            f"derived {hasher.digest} where {digest} was expected",
-            hint="run `mpbuild store verify`",
-            code=Code.CONTENT_MISMATCH,
-        )

@@ -114,7 +114,7 @@ def test_a_damaged_input_is_not_used(executor, action, store):
     blob = store.blob(Digest.of(b"good"))
     blob.chmod(0o644)
     blob.write_bytes(b"evil")
-    with pytest.raises(InputError, match="other bytes") as caught:
+    with pytest.raises(InputError, match="the store is corrupt") as caught:
         executor.run(wanted, 10 * SECOND)
     assert caught.value.findings[0].code == "content-mismatch"
 

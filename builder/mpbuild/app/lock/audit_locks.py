@@ -33,6 +33,7 @@ from mpbuild.effects.http.client import Web
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.http.ranges import Meter, RangedFile
+from mpbuild.effects.store.corruption import corrupt
 from mpbuild.effects.store.store import Store
 from mpbuild.effects.threads import at_once
 from mpbuild.formats.python.pylock import PythonPackage
@@ -134,11 +135,7 @@ class _Reader:
     def _whole(self, wheel: Digest) -> WheelFacts | InputError:
         with self._store.mapped(wheel) as data:
             if Digest.of(data) != wheel:
-                return InputError(
-                    f"the store holds other bytes under {wheel}",
-                    hint="run `mpbuild store verify`, then fetch again",
-                    code=Code.CONTENT_MISMATCH,
-                )
+                return corrupt(wheel)
             try:
                 facts = read_facts(WholeWheel(data), ReadLimits())
             except InputError as error:

@@ -5,19 +5,18 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import AnswerError, InputError, MpbuildError
+from mpbuild.base.errors import AnswerError, MpbuildError
 from mpbuild.effects.sandbox.sandbox import Bind, Sandbox, SandboxSpec
 from mpbuild.effects.sandbox.staging import checked, collect, stage
 from mpbuild.effects.sandbox.supervise import ProcessOutcome
+from mpbuild.effects.store.corruption import corrupt, is_intact
 from mpbuild.engine.action import Action, ActionResult, Output
 
 WORK = "/work"
 OUT = "/out"
 _PLACEHOLDER = "{out}"
 _TAIL_LINES = 40
-_CHUNK = 1 << 20
 _LINE_LENGTH = 400
 _COMMAND_LENGTH = 80
 
@@ -87,15 +86,9 @@ def prepare(action: Action, store: StepStore, folder: Path) -> tuple[Path, Path]
 
 
 def _sound(blob: Path, digest: Digest, name: str) -> Path:
-    """``blob``, hashed: what a damaged input gives would be kept under a right key."""
-    with blob.open("rb") as file:
-        if Digest.of_chunks(iter(lambda: file.read(_CHUNK), b"")) != digest:
-            raise InputError(
-                f"the store holds other bytes under {digest}",
-                where=name,
-                hint="`mpbuild store verify` removes them; then build again",
-                code=Code.CONTENT_MISMATCH,
-            )
+    """Hashes ``blob``: the result of a corrupt input would be kept under the key of a good one."""
+    if not is_intact(blob, digest):
+        raise corrupt(digest, where=name)
     return blob
 
 

@@ -13,11 +13,11 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.files.disk import disk_errors
+from mpbuild.effects.store.corruption import is_intact
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.evidence import bundle
 from mpbuild.formats.oci import referrer
 
-_CHUNK = 1 << 20
 # What else there is can be made again; within a kind the longest unused goes first.
 # What leads to another thing goes before it: a memo to results, a result to derivations.
 _DISPENSABLE = ("partial", "trees", "facts", "last", "results", "derived")
@@ -70,23 +70,17 @@ def stats(store: Store) -> StoreStats:
 
 
 def verify(store: Store) -> list[Digest]:
-    """Hash every blob; remove those whose bytes are not what their name says, and name them."""
-    damaged = []
+    """Hashes every blob; removes corrupt ones and returns their digests."""
+    removed = []
     with disk_errors(store.path):
         for thing in _things(store, "blobs/sha256"):
-            if _NAME.fullmatch(thing.path.name) and _is_damaged(thing.path):
-                thing.path.unlink(missing_ok=True)
-                damaged.append(Digest.from_hex(thing.path.name))
-    return damaged
-
-
-def _is_damaged(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            found = Digest.of_chunks(iter(lambda: file.read(_CHUNK), b""))
-    except FileNotFoundError:
-        return False
-    return found.hex != path.name
+            if _NAME.fullmatch(thing.path.name):
+                digest = Digest.from_hex(thing.path.name)
+                with suppress(FileNotFoundError):
+                    if not is_intact(thing.path, digest):
+                        thing.path.unlink(missing_ok=True)
+                        removed.append(digest)
+    return removed
 
 
 def collect(store: Store, maximum: int | None) -> RemovalReport:

@@ -30,6 +30,7 @@ from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
 from mpbuild.effects.files.atomic import write_new
 from mpbuild.effects.files.disk import disk_error, disk_errors
+from mpbuild.effects.store.corruption import corrupt
 from mpbuild.engine.action import Action, ActionResult, Output
 
 _CHUNK = 1 << 20
@@ -80,12 +81,7 @@ class Store:
         with self.mapped(digest) as data:
             content = bytes(data)
         if Digest.of(content) != digest:
-            raise InputError(
-                f"the blob {digest} has other bytes than its digest says",
-                where=str(self.blob(digest)),
-                hint="delete the file; `mpbuild store verify` finds all of them",
-                code=Code.CONTENT_MISMATCH,
-            )
+            raise corrupt(digest, where=str(self.blob(digest)))
         return content
 
     @contextlib.contextmanager
