@@ -13,7 +13,7 @@ from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.base.label import Label
 from mpbuild.derive.environment_locks import EnvironmentLocks
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.formats.debian.deblock import filename
 from mpbuild.formats.python import pylock
@@ -80,11 +80,11 @@ class World:
         return environments(OpenWorkspace(self.folder).target(Label("//a")))
 
     def lock(self, previous=None, fresh=()):
-        return DebianArchives(Web({}), NOW).lock(self.environments(), previous or {}, fresh)
+        return DebianArchives(http_client({}), NOW).lock(self.environments(), previous or {}, fresh)
 
     def outdated(self, locks):
         cpu, _ = self.environments()
-        return list(DebianArchives(Web({}), NOW).outdated(cpu, locks["cpu"]))
+        return list(DebianArchives(http_client({}), NOW).outdated(cpu, locks["cpu"]))
 
     def fetched(self, lock, *, known=True):
         """What the mirrors give for a lock: file names to bytes; its base may not be known."""
@@ -99,7 +99,7 @@ class World:
         found = {}
         depot = FileSink(self.folder / "partial", lambda _: False, lambda path, d: found.update(
             {d: path.read_bytes()}))  # fmt: skip
-        download(requests, into=depot, web=Web({}))
+        download(requests, into=depot, web=http_client({}))
         return {request.name: found[request.digest] for request in requests}
 
     def _put(self, path: str, data: bytes) -> None:

@@ -22,7 +22,8 @@ from mpbuild.base import canonical
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.base.label import Label
-from mpbuild.effects.registry.client import RegistryWeb
+from mpbuild.effects.http.retry import RetryPolicy
+from mpbuild.effects.registry.client import registry_client
 from mpbuild.effects.store.store import Store
 
 DATA = bytes(range(256)) * 4096
@@ -40,10 +41,11 @@ from mpbuild.app.lock import pin_weights as weights
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.errors import MpbuildError
 from mpbuild.base.label import Label
-from mpbuild.effects.registry.client import RegistryWeb
+from mpbuild.effects.http.retry import RetryPolicy
+from mpbuild.effects.registry.client import registry_client
 from mpbuild.effects.store.store import Store
 target = OpenWorkspace(Path(sys.argv[1])).target(Label("//models/tiny"))
-web = RegistryWeb({}, backoff=0.001)
+web = registry_client({}, RetryPolicy(backoff=0.001))
 store = lambda: Store(Path(sys.argv[2]))
 try:
     weights.pin(target, upgrade=False, store=store, web=web, say=print)
@@ -182,7 +184,7 @@ def pin(root, tmp_path):
             OpenWorkspace(root).target(LABEL),
             upgrade=upgrade,
             store=lambda: Store(tmp_path / "store"),
-            web=RegistryWeb({}, backoff=0.001),
+            web=registry_client({}, RetryPolicy(backoff=0.001)),
             say=lambda _: None,
         )
 
@@ -195,7 +197,7 @@ def check(root):
 
     def findings() -> list[tuple[str, str, str]]:
         target = OpenWorkspace(root).target(LABEL)
-        found = pin_weights.check(target, RegistryWeb({}, backoff=0.001))
+        found = pin_weights.check(target, registry_client({}, RetryPolicy(backoff=0.001)))
         assert all(finding.where.startswith(f"{SPEC}:{LINE}") for finding in found)
         return [(finding.severity, finding.code, finding.message) for finding in found]
 

@@ -26,7 +26,7 @@ from mpbuild.app.lock.lock_files import LockEnvironment
 from mpbuild.app.workspace.workspace import OpenWorkspace
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.python.index_views import lay_out
 from mpbuild.effects.python.projects import Projects
 from mpbuild.effects.python.uv import Uv
@@ -131,7 +131,7 @@ class Place:
             lambda environment: self.lock,
             store=self.store,
             uv=Uv.find(os.environ),
-            web=Web(os.environ),
+            web=http_client(os.environ),
             observer=self,
         )
 
@@ -336,13 +336,13 @@ def test_what_packages_themselves_ask_for_is_built_once_the_resolver_misses_it(p
     def attempt():
         with tempfile.TemporaryDirectory() as folder:
             seen = sources(OpenWorkspace(place.root), environment.serves)
-            view = lay_out(seen, Path(folder), Projects(Web({})))
+            view = lay_out(seen, Path(folder), Projects(http_client({})))
             return python_lock.lock(
                 environment.python,
                 environment="cpu",
                 view=view,
                 uv=Uv.find(os.environ),
-                web=Web({}),
+                web=http_client({}),
             )
 
     lock = workshop.supply([environment], attempt)

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from mpbuild.base.dotted_version import DottedVersion
 from mpbuild.base.errors import EnvironmentFailureError
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.python import interpreters
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import find_index
@@ -75,7 +75,9 @@ def locked(uv, view):
         suite, model = case
         wanted = _wanted(suite, MODELS[model])
         views = dict.fromkeys(wanted, view)
-        found = joint_lock.lock(wanted, views=views, uv=uv, web=Web(os.environ), previous={})
+        found = joint_lock.lock(
+            wanted, views=views, uv=uv, web=http_client(os.environ), previous={}
+        )
         return Locked(wanted, found)
 
     with ThreadPoolExecutor(4) as pool:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import MpbuildError
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.python.projects import Projects
 
 pytestmark = pytest.mark.soak
@@ -57,7 +57,7 @@ def test_any_page_gives_files_or_our_error(world, text):
     folder.mkdir(exist_ok=True)
     (folder / "index.html").write_text(text, "utf-8", "surrogatepass")
     try:
-        files = Projects(Web({})).files(world.default.index, "a")
+        files = Projects(http_client({})).files(world.default.index, "a")
     except MpbuildError:
         return
     for file in files:

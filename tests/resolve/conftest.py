@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient, http_client
 from mpbuild.effects.python.uv import Uv
 
 
@@ -19,5 +19,5 @@ def uv(tmp_path: Path) -> Uv:
 
 
 @pytest.fixture
-def web() -> Web:
-    return Web({})
+def web() -> HttpClient:
+    return http_client({})

@@ -18,7 +18,7 @@ import os, sys
 from mpbuild.effects.python.indexes import PythonIndex as Index, find_index
 from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.python.index_views import IndexView as View
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.formats.python import pylock
 from mpbuild.locks import python_inputs as inputs; from mpbuild.resolve import python_lock as python
 
@@ -29,7 +29,7 @@ lock = python.lock(
     environment="cpu",
     view=View.of(Index("default", url) if url else find_index(os.environ)),
     uv=Uv.find(os.environ),
-    web=Web(os.environ),
+    web=http_client(os.environ),
 )
 sys.stdout.write(pylock.write(lock))
 """

@@ -77,6 +77,19 @@ LAYOUT_REFERRERS = 1000
 INPUTS_ARTIFACTS = 8
 """The number of inputs artifacts that are passed over in search of bundles; one is usual."""
 
+# HTTP and registries.
+
+RETRY_AFTER_SECONDS = 60
+"""The longest pause that a server may request before the next attempt."""
+REGISTRY_CHALLENGE_CHARACTERS = 4096
+"""The length of a WWW-Authenticate header."""
+REGISTRY_TOKEN_BYTES = 1 << 16
+"""The size of a token service's answer."""
+REGISTRY_MANIFEST_BYTES = 4 << 20
+"""The size of a manifest, as registries must accept it ("Pushing Manifests")."""
+REGISTRY_NAME_CHARACTERS = 255
+"""The length of a repository's name."""
+
 # Packages.
 
 PACKAGE_CHILDREN = 64

@@ -21,7 +21,7 @@ from mpbuild.locks.skew import skew
 from mpbuild.resolve import python_lock
 
 if TYPE_CHECKING:
-    from mpbuild.effects.http.client import Web
+    from mpbuild.effects.http.client import HttpClient
 
 _NO_SOLUTION = Code.SPEC_INVALID
 
@@ -31,7 +31,7 @@ def lock(
     *,
     views: Mapping[str, IndexView],
     uv: Uv,
-    web: "Web",
+    web: "HttpClient",
     previous: Mapping[str, PythonLock],
     fresh: Collection[str] = (),
 ) -> dict[str, PythonLock]:
@@ -53,7 +53,7 @@ class _Together:
         wanted: Mapping[str, PythonInputs],
         views: Mapping[str, IndexView],
         uv: Uv,
-        web: "Web",
+        web: "HttpClient",
         previous: Mapping[str, PythonLock],
         fresh: Collection[str],
     ) -> None:

@@ -27,7 +27,7 @@ from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.locks.python_inputs import PythonInputs
 
 if TYPE_CHECKING:
-    from mpbuild.effects.http.client import Web
+    from mpbuild.effects.http.client import HttpClient
     from mpbuild.effects.python.projects import Projects
 
 NOTHING: Mapping[str, PythonPackage] = MappingProxyType({})
@@ -75,7 +75,7 @@ def lock(
     environment: str,
     view: IndexView,
     uv: Uv,
-    web: "Web",
+    web: "HttpClient",
     known: Mapping[str, PythonPackage] = NOTHING,
     pins: Iterable[Pin] = (),
     fresh: Collection[str] = (),
@@ -208,7 +208,10 @@ def _locked(
 
 
 def _sizes(
-    wheels: Sequence[WheelCandidate], known: Mapping[Digest, int], view: IndexView, web: "Web"
+    wheels: Sequence[WheelCandidate],
+    known: Mapping[Digest, int],
+    view: IndexView,
+    web: "HttpClient",
 ) -> dict[Digest, int]:
     """Sizes in bytes by digest; those that neither lock nor index tells, asked of the server."""
 

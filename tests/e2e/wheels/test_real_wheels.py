@@ -9,7 +9,7 @@ from packaging.utils import parse_wheel_filename
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.indexes import find_index
@@ -46,7 +46,7 @@ def published(run_folder):
             lambda digest: (folder / names[digest]).exists(),
             lambda path, digest: path.rename(folder / names[digest]),
         ),
-        web=Web(os.environ),
+        web=http_client(os.environ),
     )
     return folder
 

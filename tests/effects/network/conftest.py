@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient, http_client
+from mpbuild.effects.http.retry import RetryPolicy
 
 
 class Site:
@@ -157,5 +158,5 @@ def faults() -> type[Faults]:
 
 
 @pytest.fixture
-def web() -> Web:
-    return Web({}, backoff=0.001)
+def web() -> HttpClient:
+    return http_client({}, RetryPolicy(backoff=0.001))

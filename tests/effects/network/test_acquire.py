@@ -125,7 +125,9 @@ def test_a_file_that_is_another_one_by_the_next_call_is_begun_anew(get, site, fa
 def test_a_file_that_changes_while_it_is_fetched_is_refused(get, site, faults, kept):
     site.versions["/a"] = OTHER_ETAG
     site.faults["/a"] = [faults.cut(OTHER, HALF, **ETAG)]
-    with pytest.raises(EnvironmentFailureError, match="it changed while it was fetched") as caught:
+    with pytest.raises(
+        EnvironmentFailureError, match="the file changed during the download"
+    ) as caught:
         get()
     assert caught.value.findings[0].code == "content-mismatch"
     assert kept.contents == []

@@ -13,10 +13,14 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
-from mpbuild.effects.registry.artifacts import Registries, RegistryReference, artifact_request
-from mpbuild.effects.registry.client import RegistryWeb, is_own
+from mpbuild.effects.http.retry import RetryPolicy
+from mpbuild.effects.registry.artifacts import Registries, artifact_request
+from mpbuild.effects.registry.authentication import is_own
+from mpbuild.effects.registry.client import registry_client
+from mpbuild.effects.registry.reference import RegistryReference
 
 DATA = bytes(range(256)) * 4096
 DIGEST = Digest.of(DATA)
@@ -147,18 +151,20 @@ def registry() -> Iterator[Registry]:
 
 
 @pytest.fixture
-def client() -> RegistryWeb:
-    return RegistryWeb({}, backoff=0.001)
+def client() -> HttpClient:
+    return registry_client({}, RetryPolicy(backoff=0.001))
 
 
 @pytest.fixture
-def logged_in(tmp_path) -> Callable[[object], RegistryWeb]:
+def logged_in(tmp_path) -> Callable[[object], HttpClient]:
     """Make a client whose user has the given file of logins."""
 
-    def make(config: object) -> RegistryWeb:
+    def make(config: object) -> HttpClient:
         text = config if isinstance(config, str) else json.dumps(config)
         (tmp_path / "logins.json").write_text(text)
-        return RegistryWeb({"REGISTRY_AUTH_FILE": str(tmp_path / "logins.json")}, backoff=0.001)
+        return registry_client(
+            {"REGISTRY_AUTH_FILE": str(tmp_path / "logins.json")}, RetryPolicy(backoff=0.001)
+        )
 
     return make
 
@@ -167,7 +173,7 @@ def logged_in(tmp_path) -> Callable[[object], RegistryWeb]:
 def get(tmp_path):
     """Fetch a request; what arrived."""
 
-    def fetch(request: FileRequest, web: RegistryWeb) -> bytes:
+    def fetch(request: FileRequest, web: HttpClient) -> bytes:
         kept = tmp_path / "kept"
         depot = FileSink(
             tmp_path / "partial", lambda _: kept.exists(), lambda path, _: path.replace(kept)
@@ -179,7 +185,7 @@ def get(tmp_path):
 
 
 def request_of(
-    url: str, web: RegistryWeb, digest: Digest = DIGEST, size: int = len(DATA)
+    url: str, web: HttpClient, digest: Digest = DIGEST, size: int = len(DATA)
 ) -> FileRequest:
     return artifact_request("classifier", url, digest, size, web)
 
@@ -240,7 +246,8 @@ def test_a_reference_is_read_in_its_parts():
         "registry.example:5000", "a/b.c__d--e/f", Digest.from_hex(HEX)
     )
     assert (
-        reference.manifest == f"oci://registry.example:5000/v2/a/b.c__d--e/f/manifests/sha256:{HEX}"
+        reference.manifest_url
+        == f"https://registry.example:5000/v2/a/b.c__d--e/f/manifests/sha256:{HEX}"
     )
     assert RegistryReference.parse(f"oci://[::1]:5000/a@sha256:{HEX}").host == "[::1]:5000"
 
@@ -250,7 +257,7 @@ def test_a_tag_is_for_people_and_the_digest_counts(digest):
     url = f"oci://registry.example:5000/a/b:v1.0_rc-2{digest}"
     reference = RegistryReference.parse(url)
     assert (reference.tag, reference.repository, str(reference)) == ("v1.0_rc-2", "a/b", url)
-    assert reference.tagged == "oci://registry.example:5000/v2/a/b/manifests/v1.0_rc-2"
+    assert reference.tag_url == "https://registry.example:5000/v2/a/b/manifests/v1.0_rc-2"
     assert bool(reference.digest) == bool(digest)
 
 
@@ -288,15 +295,19 @@ def test_what_is_no_reference_is_refused(url):
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
 def test_a_registry_on_this_machine_is_asked_over_http(site, host):
-    web = RegistryWeb({"http_proxy": site.url}, backoff=0.001)
-    failure(lambda: web.read(f"oci://{host}/v2/a/blobs/sha256:{HEX}", limit=9))
+    web = registry_client({"http_proxy": site.url}, RetryPolicy(backoff=0.001))
+    failure(lambda: web.read(RegistryReference.parse(f"oci://{host}/a:v1").tag_url, limit=9))
     assert site.seen[0][0].startswith(f"http://{host}/v2/a/")
 
 
 @pytest.mark.parametrize("host", ["registry.example", "localhost.example", "10.0.0.1", "[::2]"])
 def test_a_registry_elsewhere_is_asked_over_https(site, host):
-    web = RegistryWeb({"http_proxy": site.url, "https_proxy": "http://127.0.0.1:1"}, backoff=0.001)
-    error = failure(lambda: web.read(f"oci://{host}/v2/a/blobs/sha256:{HEX}", limit=9))
+    web = registry_client(
+        {"http_proxy": site.url, "https_proxy": "http://127.0.0.1:1"}, RetryPolicy(backoff=0.001)
+    )
+    error = failure(
+        lambda: web.read(RegistryReference.parse(f"oci://{host}/a:v1").tag_url, limit=9)
+    )
     assert "proxy" in str(error).lower()
     assert site.seen == []
 
@@ -364,12 +375,12 @@ def test_the_sha256_tells_which_of_several_layers_it_is(find):
 def test_a_sha256_that_no_layer_has_is_refused(find):
     error = failure(lambda: find(layer(b"a"), sha256=Digest.of(b"b")))
     assert error.findings[0].code == "content-mismatch"
-    assert f"it lists no layer {Digest.of(b'b')}" in str(error)
+    assert f"the manifest lists no layer {Digest.of(b'b')}" in str(error)
 
 
 def test_several_layers_that_nothing_tells_apart_are_told(find):
     error = failure(lambda: find(layer(b"a"), layer(b"b")), InputError)
-    assert "it lists 2 layers" in str(error)
+    assert "the manifest lists 2 layers" in str(error)
     assert Digest.of(b"a") in error.findings[0].hint
 
 
@@ -404,7 +415,7 @@ def test_a_tag_that_leads_to_no_file_is_refused(registry, client, manifest):
     reference = RegistryReference(registry.host, registry.repository, None, "v1")
     with pytest.raises((InputError, EnvironmentFailureError)) as caught:
         Registries(client).find("classifier", reference, None)
-    assert caught.value.findings[0].where.startswith("classifier: oci://")
+    assert caught.value.findings[0].where.startswith("classifier: http://")
 
 
 def test_a_tag_that_is_not_there_is_told(registry, client):
@@ -452,24 +463,27 @@ def test_a_blob_of_other_bytes_is_never_kept(registry, client, get, tmp_path, se
     registry.blobs[DIGEST] = served
     error = failure(lambda: get(request_of(registry.reference(), client), client))
     assert error.findings[0].code == "content-mismatch"
-    assert error.findings[0].where.startswith(f"classifier: oci://{registry.host}/v2/")
+    assert error.findings[0].where.startswith(f"classifier: http://{registry.host}/v2/")
     assert not (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (image(), "it lists no layer"),
-        (image((DIGEST, len(DATA) + 1)), f"it lists no layer {DIGEST} of {len(DATA)} bytes"),
-        (image((Digest.from_hex(HEX), len(DATA))), "it lists no layer"),
-        ({"schemaVersion": 2, "manifests": []}, "it is no image manifest: Object missing required"),
-        (image(layers=[{"digest": DIGEST}]), "it is no image manifest: Object missing required"),
-        (image(layers=[None]), "it is no image manifest: Expected `object`"),
-        (b"[]", "it is no image manifest: Expected `object`"),
+        (image(), "the manifest lists no layer"),
+        (
+            image((DIGEST, len(DATA) + 1)),
+            f"the manifest lists no layer {DIGEST} of {len(DATA)} bytes",
+        ),
+        (image((Digest.from_hex(HEX), len(DATA))), "the manifest lists no layer"),
+        ({"schemaVersion": 2, "manifests": []}, "not an image manifest: Object missing required"),
+        (image(layers=[{"digest": DIGEST}]), "not an image manifest: Object missing required"),
+        (image(layers=[None]), "not an image manifest: Expected `object`"),
+        (b"[]", "not an image manifest: Expected `object`"),
         (b'{"layers": [], "layers": []}', "duplicate key 'layers'"),
-        (b"\xff", "it is no image manifest: not JSON"),
-        (b"[" * 100_000, "it is no image manifest: not JSON"),
-        (b" " * ((4 << 20) + 1), "it has more than 4194304 bytes"),
+        (b"\xff", "not an image manifest: not JSON"),
+        (b"[" * 100_000, "not an image manifest: not JSON"),
+        (b" " * ((4 << 20) + 1), "larger than 4194304 bytes"),
     ],
 )
 def test_a_manifest_that_does_not_list_the_file_is_refused(registry, client, document, said):
@@ -477,7 +491,7 @@ def test_a_manifest_that_does_not_list_the_file_is_refused(registry, client, doc
     error = failure(lambda: request_of(url, client))
     assert error.findings[0].code == "content-mismatch"
     assert said in error.findings[0].message
-    assert error.findings[0].where.startswith(f"classifier: oci://{registry.host}/v2/weights/")
+    assert error.findings[0].where.startswith(f"classifier: http://{registry.host}/v2/weights/")
 
 
 def test_a_manifest_of_another_digest_is_not_read(registry, client):
@@ -485,7 +499,7 @@ def test_a_manifest_of_another_digest_is_not_read(registry, client):
     registry.manifests[named] = json.dumps(image((DIGEST, len(DATA)), more=1)).encode()
     error = failure(lambda: request_of(registry.reference(named), client))
     assert error.findings[0].code == "content-mismatch"
-    assert f"must be {named}" in error.findings[0].message
+    assert f"expected {named}" in error.findings[0].message
 
 
 def test_a_manifest_that_is_not_there_is_a_failed_fetch(registry, client):
@@ -571,7 +585,7 @@ def test_logins_are_found_where_docker_keeps_them(registry, get, tmp_path, varia
     registry.challenge, registry.login = CHALLENGE, BASIC
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(json.dumps(auths(registry.host)))
-    web = RegistryWeb({variable: str(tmp_path)})
+    web = registry_client({variable: str(tmp_path)})
     assert get(request_of(registry.reference(), web), web) == DATA
 
 
@@ -603,19 +617,19 @@ def test_a_refused_login_is_told_with_what_to_do(registry, logged_in, get):
     [
         (
             {"credHelpers": {"HOST": "pass"}},
-            "with the credential helper 'pass', which is not supported",
+            "the credential helper 'pass' has the login for",
         ),
-        ({"credsStore": "desktop", "auths": {"HOST": {}}}, "with the credential helper 'desktop'"),
+        ({"credsStore": "desktop", "auths": {"HOST": {}}}, "the credential helper 'desktop'"),
         (
             {"auths": {"HOST": {"identitytoken": "x"}}},
             "is an identity token, which is not supported",
         ),
-        ({"auths": {"HOST": {"auth": "***"}}}, "is no base64 of user:password"),
-        ({"auths": {"HOST": {"auth": "bWU="}}}, "is no base64 of user:password"),
-        ({"auths": {"HOST": {"auth": "/w=="}}}, "is no base64 of user:password"),
-        ({"auths": []}, "this is no file of registry logins"),
-        ("{", "this is no file of registry logins"),
-        ("", "this is no file of registry logins"),
+        ({"auths": {"HOST": {"auth": "***"}}}, "is not base64 of user:password"),
+        ({"auths": {"HOST": {"auth": "bWU="}}}, "is not base64 of user:password"),
+        ({"auths": {"HOST": {"auth": "/w=="}}}, "is not base64 of user:password"),
+        ({"auths": []}, "not a file of registry logins"),
+        ("{", "not a file of registry logins"),
+        ("", "not a file of registry logins"),
     ],
 )
 def test_logins_that_cannot_be_used_are_told(registry, logged_in, get, tmp_path, config, said):
@@ -679,19 +693,19 @@ def test_a_token_request_follows_no_redirect(registry, site, logged_in, get):
     web = logged_in(auths(registry.host))
     error = failure(lambda: get(request_of(registry.reference(), web), web))
     assert "307" in error.findings[0].message
-    assert error.findings[0].hint == "a login is for one host only and follows no redirect"
+    assert error.findings[0].hint == "a login is for one host and does not follow redirects"
     assert site.seen == []
 
 
 @pytest.mark.parametrize(
     ("realm", "said"),
     [
-        ("http://auth.example/token", "is not at https"),
-        ("", "has no address: ''"),
-        ("/token", "has no address"),
-        ("file:///etc/passwd", "has no address"),
-        ("https://auth.example\\.registry.example/", "has no address"),
-        ("https://registry.example@auth.example/", "has no address"),
+        ("http://auth.example/token", "does not use https"),
+        ("", "names an invalid token service: ''"),
+        ("/token", "names an invalid token service"),
+        ("file:///etc/passwd", "names an invalid token service"),
+        ("https://auth.example\\.registry.example/", "names an invalid token service"),
+        ("https://registry.example@auth.example/", "names an invalid token service"),
     ],
 )
 def test_a_token_service_that_others_could_hear_is_not_asked(registry, client, get, realm, said):

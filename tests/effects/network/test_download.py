@@ -181,7 +181,7 @@ def test_a_false_mirror_does_not_spoil_what_the_next_one_gives(make_site, kept, 
 
 
 def test_a_file_without_an_address_fails(kept, web):
-    assert "no address is known" in str(failing([request()], kept, web))
+    assert "no URL is known" in str(failing([request()], kept, web))
 
 
 def test_a_file_may_lie_on_this_machine(tmp_path, kept, web):
@@ -193,7 +193,7 @@ def test_a_file_may_lie_on_this_machine(tmp_path, kept, web):
 
 def test_a_missing_file_on_this_machine_is_a_failed_fetch(tmp_path, kept, web):
     error = failing([request((tmp_path / "a").as_uri())], kept, web)
-    assert error.findings[0].message == "there is no such file"
+    assert error.findings[0].message == "no such file"
 
 
 def test_a_full_disk_says_so(site, tmp_path, web):

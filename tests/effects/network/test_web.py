@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from mpbuild.base.errors import EnvironmentFailureError
-from mpbuild.effects.http.client import MissingError, Web
+from mpbuild.effects.http.client import HttpClient, http_client
+from mpbuild.effects.http.transport import MissingError
 from mpbuild.effects.http.urls import shown
 
 
@@ -13,7 +14,7 @@ def basic(login: str) -> str:
     return "Basic " + base64.b64encode(login.encode()).decode()
 
 
-def read(web: Web, url: str) -> bytes:
+def read(web: HttpClient, url: str) -> bytes:
     return web.read(url, limit=1000)
 
 
@@ -27,14 +28,14 @@ def test_a_login_in_netrc_is_sent_to_its_host(site, tmp_path):
     site.files["/a"] = b"a"
     site.login = basic("user:secret")
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password secret\n")
-    assert read(Web({"HOME": str(tmp_path)}), f"{site.url}/a") == b"a"
-    assert read(Web({"NETRC": str(tmp_path / ".netrc")}), f"{site.url}/a") == b"a"
+    assert read(http_client({"HOME": str(tmp_path)}), f"{site.url}/a") == b"a"
+    assert read(http_client({"NETRC": str(tmp_path / ".netrc")}), f"{site.url}/a") == b"a"
 
 
 def test_a_broken_netrc_is_none(site, tmp_path, web):
     site.files["/a"] = b"a"
     (tmp_path / ".netrc").write_text("what is this")
-    assert read(Web({"HOME": str(tmp_path)}), f"{site.url}/a") == b"a"
+    assert read(http_client({"HOME": str(tmp_path)}), f"{site.url}/a") == b"a"
 
 
 def test_a_login_never_follows_a_redirect_to_another_host(make_site, faults, web):
@@ -94,7 +95,7 @@ def test_what_is_not_there_is_missing(site, faults, web, status):
 
 def test_more_than_the_limit_is_refused(site, web):
     site.files["/a"] = b"x" * 1001
-    with pytest.raises(EnvironmentFailureError, match="more than 1000 bytes") as caught:
+    with pytest.raises(EnvironmentFailureError, match="larger than 1000 bytes") as caught:
         read(web, f"{site.url}/a")
     assert caught.value.findings[0].code == "content-mismatch"
 
@@ -113,7 +114,7 @@ def test_the_size_of_a_local_file_is_told(tmp_path, web):
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
 def test_a_proxy_is_used_and_gets_its_own_login(site, variable):
-    web = Web({variable: f"http://me:secret@{site.host}"})
+    web = http_client({variable: f"http://me:secret@{site.host}"})
     site.files["http://index.example/a"] = b"through"
     assert read(web, "http://index.example/a") == b"through"
     assert site.seen[0][1]["Proxy-Authorization"] == basic("me:secret")
@@ -123,12 +124,12 @@ def test_a_proxy_is_used_and_gets_its_own_login(site, variable):
 @pytest.mark.parametrize("exempt", ["*", "127.0.0.1", "x.example, 127.0.0.1"])
 def test_a_host_may_be_exempt_from_the_proxy(site, exempt):
     site.files["/a"] = b"direct"
-    web = Web({"http_proxy": "http://127.0.0.1:9", "no_proxy": exempt})
+    web = http_client({"http_proxy": "http://127.0.0.1:9", "no_proxy": exempt})
     assert read(web, f"{site.url}/a") == b"direct"
 
 
 def test_a_proxy_that_is_not_there_is_a_failed_fetch() -> None:
-    web = Web({"http_proxy": "http://127.0.0.1:9", "no_proxy": "7.0.0.1"})
+    web = http_client({"http_proxy": "http://127.0.0.1:9", "no_proxy": "7.0.0.1"})
     with pytest.raises(EnvironmentFailureError) as caught:
         read(web, "http://127.0.0.1/a")
     assert caught.value.findings[0].code == "fetch-failed"
@@ -137,7 +138,7 @@ def test_a_proxy_that_is_not_there_is_a_failed_fetch() -> None:
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_certificates_that_are_not_there_are_a_failed_fetch(site, variable):
     with pytest.raises(EnvironmentFailureError) as caught:
-        read(Web({variable: "/nonexistent.pem"}), f"https://{site.host}/a")
+        read(http_client({variable: "/nonexistent.pem"}), f"https://{site.host}/a")
     assert caught.value.findings[0].code == "fetch-failed"
 
 

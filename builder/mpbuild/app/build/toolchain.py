@@ -53,13 +53,13 @@ def _read(folder: Path, name: str) -> str:
 def renew() -> None:
     """Resolves the locks again and writes them to the folder they are read from."""
     from mpbuild.app.lock.debian_archives import DebianArchives
-    from mpbuild.effects.http.client import Web
+    from mpbuild.effects.http.client import http_client
     from mpbuild.effects.python.index_views import IndexView
     from mpbuild.effects.python.indexes import find_index
     from mpbuild.effects.python.uv import Uv
     from mpbuild.resolve import python_lock
 
-    place, web = environment(find_installation().toolchain), Web(os.environ)
+    place, web = environment(find_installation().toolchain), http_client(os.environ)
     previous = read_python(place)
     index = find_index(os.environ)
     resolved = python_lock.lock(

@@ -20,8 +20,8 @@ from mpbuild.locks.toolchain import BASE as TOOLCHAIN_BASE
 from mpbuild.locks.toolchain import Toolchain
 
 if TYPE_CHECKING:
+    from mpbuild.effects.http.client import HttpClient
     from mpbuild.effects.http.file_request import FileRequest
-    from mpbuild.effects.registry.client import RegistryWeb
 
 WHEELS = "wheels"
 
@@ -76,11 +76,11 @@ def fetch(
         raise EnvironmentFailureError.collect([_absent(target, name) for name in names])
     # Most builds fetch nothing and need no HTTP client.
     from mpbuild.effects.http.download import FileSink, download
-    from mpbuild.effects.registry.client import RegistryWeb
+    from mpbuild.effects.registry.client import registry_client
 
     size = sum(file.size for file in missing.values())
     observer.fetching(len(missing), size)
-    web = RegistryWeb(os.environ)
+    web = registry_client(os.environ)
     requests = {r.digest: r for r in _requests(target, locks, wanted, toolchain, missing, web)}
     download(
         tuple(requests.values()),
@@ -147,7 +147,7 @@ def _requests(
     wanted: Sequence[LockEnvironment],
     toolchain: Toolchain,
     missing: Collection[Digest],
-    web: "RegistryWeb",
+    web: "HttpClient",
 ) -> "Iterator[FileRequest]":
     from mpbuild.app.fetch.file_requests import deb_requests, weight_requests, wheel_requests
     from mpbuild.app.lock.index_sources import open_index, toolchain_index

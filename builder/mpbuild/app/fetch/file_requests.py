@@ -8,13 +8,12 @@ import msgspec
 from mpbuild.app.lock.debian_archives import debian_mirrors, debian_security_mirrors
 from mpbuild.base.digest import Digest
 from mpbuild.derive.environment_locks import EnvironmentLocks
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.projects import Projects
 from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.registry.artifacts import artifact_request
-from mpbuild.effects.registry.client import RegistryWeb
 from mpbuild.formats.debian.deblock import DebianPackage, filename
 from mpbuild.resolve import python_lock
 from mpbuild.spec.model import Model
@@ -25,7 +24,7 @@ def wheel_requests(
     lock: EnvironmentLocks,
     missing: Collection[Digest],
     find: Callable[[str], PythonIndex],
-    web: Web,
+    web: HttpClient,
 ) -> Iterator[FileRequest]:
     """Requests for the ``missing`` wheels of a lock; asks no index where none is missing.
 
@@ -39,7 +38,7 @@ def wheel_requests(
 
 
 def weight_requests(
-    model: Model, missing: Collection[Digest], web: RegistryWeb
+    model: Model, missing: Collection[Digest], web: HttpClient
 ) -> Iterator[FileRequest]:
     """Requests for the ``missing`` weights of a spec."""
     for weight in model.core.weights:

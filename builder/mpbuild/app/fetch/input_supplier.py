@@ -46,14 +46,14 @@ class InputSupplier:
     def _fetch(self, lock: EnvironmentLocks, missing: set[Digest]) -> str:
         """Fetches what it can; returns why the rest failed."""
         from mpbuild.app.fetch.file_requests import deb_requests, wheel_requests
-        from mpbuild.effects.http.client import Web
+        from mpbuild.effects.http.client import http_client
         from mpbuild.effects.http.download import FileSink, download
         from mpbuild.effects.http.file_request import FileRequest
         from mpbuild.effects.python.indexes import PythonIndex, find_index
 
         sink = FileSink(self._store.path / "partial", self._store.has, self._store.adopt)
 
-        web = Web(os.environ)
+        web = http_client(os.environ)
 
         def find(name: str) -> PythonIndex:
             return find_index(os.environ, name=name)

@@ -29,7 +29,7 @@ from mpbuild.derive.accelerators import never_loaded, supplied_by_host
 from mpbuild.derive.elf_needs import ElfNeeds, read_needs
 from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.layers.layer_plan import DEBS, LayerPlan, Leaf
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.http.ranges import Meter, RangedFile
@@ -105,7 +105,7 @@ class _Reader:
     def __init__(self, target: Target, store: Store) -> None:
         self._target = target
         self._store = store
-        self._web = Web(os.environ)
+        self._web = http_client(os.environ)
         self.meter = Meter()
 
     def facts(self, locks: Sequence[EnvironmentLocks]) -> dict[Digest, WheelFacts | InputError]:

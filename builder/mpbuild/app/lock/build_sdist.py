@@ -32,7 +32,7 @@ from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.layers.layer_plan import Leaf
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.python import sdists
 from mpbuild.effects.python.index_views import IndexView
@@ -100,7 +100,7 @@ class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
 class SdistBuilder:
     """Builds wheels; ``observer`` is told what runs."""
 
-    def __init__(self, store: Store, *, uv: Uv, web: Web, observer: TaskObserver) -> None:
+    def __init__(self, store: Store, *, uv: Uv, web: HttpClient, observer: TaskObserver) -> None:
         self._store = store
         self._uv = uv
         self._web = web

@@ -25,7 +25,7 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
 from mpbuild.effects.files.atomic import stream_new
 from mpbuild.effects.files.disk import disk_errors
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.python import sdists
 from mpbuild.effects.python.index_views import IndexSources, lay_out
 from mpbuild.effects.python.indexes import PythonIndex
@@ -92,7 +92,7 @@ class WheelBuilder:
         *,
         store: Store,
         uv: Uv,
-        web: Web,
+        web: HttpClient,
         observer: TaskObserver,
         released_before: datetime | None = None,
     ) -> None:

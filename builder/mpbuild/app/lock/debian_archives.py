@@ -10,7 +10,7 @@ from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, Severity
 from mpbuild.effects.debian import signed_archive
 from mpbuild.effects.debian.apt_sources import mirrors, security_mirrors
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.formats.debian.deblock import DebianLock
 from mpbuild.formats.debian.packages_index import PackagesIndex
 from mpbuild.locks import debian_lock
@@ -20,7 +20,7 @@ from mpbuild.spec.workspace import Base
 class DebianArchives:
     """What archives offer, fetched and checked when it is first asked for."""
 
-    def __init__(self, web: Web, now: datetime | None = None) -> None:
+    def __init__(self, web: HttpClient, now: datetime | None = None) -> None:
         self._web = web
         self._now = now or datetime.now(UTC)
         self._indexes: dict[tuple[str, signed_archive.ArchiveMirrors, str], PackagesIndex] = {}

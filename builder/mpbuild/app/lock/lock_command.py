@@ -14,7 +14,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError, MpbuildError
 from mpbuild.base.label import Label
 from mpbuild.derive.environment_locks import EnvironmentLocks
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import http_client
 from mpbuild.effects.python.uv import Uv
 from mpbuild.engine.protocols import TaskObserver
 
@@ -64,7 +64,7 @@ class LockCommand:
         self._say = say
         self._uv = Uv.find(os.environ)
         now = datetime.now(UTC).replace(microsecond=0)
-        self._locker = LockResolver(workspace, web=Web(os.environ), uv=self._uv, now=now)
+        self._locker = LockResolver(workspace, web=http_client(os.environ), uv=self._uv, now=now)
 
     def lock_all(
         self, labels: Iterable[Label], upgrade: Upgrade, *, audit: bool
@@ -129,9 +129,9 @@ class LockCommand:
         if not any(weight.url for weight in target.model.core.weights):
             return []
         from mpbuild.app.lock import pin_weights
-        from mpbuild.effects.registry.client import RegistryWeb
+        from mpbuild.effects.registry.client import registry_client
 
-        web, everything = RegistryWeb(os.environ), upgrade.everything
+        web, everything = registry_client(os.environ), upgrade.everything
         pinned = pin_weights.pin(
             target, upgrade=everything, store=self._store, web=web, say=self._say
         )
@@ -139,10 +139,10 @@ class LockCommand:
 
     def _drift(self, target: Target) -> list[Finding]:
         from mpbuild.app.lock import pin_weights
-        from mpbuild.effects.registry.client import RegistryWeb
+        from mpbuild.effects.registry.client import registry_client
 
         self._observer.started(f"resolve:{target.label}")
-        findings = pin_weights.check(target, RegistryWeb(os.environ))
+        findings = pin_weights.check(target, registry_client(os.environ))
         try:
             return findings + self._locker.drift(target, self._accelerators)
         except InputError as error:

@@ -23,8 +23,8 @@ from mpbuild.spec.weight_pins import Pin
 
 if TYPE_CHECKING:
     from mpbuild.app.workspace.workspace import Target
+    from mpbuild.effects.http.client import HttpClient
     from mpbuild.effects.registry.artifacts import Registries
-    from mpbuild.effects.registry.client import RegistryWeb
     from mpbuild.effects.store.store import Store
     from mpbuild.spec.model import Model, Weight
 
@@ -49,7 +49,7 @@ def pin(
     *,
     upgrade: bool,
     store: "Callable[[], Store]",
-    web: "RegistryWeb",
+    web: "HttpClient",
     say: Callable[[str], None],
 ) -> list[PinnedWeight]:
     """Pin the weights of ``target`` that are not, and write that into its model.toml, each at once.
@@ -75,7 +75,7 @@ def pin(
         return list(_Pinner(target, kept, web).pin(upgrade=upgrade, say=say))
 
 
-def check(target: "Target", web: "RegistryWeb") -> list[Finding]:
+def check(target: "Target", web: "HttpClient") -> list[Finding]:
     """What is other than pinned by now: a moved tag (weights-moved, a warning), other bytes.
 
     Of a file at https: servers tell the size only; its bytes are compared when it is fetched.
@@ -98,7 +98,7 @@ def check(target: "Target", web: "RegistryWeb") -> list[Finding]:
 class _Pinner:
     """Pins the weights of one target, whose model.toml nobody else is pinning."""
 
-    def __init__(self, target: "Target", store: "Store", web: "RegistryWeb") -> None:
+    def __init__(self, target: "Target", store: "Store", web: "HttpClient") -> None:
         from mpbuild.effects.registry.artifacts import Registries
 
         self._target = target
@@ -128,7 +128,7 @@ class _Pinner:
         assert weight.url, "only these are open"
         if not weight.url.startswith("oci:"):
             return self._file(weight, weight.url)
-        from mpbuild.effects.registry.artifacts import RegistryReference
+        from mpbuild.effects.registry.reference import RegistryReference
 
         reference, sha256 = RegistryReference.parse(weight.url), weight.sha256
         if weight.pinned:
@@ -184,13 +184,13 @@ def _open(model: "Model", *, upgrade: bool) -> Iterator[tuple[int, "Weight"]]:
 
 def _may_move(url: str) -> bool:
     """Whether ``url`` may lead to something else than it did."""
-    from mpbuild.effects.registry.artifacts import RegistryReference
+    from mpbuild.effects.registry.reference import RegistryReference
 
     return not url.startswith("oci:") or bool(RegistryReference.parse(url).tag)
 
 
 def _moved(weight: "Weight", registries: "Registries") -> Iterator[Finding]:
-    from mpbuild.effects.registry.artifacts import RegistryReference
+    from mpbuild.effects.registry.reference import RegistryReference
 
     if not (weight.url and weight.url.startswith("oci:")):
         return
@@ -204,7 +204,7 @@ def _moved(weight: "Weight", registries: "Registries") -> Iterator[Finding]:
         )
 
 
-def _compare(weight: "Weight", web: "RegistryWeb") -> None:
+def _compare(weight: "Weight", web: "HttpClient") -> None:
     """Compare a pin with what the server tells of the file; raises EnvironmentFailureError."""
     from mpbuild.effects.registry.artifacts import artifact_request
 

@@ -28,7 +28,7 @@ from mpbuild.base.errors import Finding, InputError
 from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.files.atomic import tidy, write_new
 from mpbuild.effects.files.disk import disk_error
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.python.index_views import IndexView, lay_out
 from mpbuild.effects.python.projects import Projects
 from mpbuild.effects.python.uv import Uv
@@ -73,7 +73,7 @@ class EnvironmentResolution(msgspec.Struct, frozen=True):
 class LockResolver:
     """Resolves targets; what indexes and archives say is asked once for all of them."""
 
-    def __init__(self, workspace: OpenWorkspace, *, web: Web, uv: Uv, now: datetime) -> None:
+    def __init__(self, workspace: OpenWorkspace, *, web: HttpClient, uv: Uv, now: datetime) -> None:
         self._workspace = workspace
         self._web = web
         self._uv = uv

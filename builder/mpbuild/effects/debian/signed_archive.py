@@ -19,7 +19,8 @@ from typing import NamedTuple
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
-from mpbuild.effects.http.client import MissingError, Web
+from mpbuild.effects.http.client import HttpClient
+from mpbuild.effects.http.transport import MissingError
 from mpbuild.effects.http.urls import shown
 from mpbuild.formats.debian.control import Paragraph, read_paragraphs
 from mpbuild.formats.debian.deblock import ARCHITECTURE
@@ -76,7 +77,7 @@ def moment(snapshot: str) -> datetime:
 
 
 def packages(
-    suite: str, archive: ArchiveMirrors, *, keyring: bytes, now: datetime, web: Web
+    suite: str, archive: ArchiveMirrors, *, keyring: bytes, now: datetime, web: HttpClient
 ) -> PackagesIndex:
     """The index of ``suite``'s main packages for amd64, with its security updates.
 
@@ -105,7 +106,7 @@ class _Reader(NamedTuple):
     keyring: bytes
     now: datetime
     snapshot: datetime | None
-    web: Web
+    web: HttpClient
 
     def first(self, suite: str, mirrors: Sequence[str]) -> str:
         """The text of the index, from the first mirror that has it."""
@@ -172,7 +173,7 @@ def _moment(release: Paragraph, field: str, where: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _index(release: Paragraph, root: str, web: Web) -> str:
+def _index(release: Paragraph, root: str, web: HttpClient) -> str:
     listed = listed_files(release)
     plain = f"{COMPONENT}/binary-{ARCHITECTURE}/Packages"
     hashed = release.get("acquire-by-hash", "").lower() == "yes"
@@ -188,7 +189,7 @@ def _index(release: Paragraph, root: str, web: Web) -> str:
     raise missing[-1]
 
 
-def _file(path: str, listed: Listed, root: str, web: Web, *, hashed: bool) -> bytes:
+def _file(path: str, listed: Listed, root: str, web: HttpClient, *, hashed: bool) -> bytes:
     digest, size = listed[path]
     folder = path.rsplit("/", 1)[0]
     url = f"{root}/{folder}/by-hash/SHA256/{digest.hex}" if hashed else f"{root}/{path}"

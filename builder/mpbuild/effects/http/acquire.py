@@ -1,4 +1,4 @@
-"""A file of which only the address is known: fetched once, whole, and kept under what it is."""
+"""Fetches a file of which only the URL is known, and keeps it by its digest."""
 
 import os
 from collections.abc import Callable
@@ -12,21 +12,24 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest, Hasher
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.files.disk import disk_errors
-from mpbuild.effects.http.client import Body, TransientError, Web
+from mpbuild.effects.http.client import Body, HttpClient
 from mpbuild.effects.http.download import FileSink, claimed
+from mpbuild.effects.http.transport import TransientError
 from mpbuild.effects.http.urls import shown
 from mpbuild.engine.action import Output
 
 _CHUNK = 1 << 20
 
 
-def acquire(url: str, *, into: FileSink, web: Web, progress: Callable[[int], None]) -> Output:
-    """The digest and size of the file at ``url``, which is kept; ``progress`` hears of new bytes.
+def acquire(
+    url: str, *, into: FileSink, web: HttpClient, progress: Callable[[int], None]
+) -> Output:
+    """Fetches the file at ``url`` and returns its digest and size; reports bytes to ``progress``.
 
-    An interrupted one is continued, also by a later call, as long as the server says that it
-    still is the same file (RFC 9110, "Validator Fields"); if it doesn't, it is begun anew. Raises
-    EnvironmentFailureError: fetch-failed, disk-full, and content-mismatch where the file changes
-    meanwhile.
+    Resumes an interrupted download, also of an earlier call, if the server's validators (RFC 9110,
+    "Validator Fields") show that the file is the same; otherwise starts again. Raises
+    EnvironmentFailureError: fetch-failed, disk-full, or content-mismatch if the file changes during
+    the download.
     """
     path = into.partial / f"{Digest.of(url.encode()).hex}.part"
     with disk_errors(path):
@@ -44,7 +47,7 @@ def acquire(url: str, *, into: FileSink, web: Web, progress: Callable[[int], Non
 
 
 class _Version(msgspec.Struct, frozen=True):
-    """Which of the files that were ever at an address the bytes are of."""
+    """Identifies the content that a URL had at some time."""
 
     name: str
     total: int | None
@@ -59,10 +62,15 @@ class _Version(msgspec.Struct, frozen=True):
 
 
 class _Copy:
-    """What has come of one file so far; ``note`` says which version of it that is."""
+    """A partial copy of a file; ``note`` holds its version."""
 
     def __init__(
-        self, url: str, part: IO[bytes], note: Path, web: Web, progress: Callable[[int], None]
+        self,
+        url: str,
+        part: IO[bytes],
+        note: Path,
+        web: HttpClient,
+        progress: Callable[[int], None],
     ) -> None:
         self._url = url
         self._part = part
@@ -72,14 +80,14 @@ class _Copy:
         self._received = False
 
     def finish(self) -> Hasher:
-        """Get what is missing; raise TransientError where that may work when tried again."""
+        """Fetches the missing bytes; raises TransientError if another attempt may succeed."""
         hasher, version = self._held()
         if hasher.size and hasher.size == version.total:
             return hasher
         with self._web.open(self._url, hasher.size) as body:
             if body.start not in (0, hasher.size):
                 raise EnvironmentFailureError(
-                    "the server sent another part of it", where=shown(self._url)
+                    "the server sent another range than requested", where=shown(self._url)
                 )
             if hasher.size and _Version.of(body) != version:
                 raise self._changed()
@@ -90,11 +98,11 @@ class _Copy:
         return hasher
 
     def forget_version(self) -> None:
-        """Remove the note."""
+        """Removes the note."""
         self._note.unlink(missing_ok=True)
 
     def _held(self) -> tuple[Hasher, _Version]:
-        """The bytes that can be continued, and what they are of."""
+        """The partial copy that can be resumed, and its version."""
         hasher, version = Hasher(), self._noted()
         if self._part.seek(0, os.SEEK_END) and version.certain:
             with self._web.open(self._url, 0, 0) as body:
@@ -115,7 +123,7 @@ class _Copy:
             return _Version("", None)
 
     def _begin(self, version: _Version) -> None:
-        """Nothing is held any more before it is said that what follows is of another version."""
+        """Truncates the copy before its version is noted, so that the note never misleads."""
         self._part.truncate(0)
         self._note.write_bytes(msgspec.json.encode(version))
 
@@ -127,19 +135,19 @@ class _Copy:
             self._progress(len(chunk))
         self._part.flush()
         if body.total is not None and hasher.size != body.total:
-            message = f"it ended after {hasher.size} of {body.total} bytes"
+            message = f"the download ended after {hasher.size} of {body.total} bytes"
             raise TransientError(message, where=shown(self._url))
 
     def _refuse_change(self, version: _Version, body: Body) -> None:
-        """Of what this call has seen no other version may follow; what lay here is just old."""
+        """Refuses a change during this call; an older partial copy is just discarded."""
         if self._received and version.certain and _Version.of(body) != version:
             raise self._changed()
 
     def _changed(self) -> EnvironmentFailureError:
         self._part.truncate(0)
         return EnvironmentFailureError(
-            "it changed while it was fetched",
+            "the file changed during the download",
             where=shown(self._url),
             code=Code.CONTENT_MISMATCH,
-            hint="try again once whoever keeps it is done",
+            hint="try again when its owner has finished",
         )

@@ -1,57 +1,34 @@
-"""One HTTP client: whom it trusts, what it tells to whom, and what its failures mean.
+"""Reads files over HTTP: whole documents, ranges and sizes, with every failure as our error.
 
-RFC 9110 (range requests, redirects, basic authentication). Certificates, proxies and credentials
-come from the environment variables that curl, pip and uv read too.
+RFC 9110. What a client trusts and knows is decided by the transports it is made of.
 """
 
 import contextlib
-import netrc
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
-
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    MaxRetryError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
 
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import EnvironmentFailureError
-from mpbuild.base.redaction import redacted
-from mpbuild.effects.http.urls import shown, split_login
+from mpbuild.effects.http.authentication import BasicAuthentication
+from mpbuild.effects.http.file_transport import FileTransport
+from mpbuild.effects.http.http_transport import HttpTransport
+from mpbuild.effects.http.retry import RetryPolicy, RetryTransport
+from mpbuild.effects.http.transport import MissingError, Request, Response, Transport
+from mpbuild.effects.http.urls import shown
 
 T = TypeVar("T")
 
-_CHUNK = 1 << 18
-_ATTEMPTS = 4
-_REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, redirect=5, status=0, other=0)
-_TIMEOUT = urllib3.Timeout(connect=15, read=30)
-_MOVED = frozenset({301, 302, 303, 307, 308})
-_BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_IDENTITY = {"Accept-Encoding": "identity"}
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-
-
-class MissingError(EnvironmentFailureError):
-    """The server has no such file."""
-
-
-class TransientError(EnvironmentFailureError):
-    """Something that may work when tried again."""
+_MOVED = frozenset({301, 302, 303, 307, 308})
 
 
 class Body(NamedTuple):
-    """A file, or the rest of one: the offset it starts at, the whole size if told, the bytes.
+    """A file, or the rest of one: its first byte, the size of the whole file if known, the bytes.
 
-    ``version`` tells these bytes from what the address gave before or will give: a strong entity
-    tag, else the time of the last change, empty where the server says neither.
+    ``version`` identifies the file's content over time: a strong entity tag, else the time of the
+    last change, empty if the server sends neither.
     """
 
     start: int
@@ -61,267 +38,118 @@ class Body(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A small file whole: where it was in the end, its media type, its bytes."""
+    """A small file: its final URL, its media type and its bytes."""
 
     url: str
     media_type: str
     data: bytes
 
 
-class Web:
-    """A pool of connections; threads may share it.
+class HttpClient:
+    """Reads files over a transport; threads may share it."""
 
-    ``environ`` is a process environment; ``backoff`` the seconds before a second attempt, each
-    further one waits twice as long.
-    """
-
-    def __init__(self, environ: Mapping[str, str], *, backoff: float = 0.5) -> None:
-        self._environ = environ
-        self._backoff = backoff
-        self._proxies = _proxies(environ)
-        self._pools: dict[str, urllib3.PoolManager] = {}
-        self._authority = environ.get("SSL_CERT_FILE") or environ.get("REQUESTS_CA_BUNDLE")
+    def __init__(self, transport: Transport, retries: RetryPolicy) -> None:
+        self._transport = transport
+        self._retries = retries
 
     @contextlib.contextmanager
     def open(self, url: str, start: int = 0, stop: int | None = None) -> Iterator[Body]:
-        """The file at ``url`` (http, https or file), from byte ``start`` on if the server can.
+        """Opens the file at ``url``, from byte ``start`` to ``stop`` if the server supports ranges.
 
-        Look at the body's own ``start``. Raises MissingError, TransientError or another
+        Check the body's own ``start``. Raises MissingError, TransientError or another
         EnvironmentFailureError.
         """
-        if url.startswith("file:"):
-            with _open_file(url, start) as body:
-                yield body
-            return
-        headers = {"Accept-Encoding": "identity"}
+        headers = dict(_IDENTITY)
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop}"
-        with self._open(url, headers) as body:
-            yield body
+        with self._transport.send(Request(url=url, headers=headers)) as response:
+            yield _body(response, url)
 
-    def read(self, url: str, *, limit: int) -> bytes:
-        """A small file whole.
+    def read(self, url: str, *, limit: int, accept: str = "*/*") -> bytes:
+        """Reads a small file; raises EnvironmentFailureError beyond ``limit`` bytes."""
+        return self.document(url, limit=limit, accept=accept).data
 
-        Raises EnvironmentFailureError where it has more than ``limit`` bytes.
-        """
-        return self.retry(lambda: self._read(url, limit))
-
-    def document(self, url: str, *, accept: str, limit: int) -> Document:
-        """A small file in the form among those of ``accept`` that the server chooses."""
-        return self.retry(lambda: self._document(url, accept, limit))
-
-    def confide(self, url: str, headers: Mapping[str, str], *, limit: int) -> bytes:
-        """A small answer to a request whose ``headers`` are for this host only.
-
-        A redirect is not followed, and nothing is tried again.
-        """
-        with self._open(url, headers, redirect=False) as body:
-            return _whole(body, url, limit)
+    def document(self, url: str, *, limit: int, accept: str) -> Document:
+        """Reads a small file in one of the media types of ``accept``, which the server selects."""
+        request = Request(url=url, headers={**_IDENTITY, "Accept": accept})
+        return self.retry(lambda: self._document(request, limit))
 
     def size(self, url: str) -> int:
-        """How many bytes the file at ``url`` has."""
+        """Returns the size of the file at ``url`` in bytes."""
         return self.retry(lambda: self._size(url))
 
     def retry(self, attempt: Callable[[], T]) -> T:
-        """What ``attempt`` gives, made again with growing pauses while it raises TransientError."""
-        for i in range(_ATTEMPTS - 1):
-            try:
-                return attempt()
-            except TransientError:
-                time.sleep(self._backoff * 2**i)
-        return attempt()
+        """Calls ``attempt`` again while it raises TransientError, such as for a truncated body."""
+        return self._retries.call(attempt)
 
-    @contextlib.contextmanager
-    def _open(
-        self, url: str, headers: Mapping[str, str], *, redirect: bool = True
-    ) -> Iterator[Body]:
-        with _failures(url):
-            response = self._request(url, headers, redirect=redirect)
-            try:
-                yield _body(response, url)
-            finally:
-                response.close()
-
-    def _request(
-        self, url: str, headers: Mapping[str, str], *, redirect: bool = True
-    ) -> urllib3.BaseHTTPResponse:
-        try:
-            address, authorization = self._credentials(url)
-            pool = self._pool(address)
-        except ValueError as error:
-            # What Python says of it may hold the login.
-            hint = "addresses start with http://, https:// or file://"
-            raise EnvironmentFailureError(
-                "this is no address", where=shown(url), hint=hint
-            ) from error
-        if authorization:
-            headers = {"Authorization": authorization, **headers}
-        return pool.request(
-            "GET",
-            address,
-            headers=headers,
-            redirect=redirect,
-            preload_content=False,
-            decode_content=False,
-            retries=_REDIRECTS,
-            timeout=_TIMEOUT,
-        )
-
-    def _read(self, url: str, limit: int) -> bytes:
-        with self.open(url) as body:
-            return _whole(body, url, limit)
-
-    def _document(self, url: str, accept: str, limit: int) -> Document:
-        with _failures(url):
-            response = self._request(url, {"Accept-Encoding": "identity", "Accept": accept})
-            try:
-                data = _whole(_body(response, url), url, limit)
-                media_type = response.headers.get("Content-Type", "")
-                return Document(urljoin(url, response.geturl() or ""), media_type, data)
-            finally:
-                response.close()
+    def _document(self, request: Request, limit: int) -> Document:
+        with self._transport.send(request) as response:
+            data = whole(_body(response, request.url), request.url, limit)
+            return Document(response.url, response.headers.get("Content-Type", ""), data)
 
     def _size(self, url: str) -> int:
-        # A range of one byte, as not every server answers HEAD.
+        # Requests one byte, since not every server answers HEAD.
         with self.open(url, 0, 0) as body:
             if body.total is None:
                 raise EnvironmentFailureError(
-                    "the server doesn't tell the file's size", where=shown(url)
+                    "the server does not send the file's size", where=shown(url)
                 )
             return body.total
 
-    def _pool(self, address: str) -> urllib3.PoolManager:
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https"):
-            raise ValueError(parts.scheme)
-        proxy = self._proxies.get(parts.scheme) or self._proxies.get("all", "")
-        if _bypassed(parts.hostname or "", self._proxies.get("no", "")):
-            proxy = ""
-        if proxy not in self._pools:
-            self._pools[proxy] = self._make_pool(proxy)
-        return self._pools[proxy]
 
-    def _make_pool(self, proxy: str) -> urllib3.PoolManager:
-        if not proxy:
-            return urllib3.PoolManager(maxsize=16, ca_certs=self._authority)
-        address, login = split_login(proxy if "://" in proxy else f"http://{proxy}")
-        headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
-        return urllib3.ProxyManager(
-            address, maxsize=16, ca_certs=self._authority, proxy_headers=headers
-        )
-
-    def _credentials(self, url: str) -> tuple[str, str]:
-        address, login = split_login(url)
-        login = login or self._netrc(urlsplit(address).hostname or "")
-        if not login:
-            return address, ""
-        return address, urllib3.make_headers(basic_auth=login)["authorization"]
-
-    def _netrc(self, host: str) -> str:
-        file = self._environ.get("NETRC") or f"{self._environ.get('HOME', '')}/.netrc"
-        try:
-            found = netrc.netrc(file).hosts.get(host)
-        except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
-            return ""
-        return f"{found[0]}:{found[2]}" if found else ""
+def http_client(environ: Mapping[str, str], retries: RetryPolicy | None = None) -> HttpClient:
+    """Makes a client with the certificates, proxies and logins of a process environment."""
+    policy = retries or RetryPolicy()
+    connection = RetryTransport(FileTransport(HttpTransport(environ)), policy)
+    return HttpClient(BasicAuthentication(connection, environ), policy)
 
 
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {}
-    for scheme in ("http", "https", "all", "no"):
-        upper = environ.get(f"{scheme}_proxy".upper(), "")
-        found[scheme] = environ.get(f"{scheme}_proxy") or upper
-    return {scheme: value for scheme, value in found.items() if value}
+def whole(body: Body, url: str, limit: int) -> bytes:
+    """Reads a body; raises EnvironmentFailureError (content-mismatch) beyond ``limit`` bytes."""
+    data = bytearray()
+    for chunk in body.chunks:
+        data += chunk
+        if len(data) > limit:
+            raise EnvironmentFailureError(
+                f"larger than {limit} bytes", where=shown(url), code=Code.CONTENT_MISMATCH
+            )
+    return bytes(data)
 
 
-def _bypassed(host: str, no_proxy: str) -> bool:
-    domains = [domain.strip().lstrip(".").lower() for domain in no_proxy.split(",")]
-    return any(
-        domain == "*" or (domain and f".{host.lower()}".endswith(f".{domain}"))
-        for domain in domains
-    )
-
-
-def _body(response: urllib3.BaseHTTPResponse, url: str) -> Body:
+def _body(response: Response, url: str) -> Body:
     if response.status not in (200, 206):
-        _refuse(response, url)
-    chunks = response.stream(_CHUNK, decode_content=False)
+        refuse(response, url)
     if response.status == 200:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
-        return Body(0, total, chunks, _version(response))
+        return Body(0, total, response.chunks, _version(response))
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match:
         raise EnvironmentFailureError(
-            "the server sent a part of the file without saying which", where=shown(url)
+            "the server sent a partial file without its range", where=shown(url)
         )
-    return Body(int(match.group(1)), int(match.group(2)), chunks, _version(response))
+    return Body(int(match.group(1)), int(match.group(2)), response.chunks, _version(response))
 
 
-def _version(response: urllib3.BaseHTTPResponse) -> str:
+def _version(response: Response) -> str:
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _whole(body: Body, url: str, limit: int) -> bytes:
-    found = bytearray()
-    for chunk in body.chunks:
-        found += chunk
-        if len(found) > limit:
-            raise EnvironmentFailureError(
-                f"it has more than {limit} bytes", where=shown(url), code=Code.CONTENT_MISMATCH
-            )
-    return bytes(found)
-
-
-def _refuse(response: urllib3.BaseHTTPResponse, url: str) -> NoReturn:
-    said = f"the server answered {response.status} {response.reason or ''}".rstrip()
+def refuse(response: Response, url: str, hint: str = "") -> NoReturn:
+    """Raises the error for the status of a response; ``hint`` is for refused logins."""
+    message = f"the server answered {response.status} {response.reason}".rstrip()
     if response.status in (404, 410):
-        raise MissingError(said, where=shown(url))
-    if response.status in _BUSY:
-        raise TransientError(said, where=shown(url))
+        raise MissingError(message, where=shown(url))
     if response.status == 416:
         raise EnvironmentFailureError(
-            "it ends earlier", where=shown(url), code=Code.CONTENT_MISMATCH
+            "the file is shorter than expected", where=shown(url), code=Code.CONTENT_MISMATCH
         )
-    hint = ""
+    advice = ""
     if response.status in (401, 403, 407):
-        hint = "give credentials in the address's user:password@ or in ~/.netrc"
-        if url.startswith("oci:"):
-            hint = "log in with `docker login`, or name a file of logins in REGISTRY_AUTH_FILE"
+        advice = hint or "add a login to the URL (user:password@) or to ~/.netrc"
     elif response.status in _MOVED:
-        hint = "a login is for one host only and follows no redirect"
-    raise EnvironmentFailureError(said, where=shown(url), hint=hint)
-
-
-@contextlib.contextmanager
-def _failures(url: str) -> Iterator[None]:
-    try:
-        yield
-    except HTTPError as error:
-        raise _meaning(error, shown(url)) from error
-
-
-def _meaning(error: HTTPError, where: str) -> EnvironmentFailureError:
-    reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-    said = redacted(str(reason)) or type(reason).__name__
-    if isinstance(reason, SSLError):
-        hint = "SSL_CERT_FILE can name the certificates to trust"
-        return EnvironmentFailureError(said, where=where, hint=hint)
-    if isinstance(reason, ConnectTimeoutError | ReadTimeoutError | ProtocolError):
-        return TransientError(said, where=where)
-    return EnvironmentFailureError(said, where=where)
-
-
-@contextlib.contextmanager
-def _open_file(url: str, start: int) -> Iterator[Body]:
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(Path(unquote(urlsplit(url).path)).open("rb"))
-        except FileNotFoundError as error:
-            raise MissingError("there is no such file", where=shown(url)) from error
-        except OSError as error:
-            raise EnvironmentFailureError(error.strerror or str(error), where=shown(url)) from error
-        size = file.seek(0, 2)
-        file.seek(min(start, size))
-        yield Body(file.tell(), size, iter(lambda: file.read(_CHUNK), b""))
+        advice = "a login is for one host and does not follow redirects"
+    elif wait := response.headers.get("Retry-After"):
+        advice = f"try again later: the server asks to wait ({wait[:40]})"
+    raise EnvironmentFailureError(message, where=shown(url), hint=advice)

@@ -1,4 +1,4 @@
-"""Files by digest, from wherever they are today: in parallel, resumed, checked first."""
+"""Downloads files by digest: in parallel, resumed, checked before they are kept."""
 
 import contextlib
 import fcntl
@@ -16,18 +16,19 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest, Hasher
 from mpbuild.base.errors import EnvironmentFailureError, Finding
 from mpbuild.effects.files.disk import disk_errors
-from mpbuild.effects.http.client import TransientError, Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.file_request import FileRequest, mismatch
+from mpbuild.effects.http.transport import TransientError
 from mpbuild.effects.http.urls import shown
 
 _CHUNK = 1 << 20
 
 
 class FileSink(msgspec.Struct, frozen=True):
-    """Where files go: ``partial`` holds unfinished ones, ``keep`` moves a checked one away.
+    """Where files go: ``partial`` holds incomplete ones, ``keep`` moves a checked one away.
 
-    Processes that share the folder wait for each other, file by file; ``has`` says whether a
-    file has been kept meanwhile.
+    Processes that share the folder wait for each other, file by file; ``has`` tells whether another
+    one has kept a file meanwhile.
     """
 
     partial: Path
@@ -39,16 +40,15 @@ def download(
     requests: Sequence[FileRequest],
     *,
     into: FileSink,
-    web: Web,
+    web: HttpClient,
     jobs: int = 8,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Get every file that isn't kept yet; ``progress`` hears of each run of new bytes.
+    """Downloads every file that is not kept yet; reports new bytes to ``progress``.
 
-    A file is kept only when size and sha256 are right. What one address can't give the next
-    may. An interrupted file is continued by the next call. Raises EnvironmentFailureError:
-    fetch-failed, content-mismatch or disk-full, with a finding for each file and address that
-    failed.
+    Keeps a file only if size and digest match. Tries the URLs of a file in order, and resumes an
+    interrupted download. Raises EnvironmentFailureError: fetch-failed, content-mismatch or
+    disk-full, with a finding for each file and URL that failed.
     """
     wanted = {request.digest: request for request in requests if not into.has(request.digest)}
     worker = _Worker(into, web, progress or (lambda _: None))
@@ -75,24 +75,24 @@ def _failed(future: "Future[None]") -> tuple[Finding, ...]:
 
 
 class _Worker:
-    """Gets one file at a time; threads share it."""
+    """Downloads one file at a time; threads share it."""
 
-    def __init__(self, depot: FileSink, web: Web, progress: Callable[[int], None]) -> None:
-        self._depot = depot
+    def __init__(self, sink: FileSink, web: HttpClient, progress: Callable[[int], None]) -> None:
+        self._sink = sink
         self._web = web
         self._progress = progress
         self.stop = threading.Event()
 
     def get(self, request: FileRequest) -> None:
-        """One file, from the first of its addresses that has it."""
-        path = self._depot.partial / f"{request.digest.hex}.part"
+        """Downloads a file from the first of its URLs that has it."""
+        path = self._sink.partial / f"{request.digest.hex}.part"
         with disk_errors(path), claimed(path) as part:
-            if self._depot.has(request.digest):
+            if self._sink.has(request.digest):
                 path.unlink(missing_ok=True)
                 return
             self._from_any(request, part, path)
             os.fsync(part.fileno())
-            self._depot.keep(path, request.digest)
+            self._sink.keep(path, request.digest)
 
     def _from_any(self, request: FileRequest, part: IO[bytes], path: Path) -> None:
         findings: list[Finding] = []
@@ -106,7 +106,7 @@ class _Worker:
         if any(finding.code == Code.CONTENT_MISMATCH for finding in findings):
             path.unlink(missing_ok=True)
         raise EnvironmentFailureError.collect(
-            findings or [Finding(Code.FETCH_FAILED, "no address is known for it", request.name)]
+            findings or [Finding(Code.FETCH_FAILED, "no URL is known", request.name)]
         )
 
     def _receive(self, request: FileRequest, part: IO[bytes], url: str) -> None:
@@ -122,15 +122,15 @@ class _Worker:
         if hasher.digest == request.digest:
             return
         part.truncate(0)
-        if resumed:  # what lay here may have been at fault, not the server
-            raise TransientError("the continued file is not the right one", where=shown(url))
-        raise mismatch(f"its digest is {hasher.digest} and must be {request.digest}", url)
+        if resumed:  # The partial file may have been at fault, not the server.
+            raise TransientError("the resumed file has another digest", where=shown(url))
+        raise mismatch(f"the digest is {hasher.digest}; expected {request.digest}", url)
 
     def _append(self, request: FileRequest, part: IO[bytes], url: str, hasher: Hasher) -> Hasher:
         with self._web.open(url, hasher.size) as body:
             if body.total not in (None, request.size):
                 part.truncate(0)
-                raise mismatch(f"it has {body.total} bytes and must have {request.size}", url)
+                raise mismatch(f"the size is {body.total} bytes; expected {request.size}", url)
             if body.start != hasher.size:
                 part.truncate(0)
                 hasher = Hasher()
@@ -142,7 +142,7 @@ class _Worker:
         part.flush()
         if hasher.size < request.size:
             raise TransientError(
-                f"it ended after {hasher.size} of {request.size} bytes", where=shown(url)
+                f"the download ended after {hasher.size} of {request.size} bytes", where=shown(url)
             )
         return hasher
 
@@ -152,12 +152,12 @@ class _Worker:
             raise EnvironmentFailureError("stopped")
         if size > request.size:
             part.truncate(0)
-            raise mismatch(f"it has more than {request.size} bytes", url)
+            raise mismatch(f"larger than {request.size} bytes", url)
 
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[IO[bytes]]:
-    """The partial file, with nobody else writing to it."""
+    """Opens and locks the partial file."""
     while True:
         with path.open("a+b") as part:
             fcntl.flock(part, fcntl.LOCK_EX)
@@ -167,7 +167,7 @@ def claimed(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _is_at(part: IO[bytes], path: Path) -> bool:
-    """Whether ``part`` is still what is called ``path``: who had it before may have moved it."""
+    """Whether ``path`` still names ``part``: the last owner of the lock may have moved it."""
     try:
         return os.path.samestat(os.fstat(part.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What is to be fetched, and what is told where something else comes; imports little."""
+"""Requests for files by digest; imports little."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from mpbuild.effects.http.urls import shown
 
 
 class FileRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to get: what to call it in messages, where it may be, best first, and what it is."""
+    """A file to download: its name in messages, its URLs, best first, its digest and its size."""
 
     name: str
     urls: tuple[str, ...]
@@ -18,10 +18,10 @@ class FileRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mismatch(message: str, url: str) -> EnvironmentFailureError:
-    """The content-mismatch of a server whose file isn't the one that a request says."""
+    """Returns the content-mismatch error for a server that has another file."""
     return EnvironmentFailureError(
         message,
         where=shown(url),
         code=Code.CONTENT_MISMATCH,
-        hint="the server gives another file than the one that was locked; it is not used",
+        hint="the server has another file than the locked one; it was discarded",
     )

@@ -1,7 +1,7 @@
-"""Parts of a file that nobody wants whole: by HTTP range requests (RFC 9110, section 14) or seek.
+"""Reads parts of remote files by range requests (RFC 9110, section 14).
 
-Nothing here can be checked against the file's digest, which only the whole file has: what is read
-is as true as the server is.
+Parts cannot be checked against the digest of the whole file, so they are as trustworthy as the
+server.
 """
 
 import threading
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import EnvironmentFailureError, MpbuildError
-from mpbuild.effects.http.client import Body, Web
+from mpbuild.effects.http.client import Body, HttpClient
 from mpbuild.effects.http.file_request import FileRequest, mismatch
 from mpbuild.effects.http.urls import shown
 from mpbuild.formats.archive.stream import Span
 
 GAP = 4 << 10
-"""Spans so many bytes apart or less are asked for together: a request costs as much."""
+"""Spans at most so many bytes apart share a request, whose overhead costs as much."""
 
 
 class Meter:
-    """How many bytes came of how many requests; threads share it."""
+    """Counts requests and received bytes; threads share it."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -27,34 +27,34 @@ class Meter:
         self._lock = threading.Lock()
 
     def count(self, size: int) -> None:
-        """One more request, which gave ``size`` bytes."""
+        """Counts a request that received ``size`` bytes."""
         with self._lock:
             self.bytes += size
             self.requests += 1
 
 
 class RangedFile:
-    """A file of a known size that is read in parts, from the first of its addresses that gives it.
+    """A file of known size that is read in parts, from the first of its URLs that works.
 
-    Raises EnvironmentFailureError: content-mismatch where the server has another file, fetch-failed
-    where it gives no parts.
+    Raises EnvironmentFailureError: content-mismatch if the server has another file, fetch-failed if
+    it does not support ranges.
     """
 
-    def __init__(self, request: FileRequest, web: Web, meter: Meter) -> None:
+    def __init__(self, request: FileRequest, web: HttpClient, meter: Meter) -> None:
         self.size = request.size
         self._request = request
         self._web = web
         self._meter = meter
 
     def read(self, spans: Sequence[Span]) -> list[bytes]:
-        """The bytes of each span, in their order; what lies close together is read at once."""
+        """Returns the bytes of each span, in order; neighbouring spans share a request."""
         blocks = {block: self._block(block) for block in coalesced(spans)}
         return [_cut(span, blocks) for span in spans]
 
     def _block(self, block: Span) -> bytes:
         if not 0 <= block.start <= block.stop <= self.size:
             raise EnvironmentFailureError(
-                f"it has {self.size} bytes, and {block.start} to {block.stop} are wanted",
+                f"bytes {block.start} to {block.stop} are beyond its size of {self.size} bytes",
                 where=self._request.name,
                 code=Code.CONTENT_MISMATCH,
             )
@@ -66,9 +66,7 @@ class RangedFile:
                 return self._web.retry(lambda url=url: self._part(url, block))  # type: ignore[misc]
             except EnvironmentFailureError as error:
                 failed = failed or error
-        raise (failed or EnvironmentFailureError("no address is known for it")).within(
-            self._request.name
-        )
+        raise (failed or EnvironmentFailureError("no URL is known")).within(self._request.name)
 
     def _part(self, url: str, block: Span) -> bytes:
         with self._web.open(url, block.start, block.stop - 1) as body:
@@ -79,25 +77,24 @@ class RangedFile:
                 if len(found) >= block.stop - block.start:
                     break
         self._meter.count(len(found))
-        # A file on disk goes on behind the span; a server would lie.
         size = block.stop - block.start
-        if len(found) < size or (len(found) > size and not url.startswith("file:")):
-            raise mismatch(f"it gave {len(found)} bytes where {size} were asked for", url)
-        return bytes(found[:size])
+        if len(found) != size:
+            raise mismatch(f"the server sent {len(found)} bytes instead of {size}", url)
+        return bytes(found)
 
     def _check(self, body: Body, block: Span, url: str) -> None:
         if body.total not in (None, self.size):
-            raise mismatch(f"it has {body.total} bytes and must have {self.size}", url)
+            raise mismatch(f"the size is {body.total} bytes; expected {self.size}", url)
         if body.start != block.start:
             raise EnvironmentFailureError(
-                "the server gives files whole or not at all",
+                "the server does not support range requests",
                 where=shown(url),
-                hint="run `mpbuild fetch` first: what is in the store is looked at there",
+                hint="run `mpbuild fetch` first: files in the store need no requests",
             )
 
 
 def coalesced(spans: Sequence[Span]) -> list[Span]:
-    """The fewest spans that hold all of ``spans``, with no more than GAP bytes wasted between."""
+    """Merges spans that are at most GAP bytes apart."""
     found: list[Span] = []
     for span in sorted(spans):
         if found and span.start <= found[-1].stop + GAP:

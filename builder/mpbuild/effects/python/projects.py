@@ -19,7 +19,8 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, MpbuildError
-from mpbuild.effects.http.client import Document, MissingError, Web
+from mpbuild.effects.http.client import Document, HttpClient
+from mpbuild.effects.http.transport import MissingError
 from mpbuild.effects.http.urls import shown
 from mpbuild.effects.python.indexes import PythonIndex
 
@@ -49,7 +50,7 @@ class ProjectFile(msgspec.Struct, frozen=True, kw_only=True):
 class Projects:
     """The projects of indexes; each page is asked for once, a folder is looked into each time."""
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, web: HttpClient) -> None:
         self._web = web
         self._files: dict[tuple[PythonIndex, str], tuple[ProjectFile, ...]] = {}
         self._names: dict[PythonIndex, frozenset[str]] = {}

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
-from mpbuild.effects.http.client import Web
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.projects import ProjectFile
@@ -68,7 +68,7 @@ def newest(
     return max(fitting, key=lambda one: (one.version, one.filename.endswith(".tar.gz")))
 
 
-def fetch(source: SdistFile, *, into: FileSink, web: Web) -> None:
+def fetch(source: SdistFile, *, into: FileSink, web: HttpClient) -> None:
     """Keep the file of ``source``.
 
     Raises EnvironmentFailureError where it can't be had or is another one.

@@ -1,86 +1,38 @@
-"""Files that a spec names by address: how to get one that lies on a web server or in a registry.
+"""Finds files that a spec names by URL: on a web server, or in a registry as a blob or a layer.
 
-``oci://host[:port]/repository`` (OCI distribution specification 1.1) with ``@digest`` names a blob
-or, by the manifest that lists it, a layer; with ``:tag``, what the registry has under it now.
+A reference with a digest names a blob or, by its manifest, a layer; one with a tag names the
+manifest that has the tag now.
 """
 
 import posixpath
-import re
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
 
-from mpbuild.base import canonical
+from mpbuild.base import canonical, limits
 from mpbuild.base.codes import Code
 from mpbuild.base.conversion import typed
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
-from mpbuild.effects.http.client import MissingError
+from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.file_request import FileRequest
-from mpbuild.effects.registry.client import RegistryWeb, is_local
+from mpbuild.effects.http.transport import MissingError
+from mpbuild.effects.registry.authentication import is_local
+from mpbuild.effects.registry.reference import RegistryReference
 from mpbuild.formats.oci.annotations import TITLE
 from mpbuild.formats.oci.modelpack import FILEPATH, Role
 
-_LARGEST_MANIFEST = 4 << 20  # what registries must take ("Pushing Manifests")
-_LONGEST_NAME = 255
-_MOST_NAMED = 5
-_MOST = 2**53 - 1  # what a spec can say of a size
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    r"oci://((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?)"
-    rf"/({_PART}(?:/{_PART})*)(?::([A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}))?"
-    r"(?:@(sha256:[0-9a-f]{64}))?"
+_ACCEPTED = (
+    "application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, */*"
 )
-
-
-class RegistryReference(msgspec.Struct, frozen=True):
-    """Content of a repository, by its digest, by a tag, or by both: then the digest counts."""
-
-    host: str
-    repository: str
-    digest: Digest | None
-    tag: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Raise InputError (spec-invalid) where ``url`` isn't of the one accepted form."""
-        match = _REFERENCE.fullmatch(url)
-        if not match or len(match[2]) > _LONGEST_NAME or not (match[3] or match[4]):
-            raise InputError(
-                f"no address of an artifact: {url[:200]!r}",
-                hint="it is oci://host/repository@sha256: and 64 lower-case hexadecimal digits, or"
-                " oci://host/repository:tag",
-            )
-        return cls(match[1], match[2], Digest(match[4]) if match[4] else None, match[3] or "")
-
-    def __str__(self) -> str:
-        tag = f":{self.tag}" if self.tag else ""
-        digest = f"@{self.digest}" if self.digest else ""
-        return f"oci://{self.host}/{self.repository}{tag}{digest}"
-
-    def at(self, digest: Digest) -> "RegistryReference":
-        """The same, pinned to that digest."""
-        return msgspec.structs.replace(self, digest=digest)
-
-    @property
-    def manifest(self) -> str:
-        """Where the registry has the manifest of this digest."""
-        return f"oci://{self.host}/v2/{self.repository}/manifests/{self.digest}"
-
-    @property
-    def tagged(self) -> str:
-        """Where the registry has the manifest that the tag names now."""
-        return f"oci://{self.host}/v2/{self.repository}/manifests/{self.tag}"
-
-    def blob(self, digest: Digest) -> str:
-        """Where the registry has a blob of this repository."""
-        return f"oci://{self.host}/v2/{self.repository}/blobs/{digest}"
+_SHOWN_DIGESTS = 5
 
 
 class RegistryFile(msgspec.Struct, frozen=True):
-    """One file in a registry: the reference by digest that leads to it, and its own facts."""
+    """A file in a registry: a reference by digest that leads to it, its digest and its size."""
 
     reference: RegistryReference
     sha256: Digest
@@ -89,12 +41,12 @@ class RegistryFile(msgspec.Struct, frozen=True):
 
 class _Layer(msgspec.Struct, frozen=True, rename="camel"):
     digest: str
-    size: Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+    size: Annotated[int, msgspec.Meta(ge=0, le=limits.JSON_INTEGER)]
     media_type: str = ""
     annotations: dict[str, str] = {}
 
     def is_called(self, name: str) -> bool:
-        """Whether its file has that name, in whatever folder."""
+        """Whether its file has that name, in any folder."""
         paths = (self.annotations.get(key, "") for key in (TITLE, FILEPATH))
         return name in map(posixpath.basename, paths)
 
@@ -104,22 +56,22 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 class Registries:
-    """Finds artifacts. What a tag names is asked once, so that all who name it get the same."""
+    """Finds artifacts; resolves each tag once, so that every reference to it gets the same."""
 
-    def __init__(self, web: RegistryWeb) -> None:
+    def __init__(self, web: HttpClient) -> None:
         self._web = web
         self._tagged: dict[str, bytes] = {}
 
     def current(self, reference: RegistryReference) -> Digest:
-        """The digest of what the tag names now; raises EnvironmentFailureError (fetch-failed)."""
+        """Returns the digest that the tag names now; raises EnvironmentFailureError."""
         return Digest.of(self._read_tagged(reference))
 
     def find(self, name: str, reference: RegistryReference, sha256: Digest | None) -> RegistryFile:
-        """The file that ``reference`` leads to; nothing of it is fetched but its manifest.
+        """Finds the file that ``reference`` leads to; fetches nothing but its manifest.
 
-        Of several layers it is the one of that ``sha256``; without, the only one that is called
-        ``name`` or, by its media type, holds weights. Raises EnvironmentFailureError (fetch-failed,
-        content-mismatch), and InputError (spec-invalid) where several could be meant.
+        Of several layers it is the one with that ``sha256``; without it, the only one with the file
+        name ``name``, or the only one whose media type is weights. Raises EnvironmentFailureError
+        (fetch-failed, content-mismatch), and InputError (spec-invalid) if it is ambiguous.
         """
         try:
             return self._find(name, reference, sha256)
@@ -135,50 +87,52 @@ class Registries:
                 data = _read_manifest(reference, self._web)
             except MissingError:
                 return self._blob(reference, reference.digest, sha256)
-        layer = _chosen(_layers(data, reference.manifest), name, sha256, reference.manifest)
+        layer = _chosen(_layers(data, reference.manifest_url), name, sha256, reference.manifest_url)
         return RegistryFile(reference, Digest(layer.digest), layer.size)
 
     def _blob(
         self, reference: RegistryReference, digest: Digest, sha256: Digest | None
     ) -> RegistryFile:
-        size = self._web.size(reference.blob(digest))
+        size = self._web.size(reference.blob_url(digest))
         if sha256 not in (None, digest):
             raise EnvironmentFailureError(
-                f"it is a file of that digest, and {sha256} is wanted",
+                f"the reference is to a blob with another digest than {sha256}",
                 where=str(reference),
                 code=Code.CONTENT_MISMATCH,
             )
         return RegistryFile(reference, digest, size)
 
     def _read_tagged(self, reference: RegistryReference) -> bytes:
-        url = reference.tagged
+        url = reference.tag_url
         if url not in self._tagged:
-            self._tagged[url] = self._web.read(url, limit=_LARGEST_MANIFEST)
+            self._tagged[url] = self._web.read(
+                url, limit=limits.REGISTRY_MANIFEST_BYTES, accept=_ACCEPTED
+            )
         return self._tagged[url]
 
 
 def artifact_request(
-    name: str, url: str, digest: Digest, size: int, web: RegistryWeb
+    name: str, url: str, digest: Digest, size: int, web: HttpClient
 ) -> FileRequest:
-    """How to get the file of that digest and size from ``url``; ``name`` is for messages.
+    """Returns the request for the file with that digest and size; ``name`` is for messages.
 
-    An ``oci:`` address of other content than the file is that of a manifest: it is fetched, and
-    must list the file. Raises InputError (spec-invalid) at an address of another form,
-    EnvironmentFailureError (fetch-failed, content-mismatch) at a manifest that can't be had or
-    lists no such file.
+    If a registry reference has another digest than the file, it is that of a manifest, which is
+    fetched and must list the file. Raises InputError (spec-invalid) for an invalid URL, and
+    EnvironmentFailureError (fetch-failed, content-mismatch) if the manifest is not available or
+    does not list the file.
     """
     if not url.startswith("oci:"):
         _check_address(url)
         return FileRequest(name=name, urls=(url,), digest=digest, size=size)
     reference = RegistryReference.parse(url)
     if reference.digest is None:
-        raise InputError(f"a tag names no certain file: {url}", hint="run `mpbuild lock`")
+        raise InputError(f"the tag is not pinned to a digest: {url}", hint="run `mpbuild lock`")
     if reference.digest != digest:
         try:
             _check_listed(reference, digest, size, web)
         except EnvironmentFailureError as error:
             raise error.within(name) from error
-    return FileRequest(name=name, urls=(reference.blob(digest),), digest=digest, size=size)
+    return FileRequest(name=name, urls=(reference.blob_url(digest),), digest=digest, size=size)
 
 
 def _check_address(url: str) -> None:
@@ -188,35 +142,33 @@ def _check_address(url: str) -> None:
         scheme, host = "", ""
     if scheme != "https" and not (scheme == "http" and is_local(host)):
         raise InputError(
-            f"no address of a file: {url[:200]!r}",
+            f"not a valid URL of a file: {url[:200]!r}",
             hint="it starts with https://, or oci:// for a registry; http:// is for this machine",
         )
 
 
-def _check_listed(
-    reference: RegistryReference, digest: Digest, size: int, web: RegistryWeb
-) -> None:
-    where = reference.manifest
+def _check_listed(reference: RegistryReference, digest: Digest, size: int, web: HttpClient) -> None:
+    where = reference.manifest_url
     layers = _layers(_read_manifest(reference, web), where)
     if (digest, size) not in [(layer.digest, layer.size) for layer in layers]:
         raise EnvironmentFailureError(
-            f"it lists no layer {digest} of {size} bytes",
+            f"the manifest lists no layer {digest} of {size} bytes",
             where=where,
             code=Code.CONTENT_MISMATCH,
-            hint="sha256 and size are those of the file, the digest in the address that of the "
-            "file or of a manifest that lists it",
+            hint="sha256 and size are those of the file; the digest in the reference is that of the"
+            " file, or of a manifest that lists it",
         )
 
 
-def _read_manifest(reference: RegistryReference, web: RegistryWeb) -> bytes:
-    where = reference.manifest
-    data = web.read(where, limit=_LARGEST_MANIFEST)
+def _read_manifest(reference: RegistryReference, web: HttpClient) -> bytes:
+    where = reference.manifest_url
+    data = web.read(where, limit=limits.REGISTRY_MANIFEST_BYTES, accept=_ACCEPTED)
     if Digest.of(data) != reference.digest:
         raise EnvironmentFailureError(
-            f"its digest is {Digest.of(data)} and must be {reference.digest}",
+            f"the manifest's digest is {Digest.of(data)}; expected {reference.digest}",
             where=where,
             code=Code.CONTENT_MISMATCH,
-            hint="the registry gives another manifest than the one that was named; it is not used",
+            hint="the registry sent another manifest; it was discarded",
         )
     return data
 
@@ -226,9 +178,9 @@ def _layers(data: bytes, where: str) -> tuple[_Layer, ...]:
         return typed(canonical.decode(data), _Manifest).layers
     except InputError as error:
         raise EnvironmentFailureError(
-            f"it is no image manifest: {error.findings[0].message}",
+            f"not an image manifest: {error.findings[0].message}",
             where=where,
-            hint="an index of several is none: name one of them by its digest",
+            hint="of an index, name one manifest by its digest",
             code=Code.CONTENT_MISMATCH,
         ) from error
 
@@ -237,16 +189,16 @@ def _chosen(layers: Sequence[_Layer], name: str, sha256: Digest | None, where: s
     if sha256 is not None:
         layers = [layer for layer in layers if layer.digest == sha256]
         if not layers:
-            message = f"it lists no layer {sha256}"
+            message = f"the manifest lists no layer {sha256}"
             raise EnvironmentFailureError(message, where=where, code=Code.CONTENT_MISMATCH)
     called = [layer for layer in layers if layer.is_called(name)]
     weights = [layer for layer in layers if layer.media_type == Role.WEIGHTS]
     for among in (layers, called, weights):
         if len({layer.digest for layer in among}) == 1:
             return among[0]
-    digests = ", ".join(layer.digest for layer in layers[:_MOST_NAMED])
+    digests = ", ".join(layer.digest for layer in layers[:_SHOWN_DIGESTS])
     raise InputError(
-        f"it lists {len(layers)} layers, and none of them alone is called {name} or holds weights",
+        f"the manifest lists {len(layers)} layers; none alone is named {name} or is weights",
         where=where,
-        hint=f"write the sha256 of the one that is meant beside the url: {digests}",
+        hint=f"add the sha256 of the right one beside the url: {digests}",
     )

@@ -1,7 +1,7 @@
-"""Logins of OCI registries, from the file that docker and podman keep them in.
+"""Finds logins of OCI registries in the file that docker and podman keep them in.
 
-It is the one that ``REGISTRY_AUTH_FILE`` names, else ``config.json`` in ``DOCKER_CONFIG``, else in
-``~/.docker`` (containers-auth.json(5)). Credential helpers are not run.
+It is the file that ``REGISTRY_AUTH_FILE`` names, else ``config.json`` in ``DOCKER_CONFIG``, else
+in ``~/.docker`` (containers-auth.json(5)). Credential helpers are not run.
 """
 
 import base64
@@ -16,7 +16,7 @@ from mpbuild.base.errors import EnvironmentFailureError
 
 T = TypeVar("T")
 
-_HINT = "name a file with the login itself in REGISTRY_AUTH_FILE, or one with {} for none"
+_HINT = "name a file that holds the login itself in REGISTRY_AUTH_FILE, or one with {} for none"
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -31,10 +31,10 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def find_login(environ: Mapping[str, str], host: str, repository: str) -> str:
-    """``user:password`` for a repository of the registry at ``host``; empty where none is kept.
+    """Returns ``user:password`` for a repository of the registry at ``host``; empty without one.
 
-    A login for a namespace goes before one for the whole host. Raises EnvironmentFailureError where
-    the file can't be read, or the login isn't in it but with a credential helper.
+    A login for a namespace takes precedence over one for the host. Raises EnvironmentFailureError
+    if the file cannot be read, or a credential helper has the login.
     """
     path = _file(environ)
     config = _read(path)
@@ -45,7 +45,7 @@ def find_login(environ: Mapping[str, str], host: str, repository: str) -> str:
         return ""
     if helper or (config.creds_store and entry and not entry.auth):
         name = helper or config.creds_store
-        said = f"the login for {host} is with the credential helper {name!r}"
+        said = f"the credential helper {name!r} has the login for {host}"
     elif entry and entry.auth:
         return _decode(entry.auth, host, path)
     elif entry and entry.identitytoken:
@@ -71,12 +71,12 @@ def _read(path: Path) -> _Config:
         raise EnvironmentFailureError(error.strerror or str(error), where=str(path)) from error
     except msgspec.MsgspecError as error:
         raise EnvironmentFailureError(
-            f"this is no file of registry logins: {error}", where=str(path), hint=_HINT
+            f"not a file of registry logins: {error}", where=str(path), hint=_HINT
         ) from error
 
 
 def _nearest(table: Mapping[str, T], place: str) -> T | None:
-    """The value for ``place``, or for the closest of its parents; keys may be addresses."""
+    """The value for ``place``, or for the closest of its parents; keys may be URLs."""
     named = {_name(key): value for key, value in table.items()}
     while place not in named and "/" in place:
         place = place.rpartition("/")[0]
@@ -84,7 +84,7 @@ def _nearest(table: Mapping[str, T], place: str) -> T | None:
 
 
 def _name(key: str) -> str:
-    """``https://registry.example/v2/`` is ``registry.example``."""
+    """Reduces ``https://registry.example/v2/`` to ``registry.example``."""
     place = key.partition("://")[2] if "://" in key else key
     return place.removesuffix("/").removesuffix("/v1").removesuffix("/v2")
 
@@ -96,6 +96,6 @@ def _decode(auth: str, host: str, path: Path) -> str:
         login = ""
     if ":" not in login:
         raise EnvironmentFailureError(
-            f"the login for {host} is no base64 of user:password", where=str(path)
+            f"the login for {host} is not base64 of user:password", where=str(path)
         )
     return login
