@@ -213,13 +213,15 @@ class Toolchain:
         return out.getvalue()
 
 
-def build_tiny(root: Path, store: Store, toolchain: Toolchain, observer=None) -> BuildResult:
+def build_tiny(
+    root: Path, store: Store, toolchain: Toolchain, observer=None, sandbox="bwrap"
+) -> BuildResult:
     """Build the workspace at ``root`` from what ``store`` holds."""
     return build(
         Snapshot(root, store),
         LABEL,
         store,
-        BuildOptions(offline=True),
+        BuildOptions(offline=True, sandbox=sandbox),
         observer or Nobody(),
         find_installation(toolchain.folder),
     )
@@ -539,11 +541,11 @@ def tiny(made, monkeypatch) -> Tiny:
 def cli(tiny, small_toolchain, capfdbinary) -> Callable[..., Answer]:
     """``cli("verify", …)``: mpbuild in this process, with the store of the package."""
 
-    def call(*words: Any, store: Path | None = None) -> Answer:
+    def call(*words: Any, store: Path | None = None, bwrap: Any = None) -> Answer:
         capfdbinary.readouterr()
         path = store or tiny.store.path
         words = ("--store", path, "--format", "json", *words)
-        code = run([*map(str, words)], toolchain=small_toolchain.folder)
+        code = run([*map(str, words)], toolchain=small_toolchain.folder, bwrap=bwrap)
         return Answer(code, json.loads(capfdbinary.readouterr().out))
 
     return call
@@ -567,14 +569,14 @@ def signed(unsigned, cli) -> Attack:
 def rebuild(tiny, tmp_path, monkeypatch, cli, stock, small_toolchain, make_tar):
     """``rebuild(change)``: what mpbuild makes of a changed workspace, unsigned."""
 
-    def make(change: Callable[[Path], None]) -> Attack:
+    def make(change: Callable[[Path], None], sandbox: str = "bwrap") -> Attack:
         root = tmp_path / "changed"
         shutil.copytree(tiny.workspace, root)
         change(root)
         stock.lock(root, tiny.store)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
-            result = build_tiny(root, tiny.store, small_toolchain)
+            result = build_tiny(root, tiny.store, small_toolchain, sandbox=sandbox)
         write_layout(tiny.store, result.package.digest, tmp_path / "changed layout")
         return Attack(tiny, tmp_path / "changed layout", cli, make_tar)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mpbuild.app.build import executors
 from mpbuild.app.verify import rederive
 from mpbuild.app.verify.verify import read_images
 from mpbuild.base import canonical
@@ -17,7 +16,6 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import InputError
 from mpbuild.cli.root import run
 from mpbuild.derive import inputs_artifact
-from mpbuild.effects.sandbox import bubblewrap
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.python import pylock
 from mpbuild.package.artifact_contents import read_artifacts
@@ -44,8 +42,9 @@ def exported(signed, cli, tmp_path) -> Path:
 def reproduce(cli, tmp_path):
     """Reproduce a layout with an empty store."""
 
-    def call(attack, *words):
-        return cli("reproduce", attack.folder, "--offline", *words, store=tmp_path / "empty")
+    def call(attack, *words, **more):
+        words = (attack.folder, "--offline", *words)
+        return cli("reproduce", *words, store=tmp_path / "empty", **more)
 
     return call
 
@@ -287,7 +286,7 @@ def test_a_package_fails_whose_index(unsigned, rebuild, reproduce, what):
     unsigned.set_index(index)
     unsigned.sign()
     assert unsigned.verify().failed_with()
-    assert reproduce(unsigned, "--rebuild").code in (1, 2)
+    assert reproduce(unsigned, "--rebuild", bwrap=()).code in (1, 2)
 
 
 def test_images_whose_specs_know_other_accelerators_are_no_package(unsigned, rebuild, reproduce):
@@ -301,7 +300,7 @@ def test_images_whose_specs_know_other_accelerators_are_no_package(unsigned, reb
     unsigned.set_index(index)
     unsigned.sign()
     assert unsigned.verify().failed_with("derivation-mismatch")
-    assert reproduce(unsigned, "--rebuild").code in (1, 2)
+    assert reproduce(unsigned, "--rebuild", bwrap=()).code in (1, 2)
 
 
 # ---- the PEX manifest
@@ -402,10 +401,9 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("what", INPUTS)
-def test_nothing_is_run_from_an_inputs_artifact_whose(unsigned, reproduce, what, monkeypatch):
-    monkeypatch.setattr(bubblewrap, "_candidates", lambda: iter(()))
+def test_nothing_is_run_from_an_inputs_artifact_whose(unsigned, reproduce, what):
     set_inputs(unsigned, INPUTS[what](unsigned.pack))
-    answer = reproduce(unsigned, "--rebuild")
+    answer = reproduce(unsigned, "--rebuild", bwrap=())
     assert answer.code == 2
     assert "sandbox-unavailable" not in answer.errors
 
@@ -433,20 +431,18 @@ def test_other_locks_in_an_inputs_artifact_are_not_even_read(unsigned, tmp_path)
     assert sorted(kept.toolchain.files) == ["debian.toolchain.toml", "pylock.toolchain.toml"]
 
 
-def test_without_a_sandbox_nothing_of_a_package_is_run_again(unsigned, reproduce, monkeypatch):
-    monkeypatch.setattr(bubblewrap, "_candidates", lambda: iter(()))
-    answer = reproduce(unsigned, "--rebuild")
+def test_without_a_sandbox_nothing_of_a_package_is_run_again(unsigned, reproduce):
+    answer = reproduce(unsigned, "--rebuild", bwrap=())
     assert answer.code == 3
     assert answer.errors == {"sandbox-unavailable"}
 
 
-def test_a_package_that_differs_from_its_leaves_is_not_run(unsigned, reproduce, monkeypatch):
-    monkeypatch.setattr(bubblewrap, "_candidates", lambda: iter(()))
+def test_a_package_that_differs_from_its_leaves_is_not_run(unsigned, reproduce):
     layers, diff_ids = unsigned.rows()
     place, _ = unsigned.layer("weights")
     del layers[place], diff_ids[place]
     unsigned.set_layers(layers, diff_ids)
-    answer = reproduce(unsigned, "--rebuild")
+    answer = reproduce(unsigned, "--rebuild", bwrap=())
     assert answer.code == 1
     assert answer.errors == {"content-missing"}
     assert any("actions were not rerun" in remark for remark in answer.json["unchecked"])
@@ -605,9 +601,8 @@ size = 5
 """
 
 
-def test_steps_that_read_the_same_or_nothing_are_kept(rebuild, tiny, cli, tmp_path, monkeypatch):
-    """The host runs the steps here: what is asked is what becomes of them."""
-    monkeypatch.setattr(executors, "sandboxed_steps", executors.host_steps)
+def test_steps_that_read_the_same_or_nothing_are_kept(rebuild, tiny, cli, tmp_path):
+    """The host runs the steps here: the test is about their inputs artifact."""
 
     def with_steps(root):
         text = STEPS + f'sha256 = "{tiny.store.put([b"hello"]).digest.hex}"\n'
@@ -616,7 +611,7 @@ def test_steps_that_read_the_same_or_nothing_are_kept(rebuild, tiny, cli, tmp_pa
             text += f'step = "{name}"\noutput = "o"\n'
         spec(root, text)
 
-    made = rebuild(with_steps)
+    made = rebuild(with_steps, sandbox="none")
     assert honest(made, cli, tiny, tmp_path)
     store = Store(tmp_path / "empty")
     located = in_layout(str(made.folder), store)

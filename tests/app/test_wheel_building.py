@@ -99,6 +99,7 @@ class Place:
         self.root, self.index, self.store, self.lock = root, index, store, lock
         self.folder = root / "third_party/wheels"
         self.ran = []
+        self.bwrap = None
 
     def add(self, files, name="thing", version="1.0", info=None, attributes=""):
         """Publish a source distribution."""
@@ -133,6 +134,7 @@ class Place:
             uv=Uv.find(os.environ),
             web=http_client(os.environ),
             observer=self,
+            bwrap=self.bwrap,
         )
 
     def build(self, *requirements, names=("thing",), **options):
@@ -439,15 +441,9 @@ def test_a_wheel_with_other_bytes_each_time_is_kept_with_a_warning(place):
     assert Digest.of(built.path.read_bytes()) == built.digest
 
 
-def test_without_a_sandbox_nothing_is_built(place, monkeypatch):
+def test_without_a_sandbox_nothing_is_built(place):
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
-
-    def none():
-        raise EnvironmentFailureError(
-            "none", code="sandbox-unavailable", hint=f"x, {build_sdist.WITHOUT}"
-        )
-
-    monkeypatch.setattr("mpbuild.effects.sandbox.bubblewrap.find_bwrap", none)
+    place.bwrap = []
     finding = place.refused(EnvironmentFailureError)
     assert finding.code == "sandbox-unavailable"
     assert "--sandbox none" not in finding.hint

@@ -42,7 +42,7 @@ def command(session: Session, ref: str, jobs: int | None, *, rebuild: bool, offl
     location = locate(session, ref, store)
     options = BuildOptions(jobs=jobs or 0, offline=offline)
     with Progress(session) as progress:
-        found = reproduce(location, store, options, progress, rebuild=rebuild)
+        found = reproduce(location, store, options, progress, rebuild=rebuild, bwrap=session.bwrap)
     findings = found.findings
     session.emit(_json(found), lambda: _text(session, found), ok=not findings, findings=findings)
     return 1 if findings else 0

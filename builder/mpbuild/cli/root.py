@@ -5,6 +5,7 @@ import importlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ import mpbuild
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import Finding, MpbuildError
 from mpbuild.cli.session import Session, wants_color
+
+if TYPE_CHECKING:
+    from mpbuild.effects.sandbox.bubblewrap import BwrapCandidate
 
 COMMANDS = (
     "build",
@@ -63,8 +67,14 @@ class _Commands(click.Group):
 class _Reporter:
     """The session that reports a failure: guessed until the options are read."""
 
-    def __init__(self, words: Sequence[str], toolchain: Path | None) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        toolchain: Path | None,
+        bwrap: "Sequence[BwrapCandidate] | None",
+    ) -> None:
         self.toolchain = toolchain
+        self.bwrap = bwrap
         self.session = _guess(words)
 
 
@@ -124,16 +134,23 @@ def cli(
         quiet=quiet,
         verbose=verbose,
         toolchain=reporter.toolchain,
+        bwrap=reporter.bwrap,
     )
 
 
-def run(words: Sequence[str], *, toolchain: Path | None = None) -> int:
+def run(
+    words: Sequence[str],
+    *,
+    toolchain: Path | None = None,
+    bwrap: "Sequence[BwrapCandidate] | None" = None,
+) -> int:
     """Runs a command line and returns its exit code; prints a traceback only with ``-v``.
 
-    ``toolchain`` is a folder of toolchain locks to use instead of mpbuild's own. Raises
-    BrokenPipeError where standard output is closed, so that a failure can't be reported.
+    ``toolchain`` is a folder of toolchain locks to use instead of mpbuild's own; ``bwrap`` replaces
+    the bubblewrap executables of this machine. Raises BrokenPipeError where standard output is
+    closed, so that a failure can't be reported.
     """
-    reporter = _Reporter(words, toolchain)
+    reporter = _Reporter(words, toolchain, bwrap)
     try:
         code = cli.main(list(words), prog_name="mpbuild", standalone_mode=False, obj=reporter)
     except click.ClickException as error:

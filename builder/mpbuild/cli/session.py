@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mpbuild.app.workspace.workspace import OpenWorkspace
     from mpbuild.base.label import Label
     from mpbuild.effects.installation import Installation
+    from mpbuild.effects.sandbox.bubblewrap import BwrapCandidate
     from mpbuild.effects.store.lazy_store import LazyStore
     from mpbuild.effects.store.store import Store
     from mpbuild.effects.workspace.snapshot import Snapshot
@@ -35,6 +36,7 @@ class Session:
         quiet: bool,
         verbose: bool,
         toolchain: Path | None = None,
+        bwrap: "Sequence[BwrapCandidate] | None" = None,
     ) -> None:
         self.command = command
         self.directory = directory
@@ -44,6 +46,7 @@ class Session:
         self.verbose = verbose
         self._store_option = store_option
         self._toolchain = toolchain
+        self.bwrap = bwrap
 
     @cached_property
     def root(self) -> Path:

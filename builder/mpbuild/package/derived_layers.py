@@ -93,6 +93,11 @@ class LayerDeriver:
             if not self._store.tree(diff_id).is_dir():
                 self._unpack(diff_id)
 
+    def unpack_root(self, action: Action) -> None:
+        """Unpacks every layer of the root of ``action``."""
+        for diff_id in action.root:
+            self.tree(diff_id)
+
     def _unpack(self, diff_id: Digest) -> None:
         action = self._action(diff_id)
         with self._store.scratch() as scratch, self._inputs(action) as inputs:

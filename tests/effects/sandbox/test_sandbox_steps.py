@@ -1,5 +1,6 @@
 """Steps: what they are given, what they may leave, and how their failures read."""
 
+import errno
 import sys
 import time
 from pathlib import Path
@@ -8,10 +9,11 @@ import pytest
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
+from mpbuild.effects.files.disk import disk_errors
 from mpbuild.effects.sandbox.host_executor import HostExecutor
 from mpbuild.effects.sandbox.step_executor import StepExecutor
 from mpbuild.effects.store.store import Store
-from mpbuild.engine.action import Action
+from mpbuild.engine.action import Action, Output
 
 SECOND = 1000
 
@@ -47,6 +49,14 @@ def tree(store: Store, layer: Path) -> Digest:
 
 def host_version() -> str:
     return "{}.{}".format(*sys.version_info)
+
+
+class FullStore(Store):
+    """A store on a full disk."""
+
+    def keep(self, path: Path) -> Output:
+        with disk_errors(self.path):
+            raise OSError(errno.ENOSPC, f"no space to keep {path}")
 
 
 @pytest.fixture(params=["sandboxed", "on the host"])
@@ -109,7 +119,7 @@ def test_inputs_have_fixed_modes_and_times(executor, action):
 
 
 def test_a_damaged_input_is_not_used(executor, action, store):
-    """What it gives would be kept under a right key."""
+    """Its result would be kept under the key of the good input."""
     wanted = action("open('o', 'w')", "o", inputs={"data": b"good"})
     blob = store.blob(Digest.of(b"good"))
     blob.chmod(0o644)
@@ -139,7 +149,7 @@ def test_a_failing_step_says_its_command_its_status_and_the_end_of_its_log(execu
     assert finding.where.startswith("python -c for n in range(100): print('line', n)?raise")
     assert len(finding.where) <= 80
     lines = finding.message.splitlines()
-    assert lines[0] == "ended with exit status 3"
+    assert lines[0] == "failed with exit status 3"
     assert lines[1:] == [f"  | line {n}" for n in range(60, 100)]
 
 
@@ -157,7 +167,7 @@ def test_a_log_cannot_write_on_the_terminal(executor, action):
 
 
 def test_a_step_that_takes_too_long_is_ended(executor, action):
-    with pytest.raises(AnswerError, match=r"did not end in time\n  \| begun") as caught:
+    with pytest.raises(AnswerError, match=r"timed out\n  \| begun") as caught:
         executor.run(action("import time; print('begun', flush=True); time.sleep(60)"), 500)
     assert "timeout" in caught.value.findings[0].hint
 
@@ -173,7 +183,7 @@ def test_a_missing_output_fails_the_step(executor, action):
     with pytest.raises(AnswerError) as caught:
         executor.run(action(code, "model.onnx"), 30 * SECOND)
     assert caught.value.findings[0].message == (
-        "did not make 'model.onnx'; it made 'modle.onnx' (file)\n  | said"
+        "did not write 'model.onnx'; it wrote 'modle.onnx' (file)\n  | said"
     )
 
 
@@ -205,7 +215,7 @@ def test_nothing_undeclared_may_be_left_behind(leftover, executor, action, store
     with pytest.raises(InputError) as caught:
         executor.run(made, 30 * SECOND)
     assert refused(caught.value) == [
-        f"left {told} behind, where only declared outputs may be, as files"
+        f"wrote {told}, which is not a declared output and a regular file"
     ]
     assert caught.value.findings[0].where.startswith("python -c import")
     assert set(store.path.rglob("*")) == before, "nothing is kept, and the scratch folder is gone"
@@ -232,7 +242,7 @@ def test_many_leftovers_are_counted(executor, action):
     with pytest.raises(InputError) as caught:
         executor.run(action(code), 30 * SECOND)
     assert len(refused(caught.value)) == 21
-    assert refused(caught.value)[-1] == "left 30 more behind"
+    assert refused(caught.value)[-1] == "wrote 30 more undeclared files"
 
 
 @pytest.mark.parametrize("name", ["../o", "/o", "a//o", "a/./o", "", ".", "a/../../o", "o\0"])
@@ -277,7 +287,7 @@ def test_inputs_in_the_store_cannot_be_changed(step, action, store):
     )
     with pytest.raises(AnswerError) as caught:
         step.run(action(code, inputs={"x": b"input"}), 30 * SECOND)
-    assert caught.value.findings[0].message == "ended with exit status 9"
+    assert caught.value.findings[0].message == "failed with exit status 9"
     assert store.blob(Digest.of(b"input")).read_bytes() == b"input"
 
 
@@ -307,11 +317,8 @@ def test_what_is_written_elsewhere_vanishes(step, action):
 
 
 @pytest.mark.sandbox
-def test_a_full_disk_is_a_fault_of_the_world(step, action, store, monkeypatch):
-    def keep(path: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(store, "keep", keep)
+def test_a_full_disk_is_an_environment_failure(sandbox, action, store):
+    step = StepExecutor(sandbox, FullStore(store.path))
     with pytest.raises(EnvironmentFailureError) as caught:
         step.run(action("import sys; open(sys.argv[1] + '/o', 'w')", "o"), 30 * SECOND)
     assert caught.value.findings[0].code == "disk-full"
@@ -347,11 +354,11 @@ def test_on_the_host_every_name_of_python_is_the_right_one(program, store, actio
 def test_on_the_host_a_missing_interpreter_is_told(store, action):
     made = action("", parameters={"python": "3.99"})
     with pytest.raises(
-        EnvironmentFailureError, match=r"python -c .*: there is no python3\.99 on PATH"
+        EnvironmentFailureError, match=r"python -c .*: no python3\.99 on PATH"
     ) as caught:
         HostExecutor(store).run(made, 30 * SECOND)
     assert caught.value.findings[0].code == "sandbox-unavailable"
-    assert "brings its own" in caught.value.findings[0].hint
+    assert "which needs none" in caught.value.findings[0].hint
 
 
 def test_on_the_host_the_users_secrets_stay_out(store, action, monkeypatch):

@@ -1,5 +1,6 @@
 """The executors of a build: derive functions in process, steps in a sandbox or on the host."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mpbuild.app.build.options import BuildOptions
@@ -9,55 +10,68 @@ from mpbuild.engine.protocols import Executor
 from mpbuild.package.derived_layers import LayerDeriver
 
 if TYPE_CHECKING:
+    from mpbuild.effects.sandbox.bubblewrap import BwrapCandidate
     from mpbuild.effects.sandbox.sandbox import Sandbox
 
 
-class _Steps:
-    """Unpacks the layers of a step's root and runs the step."""
+class SandboxedSteps:
+    """Runs steps in bubblewrap, where they see nothing but their declared inputs."""
 
-    def __init__(self, store: Store, derivation: LayerDeriver, *, sandboxed: bool) -> None:
-        self.sandboxed = sandboxed
+    sandboxed = True
+
+    def __init__(
+        self,
+        store: Store,
+        derivation: LayerDeriver,
+        bwrap: "Sequence[BwrapCandidate] | None" = None,
+    ) -> None:
+        self._store = store
+        self._derivation = derivation
+        self._bwrap = bwrap
+
+    def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
+        """Unpacks the layers of the step's root and runs the step."""
+        # Most builds find every result in the cache and need no sandbox.
+        from mpbuild.effects.sandbox.step_executor import StepExecutor
+
+        self._derivation.unpack_root(action)
+        executor = StepExecutor(open_sandbox(self._store, self._bwrap), self._store)
+        return executor.run(action, timeout_ms)
+
+
+class HostSteps:
+    """Runs steps as plain processes of the host; their results are marked as not hermetic."""
+
+    sandboxed = False
+
+    def __init__(self, store: Store, derivation: LayerDeriver) -> None:
         self._store = store
         self._derivation = derivation
 
     def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
-        # Most builds find every result in the cache and need no sandbox.
+        """Unpacks the layers of the step's root and runs the step."""
         from mpbuild.effects.sandbox.host_executor import HostExecutor
-        from mpbuild.effects.sandbox.step_executor import StepExecutor
 
-        for diff_id in action.root:
-            self._derivation.tree(diff_id)
-        executor = (
-            StepExecutor(open_sandbox(self._store), self._store)
-            if self.sandboxed
-            else HostExecutor(self._store)
-        )
-        return executor.run(action, timeout_ms)
+        self._derivation.unpack_root(action)
+        return HostExecutor(self._store).run(action, timeout_ms)
 
 
-def executors_by_kind(store: Store, options: BuildOptions) -> dict[str, Executor]:
-    """The executor of each kind of action; ``options`` choose that of steps."""
+def executors_by_kind(
+    store: Store, options: BuildOptions, bwrap: "Sequence[BwrapCandidate] | None" = None
+) -> dict[str, Executor]:
+    """Returns the executor of each kind of action; ``options`` choose that of steps."""
     derivation = LayerDeriver(store)
-    steps = sandboxed_steps if options.sandbox == "bwrap" else host_steps
-    return {"derive": derivation, "sandbox": steps(store, derivation)}
+    if options.sandbox == "bwrap":
+        return {"derive": derivation, "sandbox": SandboxedSteps(store, derivation, bwrap)}
+    return {"derive": derivation, "sandbox": HostSteps(store, derivation)}
 
 
-def open_sandbox(store: Store) -> "Sandbox":
-    """The sandbox of this machine.
+def open_sandbox(store: Store, bwrap: "Sequence[BwrapCandidate] | None" = None) -> "Sandbox":
+    """Opens the sandbox with the first bubblewrap of ``bwrap``, by default of this machine's.
 
-    Raises EnvironmentFailureError (sandbox-unavailable) where there is none.
+    Raises EnvironmentFailureError (sandbox-unavailable) if there is none.
     """
     from mpbuild.effects.sandbox.bubblewrap import find_bwrap
     from mpbuild.effects.sandbox.sandbox import Sandbox
 
-    return Sandbox(find_bwrap(), store.scratch)
-
-
-def sandboxed_steps(store: Store, derivation: LayerDeriver) -> Executor:
-    """Runs steps in bubblewrap, where they see nothing but their declared inputs."""
-    return _Steps(store, derivation, sandboxed=True)
-
-
-def host_steps(store: Store, derivation: LayerDeriver) -> Executor:
-    """Runs steps as plain processes of the host; their results are marked as not hermetic."""
-    return _Steps(store, derivation, sandboxed=False)
+    return Sandbox(find_bwrap(bwrap), store.scratch)

@@ -15,7 +15,7 @@ from itertools import chain
 import msgspec
 from packaging.version import Version
 
-from mpbuild.app.build.executors import open_sandbox, sandboxed_steps
+from mpbuild.app.build.executors import SandboxedSteps, open_sandbox
 from mpbuild.app.fetch.file_requests import deb_requests, wheel_requests
 from mpbuild.app.lock.lock_files import LockEnvironment
 from mpbuild.base.codes import Code
@@ -39,7 +39,7 @@ from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.sdists import SdistFile
 from mpbuild.effects.python.uv import Uv
-from mpbuild.effects.sandbox.bubblewrap import WITHOUT
+from mpbuild.effects.sandbox.bubblewrap import WITHOUT, BwrapCandidate
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import ActionResult, Output
 from mpbuild.engine.graph import Graph, Ref
@@ -100,13 +100,22 @@ class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
 class SdistBuilder:
     """Builds wheels; ``observer`` is told what runs."""
 
-    def __init__(self, store: Store, *, uv: Uv, web: HttpClient, observer: TaskObserver) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        uv: Uv,
+        web: HttpClient,
+        observer: TaskObserver,
+        bwrap: Sequence[BwrapCandidate] | None = None,
+    ) -> None:
         self._store = store
         self._uv = uv
         self._web = web
         self._observer = observer
         self._derivation = LayerDeriver(store)
-        self._steps = sandboxed_steps(store, self._derivation)
+        self._bwrap = bwrap
+        self._steps = SandboxedSteps(store, self._derivation, bwrap)
         self._depot = FileSink(store.path / "partial", store.has, store.adopt)
 
     def build(self, source: SdistFile, ground: SourceBuildEnvironment) -> WheelBuild:
@@ -120,7 +129,7 @@ class SdistBuilder:
         gzip.prove()
         package = f"{source.name} {source.version}"
         with _told(package, "the sandbox to build it in"):
-            open_sandbox(self._store).probe()
+            open_sandbox(self._store, self._bwrap).probe()
         with _told(package, "its source distribution"):
             sdists.fetch(source, into=self._depot, web=self._web)
             with self._store.mapped(source.sha256) as data:

@@ -32,6 +32,7 @@ from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.projects import Projects
 from mpbuild.effects.python.sdists import SdistFile
 from mpbuild.effects.python.uv import Uv
+from mpbuild.effects.sandbox.bubblewrap import BwrapCandidate
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.protocols import TaskObserver
 from mpbuild.formats.debian.deblock import DebianLock
@@ -95,6 +96,7 @@ class WheelBuilder:
         web: HttpClient,
         observer: TaskObserver,
         released_before: datetime | None = None,
+        bwrap: Sequence[BwrapCandidate] | None = None,
     ) -> None:
         self._folders = {
             name: workspace.root / index.folder
@@ -107,7 +109,7 @@ class WheelBuilder:
         self._web = web
         self._released_before = released_before
         self._store = store
-        self._builds = SdistBuilder(store, uv=uv, web=web, observer=observer)
+        self._builds = SdistBuilder(store, uv=uv, web=web, observer=observer, bwrap=bwrap)
         self.built: list[BuiltWheel] = []
 
     def supply(

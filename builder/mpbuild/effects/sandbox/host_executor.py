@@ -1,4 +1,4 @@
-"""Executing steps without a sandbox, on the host's own Python: works anywhere, proves nothing."""
+"""Executes steps without a sandbox, on the host's own Python: works anywhere, proves nothing."""
 
 import ctypes
 import os
@@ -16,9 +16,9 @@ from mpbuild.base.errors import AnswerError, EnvironmentFailureError
 from mpbuild.effects.sandbox.step_executor import (
     StepStore,
     command_of,
-    judge,
+    errors_within,
     prepare,
-    told_by,
+    store_outputs,
     working_folder,
 )
 from mpbuild.effects.sandbox.supervise import ProcessOutcome, Supervision
@@ -35,22 +35,21 @@ _SIGKILL = int(signal.SIGKILL)
 
 
 class HostExecutor:
-    """Runs steps as plain processes: same files, same command, but the host is all around.
+    """Runs steps as plain processes, with the same files and command, that can see the host.
 
-    The interpreter is the host's of the version in ``parameters["python"]``, whatever path the
-    command calls it by; the wheels come from the action's layers. Results say ``sandboxed`` false.
+    The interpreter is the host's of version ``parameters["python"]``, by whatever path the command
+    calls it. Wheels come from the action's layers. Results have ``sandboxed`` false.
     """
 
     def __init__(self, store: StepStore) -> None:
         self._store = store
 
     def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
-        """Run ``action`` and keep what it made; errors are those of a sandboxed step.
+        """Runs ``action`` and stores its outputs; raises the errors of a sandboxed step.
 
-        Raises EnvironmentFailureError (``sandbox-unavailable``) where the host has no such
-        interpreter.
+        Raises EnvironmentFailureError (sandbox-unavailable) if the host has no such interpreter.
         """
-        with told_by(action), self._store.scratch() as folder:
+        with errors_within(action), self._store.scratch() as folder:
             version = str(action.parameters.get("python", ""))
             tools = _tools(version, folder / "bin")
             work, out = prepare(action, self._store, folder)
@@ -62,10 +61,10 @@ class HostExecutor:
             command = _on_host(command_of(action, str(out)), tools)
             cwd = work / working_folder(action)
             completed = _complete(command, environment, cwd, timeout_ms)
-            return ActionResult(judge(action, completed, out, self._store), sandboxed=False)
+            return ActionResult(store_outputs(action, completed, out, self._store), sandboxed=False)
 
     def _site_packages(self, action: Action, version: str) -> Iterator[str]:
-        """Those of the uppermost layer first, as it would hide the others."""
+        """The folders of wheels, of the uppermost layer first, because it would hide the others."""
         for diff_id in reversed(action.root):
             folder = self._store.tree(diff_id) / image_paths.site_packages(version)
             if folder.is_dir():
@@ -73,7 +72,7 @@ class HostExecutor:
 
 
 def _tools(version: str, folder: Path) -> Path:
-    """A folder in which every name of the interpreter means the one of ``version``."""
+    """Fills a folder with links by which every name of the interpreter means ``version``."""
     interpreter = _interpreter(version, os.environ.get("PATH", os.defpath))
     folder.mkdir()
     for name in ("python", "python3", f"python{version}"):
@@ -83,19 +82,19 @@ def _tools(version: str, folder: Path) -> Path:
 
 @cache
 def _interpreter(version: str, search_path: str) -> str:
-    """The real path of ``pythonX.Y``; what is on PATH may be a shim, so it is asked."""
+    """The real path of ``pythonX.Y``; asks the program itself, because PATH may have a shim."""
     found = shutil.which(f"python{version}", path=search_path)
     if found is not None:
         answer = subprocess.run(
             [found, "-I", "-c", _WHICH], capture_output=True, text=True, check=False
         )
-        path, _, told = answer.stdout.strip().partition("\n")
-        if answer.returncode == 0 and told == version:
+        path, _, found_version = answer.stdout.strip().partition("\n")
+        if answer.returncode == 0 and found_version == version:
             return path
     raise EnvironmentFailureError(
-        f"there is no python{version} on PATH",
+        f"no python{version} on PATH",
         code=Code.SANDBOX_UNAVAILABLE,
-        hint="install it, or build with the sandbox, which brings its own",
+        hint="install it, or build with the sandbox, which needs none",
     )
 
 
@@ -134,9 +133,9 @@ def _complete(
 
 
 def _die_with_parent() -> None:
-    """Between fork and exec: a build that is killed takes its step along (prctl(2)).
+    """Runs between fork and exec: the kernel kills the step when the build dies (prctl(2)).
 
-    The signal comes when the thread that forked ends, which waits for the step.
+    The signal comes at the end of the thread that forked, which waits for the step.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The folders that make the root of a sandbox: layers, and a skeleton of mount points on top."""
+"""The folders of a sandbox's root: layers, and on top a skeleton of mount points."""
 
 import os
 import shutil
@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _OPTIONS_LIMIT = 4095
-"""mount(2) copies one page of options, the last byte of which must be NUL."""
+"""mount(2) copies one page of options, whose last byte must be NUL."""
 
 
 def make_skeleton(mountpoints: Mapping[str, bool], folder: Path) -> Path:
-    """Make ``folder`` the topmost layer: an empty file or folder for each place to mount on.
+    """Makes ``folder`` the topmost layer: an empty file or folder for each mount point.
 
-    ``mountpoints`` maps an absolute path inside to whether it is a folder. The root is
-    read-only, so nothing can be made later; and on top no layer can turn ``/proc`` into a link.
+    ``mountpoints`` maps an absolute path in the sandbox to whether it is a folder. They must exist
+    beforehand because the root is read-only, and on top because a layer could make ``/proc`` a
+    link.
     """
     _folder(folder)
     for path, is_folder in sorted(mountpoints.items()):
@@ -29,11 +30,11 @@ def make_skeleton(mountpoints: Mapping[str, bool], folder: Path) -> Path:
 
 
 def within_one_mount(layers: Sequence[Path], skeleton: Path, spare: Path) -> list[Path]:
-    """``layers`` and ``skeleton``, lowest first, few enough for the options of one mount.
+    """Returns ``layers`` and ``skeleton``, lowest first, few enough for the options of one mount.
 
-    Where they are too many, the uppermost become one folder of hard links under ``spare``, on
-    the same filesystem: these are the small ones. A layer that comes twice counts where it is
-    uppermost, since an overlay refuses to hold a folder twice.
+    If there are too many, merges the uppermost, which are small, into one folder of hard links at
+    ``spare``, on the same filesystem. Keeps only the uppermost of equal layers, because an overlay
+    rejects a folder that comes twice.
     """
     distinct = list(dict.fromkeys(reversed(layers)))[::-1]
     for kept in range(len(distinct), -1, -1):
@@ -47,7 +48,7 @@ def within_one_mount(layers: Sequence[Path], skeleton: Path, spare: Path) -> lis
 
 
 def merge(layers: Sequence[Path], folder: Path) -> None:
-    """Make ``folder`` what an overlay of ``layers``, lowest first, would show: hard links."""
+    """Fills ``folder`` with hard links, as an overlay of ``layers``, lowest first, would look."""
     folders: dict[Path, Path] = {}
     for layer in layers:
         for place, names, files in os.walk(layer):
@@ -62,7 +63,7 @@ def merge(layers: Sequence[Path], folder: Path) -> None:
 
 
 def _options_length(layers: Sequence[Path]) -> int:
-    """How long a line of options bubblewrap makes: every path escaped, under ``/oldroot``."""
+    """The length of bubblewrap's mount options: every path escaped, below ``/oldroot``."""
     sources = (os.path.realpath(layer) for layer in layers)
     escaped = (path + "".join(c for c in path if c in "\\:,") for path in sources)
     line = "lowerdir=" + ":".join("/oldroot" + path for path in escaped) + ",userxattr"

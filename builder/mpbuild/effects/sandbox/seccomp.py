@@ -1,8 +1,8 @@
-"""The system calls that a sandboxed process does without.
+"""The system calls that a sandbox denies.
 
-Namespaces leave some ways out open: sockets of families that no network namespace covers (vsock
-reaches the hypervisor), keyrings that are inherited, the kernel's log, io_uring, which makes
-sockets no filter sees, and user namespaces, which give back the power to mount.
+Namespaces leave some ways out: sockets of families that no network namespace covers (vsock reaches
+the hypervisor), inherited keyrings, the kernel's log, io_uring, which opens sockets that no filter
+sees, and user namespaces, which allow mounting again.
 """
 
 import errno
@@ -34,7 +34,7 @@ DENIED = {
     "io_uring_enter": 426,
     "io_uring_register": 427,
 }
-"""Answered with EPERM, by their number on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl)."""
+"""Denied with EPERM; numbers on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl)."""
 
 _Instruction = tuple[int, int, int, int]
 
@@ -42,8 +42,8 @@ _Instruction = tuple[int, int, int, int]
 def program() -> bytes:
     """The filter as classic BPF: an array of ``struct sock_filter`` (linux/filter.h).
 
-    ``clone3`` hides its flags behind a pointer and is answered with ENOSYS, upon which libraries
-    fall back to ``clone``. The 32-bit and x32 calls are refused altogether.
+    ``clone3`` passes its flags by pointer, so it is denied with ENOSYS, upon which libraries fall
+    back to ``clone``. All 32-bit and x32 calls are denied.
     """
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in _instructions())
 

@@ -1,4 +1,4 @@
-"""What a step finds when it starts and what it leaves when it ends."""
+"""Stages the inputs of a step and collects its outputs."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ _NAME_MAX = 255
 
 
 def stage(inputs: Mapping[str, Path], executable: Collection[str], folder: Path) -> None:
-    """Fill ``folder`` with the files of ``inputs``, name → file.
+    """Fills ``folder`` with ``inputs``, files by name.
 
-    Every file is read-only and dated 1980, as a step can see both. A file that already is so
-    gets hard-linked, since it is as good as a copy; any other is copied.
+    A step can see the mode and the time of a file, so each is read-only and dated 1980. A file
+    that already has these is hard-linked; any other is copied.
     """
     folder.mkdir(exist_ok=True)
     for name, source in sorted(inputs.items()):
@@ -34,23 +34,23 @@ def stage(inputs: Mapping[str, Path], executable: Collection[str], folder: Path)
 
 
 def checked(name: str) -> str:
-    """``name``, where it is a plain path that stays inside its folder; InputError elsewhere."""
+    """Returns ``name`` if it is a plain relative path; raises InputError otherwise."""
     parts = PurePosixPath(name).parts
     longest = max((len(os.fsencode(part)) for part in parts), default=0)
     plain = parts and ".." not in parts and name == "/".join(parts) and "\0" not in name
     if not plain or longest > _NAME_MAX:
         raise InputError(
             f"not a path inside a step's folder: {name!r}",
-            hint="write a relative path without . and .., no part of it over 255 bytes",
+            hint="use a relative path without . and .., each part at most 255 bytes",
         )
     return name
 
 
 def collect(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
-    """The files that a step was to make, name → file, in ``folder``, read-only.
+    """Returns the ``wanted`` outputs in ``folder``, files by name, and makes them read-only.
 
-    Raises AnswerError (``step-failed``) where one is missing, InputError (``output-undeclared``)
-    where anything else is there, or is no regular file of its own. Nothing may still be running.
+    Raises AnswerError (step-failed) if one is missing, and InputError (output-undeclared) if there
+    is anything else, or an output is not a regular file with one name. No process may still run.
     """
     found = dict(_walk(folder))
     names = [checked(name) for name in wanted]
@@ -59,8 +59,8 @@ def collect(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
     ]
     missing = [name for name in names if name not in found]
     if missing:
-        made = f"; it made {', '.join(undeclared[:_NAMED])}" if undeclared else ""
-        raise AnswerError(f"did not make {', '.join(map(repr, missing))}{made}")
+        made = f"; it wrote {', '.join(undeclared[:_NAMED])}" if undeclared else ""
+        raise AnswerError(f"did not write {', '.join(map(repr, missing))}{made}")
     if undeclared:
         raise _undeclared(undeclared)
     outputs = {name: folder / name for name in names}
@@ -73,18 +73,20 @@ def _undeclared(things: list[str]) -> InputError:
     named = [
         Finding(
             Code.OUTPUT_UNDECLARED,
-            f"left {thing} behind, where only declared outputs may be, as files",
+            f"wrote {thing}, which is not a declared output and a regular file",
             hint="declare it in outputs, or write it to /tmp",
         )
         for thing in things[:_NAMED]
     ]
     if len(things) > _NAMED:
-        named.append(Finding(Code.OUTPUT_UNDECLARED, f"left {len(things) - _NAMED} more behind"))
+        named.append(
+            Finding(Code.OUTPUT_UNDECLARED, f"wrote {len(things) - _NAMED} more undeclared files")
+        )
     return InputError.collect(named)
 
 
 def _place(source: Path, target: Path, mode: int) -> None:
-    if _is_so_already(source, mode) and _linked(source, target):
+    if _is_staged(source, mode) and _linked(source, target):
         return
     with source.open("rb") as reader, target.open("xb") as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
@@ -92,13 +94,13 @@ def _place(source: Path, target: Path, mode: int) -> None:
     os.utime(target, ns=(FILE_TIME_NS, FILE_TIME_NS))
 
 
-def _is_so_already(source: Path, mode: int) -> bool:
+def _is_staged(source: Path, mode: int) -> bool:
     status = source.stat()
     return stat.S_IMODE(status.st_mode) == mode and status.st_mtime_ns == FILE_TIME_NS
 
 
 def _linked(source: Path, target: Path) -> bool:
-    """Whether it could be hard-linked: not across filesystems, nor to files of other users."""
+    """Links the file if it can: not across filesystems, nor to files of other users."""
     try:
         target.hardlink_to(source)
     except FileExistsError:
@@ -109,10 +111,10 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, str]]:
-    """Everything below ``folder``: its path there, and its kind.
+    """Yields the relative path and the kind of everything below ``folder``.
 
-    Folders that hold something are only ways to it and not told. All get opened up on the way,
-    so that they can be removed.
+    Leaves out folders that are not empty. Makes all folders accessible, so that they can be
+    removed.
     """
     waiting = [folder]
     while waiting:
@@ -122,7 +124,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, str]]:
             entries = list(os.scandir(place))
         except OSError as error:
             raise InputError(
-                f"made a folder that cannot be read: {error.strerror}", code=Code.OUTPUT_UNDECLARED
+                f"wrote an unreadable folder: {error.strerror}", code=Code.OUTPUT_UNDECLARED
             ) from error
         if not entries and place != folder:
             yield place.relative_to(folder).as_posix(), "empty folder"

@@ -1,4 +1,4 @@
-"""Executing steps: actions that run a command in a sandbox and leave files."""
+"""Executes steps: actions that run a command in a sandbox and write files."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,30 +22,30 @@ _COMMAND_LENGTH = 80
 
 
 class StepStore(Protocol):
-    """What executors need of the content-addressed store."""
+    """The part of the content-addressed store that executors use."""
 
     def blob(self, digest: Digest, /) -> Path:
-        """The file of that digest; linked where it is read-only and dated 1980, else copied."""
+        """The file with that digest; if read-only and dated 1980 it is linked, else copied."""
 
     def tree(self, diff_id: Digest, /) -> Path:
-        """The folder that holds that layer unpacked."""
+        """The folder of an unpacked layer."""
 
     def keep(self, path: Path, /) -> Output:
-        """Move a file into the store, read-only and dated 1980."""
+        """Moves a file into the store, read-only and dated 1980."""
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """A fresh private folder on the store's filesystem, removed after use.
+        """Opens a fresh private folder on the store's filesystem, which is removed after use.
 
-        An OSError inside becomes an EnvironmentFailureError.
+        Turns an OSError inside into an EnvironmentFailureError.
         """
 
 
 class StepExecutor:
-    """Runs steps by a sandbox.
+    """Runs steps in a sandbox.
 
-    A step finds its inputs, read-only, below ``/work`` and runs in ``parameters["cwd"]`` there;
-    it leaves its outputs in ``/out``, for which ``{out}`` stands in its command. Its root is the
-    action's layers, its environment the action's.
+    A step has its inputs, read-only, below ``/work`` and runs in the folder ``parameters["cwd"]``
+    there. It writes its outputs to ``/out``, which replaces ``{out}`` in its command. Its root and
+    its environment variables are those of the action.
     """
 
     def __init__(self, sandbox: Sandbox, store: StepStore) -> None:
@@ -53,13 +53,13 @@ class StepExecutor:
         self._store = store
 
     def run(self, action: Action, timeout_ms: int | None) -> ActionResult:
-        """Run ``action`` and keep what it made.
+        """Runs ``action`` and stores its outputs.
 
-        Raises AnswerError (``step-failed``) with the end of its log where it fails, takes longer
-        than ``timeout_ms`` or lacks an output; InputError (``output-undeclared``) where it
-        leaves anything else.
+        Raises AnswerError (step-failed), with the end of its log, if it fails, takes longer than
+        ``timeout_ms`` or lacks an output, and InputError (output-undeclared) if it leaves anything
+        else.
         """
-        with told_by(action), self._store.scratch() as folder:
+        with errors_within(action), self._store.scratch() as folder:
             work, out = prepare(action, self._store, folder)
             completed = self._sandbox.run(
                 SandboxSpec(
@@ -71,21 +71,21 @@ class StepExecutor:
                     timeout_ms=timeout_ms,
                 )
             )
-            return ActionResult(judge(action, completed, out, self._store), sandboxed=True)
+            return ActionResult(store_outputs(action, completed, out, self._store), sandboxed=True)
 
 
 def prepare(action: Action, store: StepStore, folder: Path) -> tuple[Path, Path]:
-    """The folder with the action's inputs and the empty one for its outputs, in ``folder``."""
+    """Makes the folder of the action's inputs and the empty folder of its outputs."""
     work, out = folder / "work", folder / "out"
     (work / working_folder(action)).mkdir(parents=True)
-    blobs = {name: _sound(store.blob(d), d, name) for name, d in action.inputs.items()}
+    blobs = {name: _intact(store.blob(d), d, name) for name, d in action.inputs.items()}
     stage(blobs, action.executable, work)
     out.mkdir()
     out.chmod(0o755)
     return work, out
 
 
-def _sound(blob: Path, digest: Digest, name: str) -> Path:
+def _intact(blob: Path, digest: Digest, name: str) -> Path:
     """Hashes ``blob``: the result of a corrupt input would be kept under the key of a good one."""
     if not is_intact(blob, digest):
         raise corrupt(digest, where=name)
@@ -93,20 +93,20 @@ def _sound(blob: Path, digest: Digest, name: str) -> Path:
 
 
 def working_folder(action: Action) -> str:
-    """Where below its inputs the action runs; ``.`` unless its parameters say otherwise."""
+    """The folder that the action runs in, relative to its inputs: ``cwd`` or ``.``."""
     folder = str(action.parameters.get("cwd", "."))
     return folder if folder == "." else checked(folder)
 
 
 def command_of(action: Action, out: str) -> tuple[str, ...]:
-    """The action's command, with the place for its outputs put in."""
+    """The action's command, with ``{out}`` replaced."""
     return tuple(word.replace(_PLACEHOLDER, out) for word in action.command)
 
 
-def judge(
+def store_outputs(
     action: Action, completed: ProcessOutcome, out: Path, store: StepStore
 ) -> dict[str, Output]:
-    """Keep the outputs of a command that succeeded and made what it was to; raise elsewhere."""
+    """Stores the outputs of a command; raises unless it succeeded and wrote all of them."""
     tail = _tail(completed.log)
     if not completed.succeeded:
         raise AnswerError(completed.reason + tail, hint=_hint(completed))
@@ -118,8 +118,8 @@ def judge(
 
 
 @contextmanager
-def told_by(action: Action) -> Iterator[None]:
-    """Let every error from inside say which command it speaks of."""
+def errors_within(action: Action) -> Iterator[None]:
+    """Prepends the command to the place of every error from inside."""
     try:
         yield
     except MpbuildError as error:
@@ -128,12 +128,12 @@ def told_by(action: Action) -> Iterator[None]:
 
 def _hint(completed: ProcessOutcome) -> str:
     if completed.timed_out:
-        return "give it a longer timeout"
+        return "raise its timeout"
     return "it may have run out of memory" if completed.status == 128 + 9 else ""
 
 
 def _tail(log: bytes) -> str:
-    """The last lines of a log, fit for a terminal, below the message they belong to."""
+    """The last lines of a log, safe for a terminal, to follow a message."""
     text = log.decode("utf-8", "backslashreplace").replace("\r", "\n")
     lines = [_printable(line)[:_LINE_LENGTH] for line in text.split("\n") if line.strip()]
     return "".join(f"\n  | {line}" for line in lines[-_TAIL_LINES:])

@@ -1,4 +1,4 @@
-"""A process watched until it and everything it started is gone: its streams and its deadline."""
+"""Supervises a process and all that it started to their end: its streams and its deadline."""
 
 import os
 import select
@@ -13,26 +13,30 @@ import msgspec
 from mpbuild.base.errors import AnswerError
 
 LOG_LIMIT = 1 << 20
-KEPT_LIMIT = 256 << 20
+"""The bytes of a log that are kept: its end."""
+
+STDOUT_LIMIT = 256 << 20
+"""The default limit of a standard output that is kept, in bytes."""
+
 _CHUNK = 1 << 16
 _LARGEST_PIPE = 1 << 20
 
 
 class TailBuffer:
-    """A sink that keeps the last ``LOG_LIMIT`` bytes and counts what it dropped."""
+    """A sink that keeps the last ``LOG_LIMIT`` bytes and counts those that it dropped."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._dropped = 0
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Takes the next bytes."""
         self._data += data
         if len(self._data) > 2 * LOG_LIMIT:
             self._shorten()
 
     def content(self) -> bytes:
-        """What was kept, below a line that says how much was not."""
+        """The kept bytes, after a line with the number of dropped ones if there are any."""
         self._shorten()
         note = b"[%d bytes dropped]\n" % self._dropped if self._dropped else b""
         return note + bytes(self._data)
@@ -44,28 +48,28 @@ class TailBuffer:
 
 
 class BoundedBuffer:
-    """A sink that keeps everything, up to ``KEPT_LIMIT`` bytes."""
+    """A sink that keeps everything, up to ``limit`` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._data = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes; raise AnswerError where they are too many."""
+        """Takes the next bytes; raises AnswerError beyond the limit."""
         self._data += data
-        if len(self._data) > KEPT_LIMIT:
-            raise AnswerError(f"wrote more than {KEPT_LIMIT} bytes to its standard output")
+        if len(self._data) > self._limit:
+            raise AnswerError(f"wrote more than {self._limit} bytes to its standard output")
 
     def content(self) -> bytes:
-        """Everything."""
+        """All bytes."""
         return bytes(self._data)
 
 
 class ProcessOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a command ended.
 
-    ``status`` is its exit status, or 128 and the number of the signal that ended it, as shells
-    have it. ``log`` is the end of what it said, ``stdout`` its whole standard output where that
-    was kept apart.
+    ``status`` is its exit status or, as in shells, 128 plus the number of the signal that killed
+    it. ``log`` is the end of its output; ``stdout`` is its whole standard output if that was kept.
     """
 
     status: int
@@ -75,38 +79,44 @@ class ProcessOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def succeeded(self) -> bool:
-        """Whether it exited in time, with 0."""
+        """Whether it exited in time with status 0."""
         return self.status == 0 and not self.timed_out
 
     @property
     def reason(self) -> str:
         """How it ended, in words."""
         if self.timed_out:
-            return "did not end in time"
+            return "timed out"
         number = self.status - 128
         if number in {member.value for member in signal.Signals}:
-            return f"was ended by {signal.Signals(number).name} (exit status {self.status})"
-        return f"ended with exit status {self.status}"
+            return f"was killed by {signal.Signals(number).name} (exit status {self.status})"
+        return f"failed with exit status {self.status}"
 
 
 class Supervision:
     """Pumps the pipes of ``process`` until the process behind ``pidfd`` is dead.
 
-    ``pidfd`` stands for the process whose death means that nothing is left to write: what the
-    pipes hold by then is all there will be. ``kill`` ends everything at once.
+    After the death of that process nothing can write to the pipes any more. ``kill`` ends
+    everything at once.
     """
 
-    def __init__(self, process: "Popen[bytes]", pidfd: int, kill: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        process: "Popen[bytes]",
+        pidfd: int,
+        kill: Callable[[], None],
+        stdout_limit: int = STDOUT_LIMIT,
+    ) -> None:
         self._process = process
         self._pidfd = pidfd
         self._kill = kill
         self._log = TailBuffer()
-        self._kept = BoundedBuffer()
+        self._kept = BoundedBuffer(stdout_limit)
         self._sinks: dict[int, TailBuffer | BoundedBuffer] = {}
         self._unfed = memoryview(b"")
 
     def run(self, *, stdin: bytes, keep_stdout: bool, timeout_ms: int | None) -> ProcessOutcome:
-        """Feed ``stdin``, drain the pipes, kill at the deadline; return when all are gone."""
+        """Feeds ``stdin``, drains the pipes, kills at the deadline; returns when all are dead."""
         self._unfed = memoryview(stdin)
         try:
             timed_out = self._pump(keep_stdout, timeout_ms)
@@ -157,7 +167,7 @@ class Supervision:
             selector.register(process.stdin.fileno(), selectors.EVENT_WRITE)
 
     def _serve(self, selector: selectors.BaseSelector, fd: int) -> None:
-        """Move some bytes; forget a pipe that is at its end."""
+        """Moves some bytes; unregisters a pipe at its end."""
         if fd not in self._sinks:
             self._feed(selector, fd)
         elif data := _read(fd, _CHUNK):
@@ -179,7 +189,7 @@ class Supervision:
 
 
 def _read(fd: int, size: int) -> bytes | None:
-    """The next bytes, ``b""`` at the end, None where there are none yet."""
+    """The next bytes: ``b""`` at the end, None if there are none yet."""
     try:
         return os.read(fd, size)
     except BlockingIOError:
