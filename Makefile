@@ -51,9 +51,12 @@ demo: venv ## lock, fetch, build, sign, verify, run and inspect the example mode
 	say "dist/digits is an OCI layout, which other tools read too, such as:"
 	echo "podman run --rm -i oci:dist/digits:1.4.0 < examples/digits/request.json"
 
+# Which tests `make test` runs, by their markers.
+MARKERS := not interop and not soak
+
 .PHONY: test
 test: venv ## run the tests, without interop and soak
-	@.venv/bin/python -m pytest -n 2 -m "not interop and not soak"
+	@.venv/bin/python -m pytest -n 2 -m "$(MARKERS)"
 
 .PHONY: lint
 lint: venv ## check style, types and which room imports which

@@ -80,6 +80,25 @@ def pytest_configure(config):
         raise pytest.UsageError("--renew-golden: in CI golden files are compared, never renewed")
 
 
+def pytest_runtest_setup(item):
+    marker = item.get_closest_marker("root")
+    if marker and os.geteuid():
+        pytest.skip(*marker.args)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folders(tmp_path_factory):
+    """Temporary files, caches and records of this test run go to pytest's own folder.
+
+    pytest removes that folder when all tests pass, so a run leaves nothing behind.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """The root of the checkout these tests are in."""
@@ -260,7 +279,9 @@ def podman():
     ranges = Path("/etc/subuid")
     if os.geteuid() and not (ranges.is_file() and f"{user}:" in ranges.read_text()):
         pytest.skip(f"{user} has no range of subordinate users, which an image's user needs")
-    with tempfile.TemporaryDirectory(prefix="mpbuild-") as folder:
+    if os.geteuid() and shutil.which("newuidmap") is None:
+        pytest.skip("newuidmap is not installed, which podman needs for an ordinary user")
+    with tempfile.TemporaryDirectory(prefix="mpbuild-", dir="/tmp") as folder:
         settings = Path(folder, "containers.conf")
         settings.write_text(CONTAINERS)
         command = ("podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run")

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.sandbox,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone else"),
+    pytest.mark.root("only root can become someone else"),
     pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv"),
 ]
 NOBODY = 65534
@@ -23,7 +23,7 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 @pytest.fixture
 def environment():
     # Not below pytest's own folder, which only its owner may enter.
-    home = Path(tempfile.mkdtemp(prefix="mpbuild-nobody-"))
+    home = Path(tempfile.mkdtemp(prefix="mpbuild-nobody-", dir="/tmp"))
     os.chown(home, NOBODY, NOBODY)
     yield {
         "HOME": str(home),

@@ -378,7 +378,7 @@ def test_an_absent_layer_is_named(inside, tmp_path):
     assert caught.value.findings[0].code == "sandbox-unavailable"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root meets folders it owns not")
+@pytest.mark.root("only root meets folders that it does not own")
 @pytest.mark.parametrize("closed", ["the folder itself", "a folder above it"])
 def test_root_is_told_that_it_cannot_enter_folders_of_others(closed, inside, layers, tmp_path):
     layer = tmp_path / "others" / "layer"
@@ -393,7 +393,7 @@ def test_root_is_told_that_it_cannot_enter_folders_of_others(closed, inside, lay
     assert "can only enter folders that it owns" in caught.value.findings[0].hint
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+@pytest.mark.root("only root can give files to others")
 def test_root_is_shown_files_of_others_that_everybody_may_read(inside, tmp_path):
     (tmp_path / "file").write_text("open to all")
     os.chown(tmp_path / "file", 65534, 65534)
