@@ -27,8 +27,8 @@ FILES = (("./usr/bin/gawk", b"\x7fgawk", 0o755), ("./usr/bin/folder", None))
 AWK = Link("demo", "/usr/bin/awk", "/usr/bin/gawk")
 NAWK = Link("demo", "/usr/bin/nawk", "/usr/bin/gawk")
 HINT = (
-    "say in a link of demo where it leads, or that it is omitted: in the `links` of the "
-    "environment, or of the base that brings it"
+    "give its target in a link of demo, or mark it as omitted, in `links` of the environment or of "
+    "its base"
 )
 
 
@@ -91,15 +91,15 @@ def test_a_link_may_lead_to_a_link_of_the_package(make):
         ("update-alternatives \\\n  --install '/a' b c 5", (), "/a"),
         ('if true; then update-alternatives --force \\\n--install "/a" b; fi', (), "/a"),
         ("/usr/bin/update-alternatives --install /a b c 5 && true", (), "/a"),
-        ("update-alternatives --install $link b c 5", (), "links at paths that it computes"),
-        ("update-alternatives --install a b c 5", (), "links at paths that it computes"),
-        ("update-alternatives --install", (), "links at paths that it computes"),
+        ("update-alternatives --install $link b c 5", (), "links at computed paths"),
+        ("update-alternatives --install a b c 5", (), "links at computed paths"),
+        ("update-alternatives --install", (), "links at computed paths"),
     ],
 )
 @pytest.mark.parametrize("name", ["preinst", "postinst"])
 def test_a_link_that_no_row_stands_for_is_refused_by_its_path(make, name, script, links, missing):
     finding = refusal(make, script, *links, name=name)
-    said = f"its {name} script makes {missing} by update-alternatives, and scripts are not run"
+    said = f"its {name} script makes {missing} by update-alternatives, but scripts are not run"
     assert (finding.code, finding.where, finding.message) == ("spec-invalid", DEMO, said)
     assert finding.hint == HINT
 
@@ -113,12 +113,12 @@ def test_a_script_that_computes_its_links_needs_rows_and_says_nothing_of_their_p
 @pytest.mark.parametrize(
     ("script", "row", "said"),
     [
-        ("ldconfig", AWK, "no script of it runs update-alternatives"),
-        ("", Link("demo"), "no script of it runs update-alternatives"),
+        ("ldconfig", AWK, "none of its scripts runs update-alternatives"),
+        ("", Link("demo"), "none of its scripts runs update-alternatives"),
         (
             GAWK,
             Link("demo", "/etc/passwd", "/usr/bin/gawk"),
-            "no script of it makes /etc/passwd by update-alternatives",
+            "none of its scripts makes /etc/passwd by update-alternatives",
         ),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_link_to_the_file_of_another_package_is_refused(make):
 def test_a_link_where_something_else_stands_is_refused(make, there):
     finding = refusal(make, GAWK, AWK, NAWK, files=(*FILES, ("./usr/bin/awk", there)))
     assert finding.code == "layer-unsafe"
-    assert "two different files would stand at usr/bin/awk" in finding.message
+    assert "two different files at usr/bin/awk" in finding.message
 
 
 PATHS = st.from_regex(r"(/[a-z0-9._+@-]{1,4}){1,3}", fullmatch=True)

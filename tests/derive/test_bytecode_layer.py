@@ -93,14 +93,14 @@ def test_what_the_own_interpreter_of_a_base_writes_is_taken(make):
     ],
 )
 def test_a_file_where_no_bytecode_belongs_is_refused(make, path):
-    assert refused(make, make.bytecode_tar({path: PYC})) == f"{path} is no place of bytecode"
+    assert refused(make, make.bytecode_tar({path: PYC})) == f"{path} is not a path of bytecode"
 
 
 @pytest.mark.parametrize("entry", [("symlink", 0o777), ("hardlink", 0o644)])
 def test_a_link_is_refused(make, entry):
     kind, mode = entry
     link = TarEntry(FILE, kind, mode, target=FILE.replace("/a.", "/b."))
-    assert "no place of bytecode" in refused(make, written(*members(FILE, PYC)[:-1], (link, b"")))
+    assert "not a path of bytecode" in refused(make, written(*members(FILE, PYC)[:-1], (link, b"")))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_link_is_refused(make, entry):
     ids=["empty", "a header", "another Python", "by time", "checked", "unknown flag"],
 )
 def test_what_is_no_unchecked_bytecode_of_this_python_is_refused(make, pyc):
-    assert "no unchecked bytecode" in refused(make, make.bytecode_tar({FILE: pyc}))
+    assert "not unchecked bytecode" in refused(make, make.bytecode_tar({FILE: pyc}))
 
 
 GOOD = members(FILE, PYC)
@@ -140,26 +140,26 @@ CLOSED = (TarEntry("opt", "directory", 0o700), b"")
     ids=["order", "parent", "empty folder", "mode", "executable", "twice", "folder twice"],
 )
 def test_another_row_of_members_is_refused(make, rows):
-    assert "is not the tar that a layer is: its members" in refused(make, written(*rows))
+    assert "is not the tar of a layer: its members" in refused(make, written(*rows))
 
 
 def test_another_time_is_refused(make):
     data = bytearray(make.bytecode_tar({FILE: PYC}))
     data[136:148] = b"00000000000\0"
     data[148:156] = b"%06o\0 " % (sum(data[:148]) + sum(data[156:512]) + 8 * ord(" "))
-    assert "another header or padding for opt" in refused(make, bytes(data))
+    assert "unexpected header or padding of opt" in refused(make, bytes(data))
 
 
 def test_padding_that_says_something_is_refused(make):
     data = bytearray(make.bytecode_tar({FILE: PYC}))
     data[-1025] = 1
-    assert f"another header or padding for {FILE}" in refused(make, bytes(data))
+    assert f"unexpected header or padding of {FILE}" in refused(make, bytes(data))
 
 
 @pytest.mark.parametrize("surplus", [512, 8192])
 def test_a_longer_end_is_refused(make, surplus):
     data = make.bytecode_tar({FILE: PYC}) + bytes(surplus)
-    assert "it ends with something else" in refused(make, data)
+    assert "it does not end with two blocks of zeros" in refused(make, data)
 
 
 def test_a_pax_header_where_none_is_needed_is_refused(make):
@@ -170,7 +170,7 @@ def test_a_pax_header_where_none_is_needed_is_refused(make):
     extended[148:156] = b"%06o\0 " % (sum(extended[:148]) + sum(extended[156:]) + 8 * ord(" "))
     parents = written(*GOOD[:-1]).removesuffix(tar.END)
     data = parents + extended + record + tar.padding(len(record)) + written(GOOD[-1])
-    assert f"another header or padding for {FILE}" in refused(make, data)
+    assert f"unexpected header or padding of {FILE}" in refused(make, data)
 
 
 @pytest.mark.parametrize("cut", [1, 512, 1024, 1536])
@@ -196,7 +196,9 @@ def test_a_changed_byte_is_refused_or_stands_in_the_layer(make, data):
 
 @pytest.mark.parametrize("inputs", [{}, {"other.tar": b""}, {"bytecode.tar": b"", "b": b""}])
 def test_other_inputs_are_refused(make, inputs):
-    with pytest.raises(InputError, match=r"bytecode comes as bytecode\.tar") as caught:
+    with pytest.raises(
+        InputError, match=r"only input of a bytecode layer is bytecode\.tar"
+    ) as caught:
         make.layer(BYTECODE, inputs, python="3.11")
     assert caught.value.findings[0].code == "layer-unsafe"
 

@@ -65,7 +65,7 @@ def test_a_file_that_is_never_loaded_meets_no_need():
 def test_a_path_that_is_no_shared_object_can_not_be_left_unloaded(path):
     (finding,) = unmet(image({EXTENSION: {}}), never_loaded={path})
     assert (finding.code, finding.where) == ("spec-invalid", f"/{path}")
-    assert "no shared object" in finding.message
+    assert "not a shared object" in finding.message
 
 
 @pytest.mark.parametrize("folder", [LIBRARIES, "usr/lib64", "usr/lib"])

@@ -1,9 +1,9 @@
-"""What an image for an accelerator takes from its machine, and how it tells a container runtime.
+"""Driver libraries of the machine, and the variables by which an image requests them.
 
 NVIDIA's container toolkit reads variables of the image (its user guide, "Driver capabilities" and
-"Constraints"): it mounts the driver's libraries and refuses a machine that falls short. A
-constraint is ``property operator value``; a comma means and, a space means or. It can be switched
-off with NVIDIA_DISABLE_REQUIRE. AMD's toolkit knows which devices are wanted, and no constraints.
+"Constraints"), mounts the driver's libraries and rejects a machine that does not meet the
+constraints. A constraint is ``property operator value``; a comma means and, a space means or.
+NVIDIA_DISABLE_REQUIRE switches them off. AMD's toolkit only knows devices, and no constraints.
 """
 
 from mpbuild.base import image_paths
@@ -13,14 +13,14 @@ from mpbuild.formats.python.pylock import PythonLock
 from mpbuild.spec.environment import CudaEnvironment, RocmEnvironment
 from mpbuild.spec.model import Model
 
-# They belong to the kernel module's version, so neither a wheel nor a Debian package can bring
-# them; the toolkit mounts the first for the capability "compute", the second for "utility". Of
-# what else it mounts for these, nothing is linked to. ROCm's driver is all in the kernel.
+# Their version must match the kernel module's, so neither a wheel nor a Debian package can have
+# them. The toolkit mounts the first for the capability "compute", the second for "utility"; no
+# file links to the other libraries that it mounts. ROCm's driver is entirely in the kernel.
 _NVIDIA_DRIVER = frozenset({"libcuda.so.1", "libnvidia-ml.so.1"})
 
 
 def supplied_by_host(model: Model, accelerator: Accelerator) -> frozenset[str]:
-    """Names of shared objects that the driver or, as the spec says, the machine supplies."""
+    """The names of shared objects of the driver, or of the machine as the spec declares them."""
     own = model.accelerators[accelerator]
     if isinstance(own, CudaEnvironment):
         return _NVIDIA_DRIVER.union(own.requires.libraries)
@@ -28,13 +28,13 @@ def supplied_by_host(model: Model, accelerator: Accelerator) -> frozenset[str]:
 
 
 def never_loaded(model: Model, accelerator: Accelerator) -> frozenset[str]:
-    """Paths in the image of shared objects that the model never loads, as the spec says."""
+    """The paths in the image of shared objects that the spec declares as never loaded."""
     folder = image_paths.site_packages(model.environment.python)
     return frozenset(f"{folder}/{path}" for path in model.accelerators[accelerator].never_loaded)
 
 
 def environment(model: Model, accelerator: Accelerator, lock: PythonLock) -> dict[str, str]:
-    """Variables that an image of ``accelerator`` has beside those of every image."""
+    """The additional variables of an image for ``accelerator``."""
     own = model.accelerators[accelerator]
     if isinstance(own, RocmEnvironment):
         return {"AMD_VISIBLE_DEVICES": "all"}
@@ -46,12 +46,12 @@ def environment(model: Model, accelerator: Accelerator, lock: PythonLock) -> dic
 
 
 def _constraint(own: CudaEnvironment, lock: PythonLock) -> str:
-    """The floors of lock and spec; a driver for the major version of CUDA runs all its minors."""
+    """The floors of lock and spec; a driver runs all minor versions of its major CUDA version."""
     least = cuda.floor(lock.cuda) if lock.cuda is not None else None
     driver = own.requires.driver or (least and least.driver)
     capability = own.requires.compute_capability or (least and least.capability)
     parts = [f"cuda>={lock.cuda.major}.0"] if lock.cuda is not None else []
-    # One of the toolkit's readers takes semantic versions only, which have no zeros in front.
+    # One of the toolkit's parsers accepts semantic versions only, without leading zeros.
     parts += [f"driver>={driver.plain}"] if driver else []
     parts += [f"arch>={capability}"] if capability else []
     return ",".join(parts)

@@ -1,6 +1,6 @@
-"""The graph of a package: what it consists of, is made from and relies on. Version 1.
+"""The graph of a package: its contents, its inputs and its provided dependencies. Version 1.
 
-Children of the package are named by what they are, since their digests come later.
+Children of the package are identified by kind and name, because their digests come later.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ def graph_document(
     files: Mapping[str, ModelArtifactFile],
     hosts: Iterable[HostEntry],
 ) -> GraphDocument:
-    """The graph; ``files`` are the model's by path, ``hosts`` what each accelerator asks for."""
+    """Makes the graph; ``files`` are the model's by path, ``hosts`` the needs of accelerators."""
     graph = _Graph()
     package = graph.node(NodeKind.PACKAGE, model.package.name, version=model.package.version)
     carried = _carried(graph, model, files)
@@ -52,27 +52,27 @@ class _Graph:
         self._edges: set[GraphEdge] = set()
 
     def node(self, kind: NodeKind, name: str, *, key: str = "", **more: Any) -> str:
-        """Add a node, if it is not there yet; its id is made of the kind and ``key`` or name."""
+        """Adds a node unless it exists, and returns its id: the kind and ``key`` or the name."""
         identity = f"{kind}:{key or name}"
         self._nodes.setdefault(identity, GraphNode(id=identity, kind=kind, name=name, **more))
         return identity
 
     def edge(self, source: str, relationship: Relationship, target: str) -> None:
-        """Say how one node stands to another."""
+        """Adds a relationship between two nodes."""
         self._edges.add(GraphEdge(source, relationship, target))
 
     def contains(self, source: str, targets: Iterable[str]) -> None:
-        """Say what a node contains."""
+        """Adds the nodes that a node contains."""
         for target in targets:
             self.edge(source, Relationship.CONTAINS, target)
 
     def provided(self, source: str, targets: Iterable[str]) -> None:
-        """Say what a node relies on and doesn't bring."""
+        """Adds the nodes that a node needs and does not contain."""
         for target in targets:
             self.edge(source, Relationship.HAS_PROVIDED_DEPENDENCY, target)
 
     def document(self) -> GraphDocument:
-        """Everything, sorted."""
+        """All nodes and edges, sorted."""
         return GraphDocument(
             nodes=tuple(self._nodes[identity] for identity in sorted(self._nodes)),
             edges=tuple(sorted(self._edges)),
@@ -80,7 +80,7 @@ class _Graph:
 
 
 def _carried(graph: _Graph, model: Model, files: Mapping[str, ModelArtifactFile]) -> list[str]:
-    """The model's own parts, which every child of the package holds."""
+    """The model's own parts, which every child of the package contains."""
     core = model.core
     found = [graph.node(NodeKind.CODE, core.entry_point, version=core.version)]
     for kind, folder, members in (
@@ -120,7 +120,7 @@ def _glibc(graph: _Graph, locks: EnvironmentLocks) -> Iterable[str]:
 
 
 def _host(graph: _Graph, model: Model, host: HostEntry) -> Iterable[str]:
-    """The driver, and the shared objects that come with it or with the machine."""
+    """The driver, and the shared objects of the driver and of the machine."""
     accelerator = Accelerator(host.accelerator)
     if accelerator in DRIVERS:
         yield graph.node(NodeKind.DRIVER, DRIVERS[accelerator], version=host.requires.driver)
@@ -189,7 +189,7 @@ def _step(graph: _Graph, model: Model, step: Step, locks: EnvironmentLocks) -> N
 
 
 def _outputs(graph: _Graph, model: Model, output: StepOutput) -> list[str]:
-    """What an output became: weights of the model, else a file that only other steps see."""
+    """The nodes of an output: weights of the model, or else a file that only other steps read."""
     weights = [w for w in model.core.weights if (w.step, w.output) == output]
     return [graph.node(NodeKind.WEIGHTS, w.name) for w in weights] or [
         graph.node(NodeKind.OUTPUT, f"{output.step}/{output.output}")

@@ -1,7 +1,7 @@
-"""The dossier of a package, as documents in the model artifact. Version 1.
+"""The dossier of a package: documents in the model artifact. Version 1.
 
-It is a function of the spec, the locks of all its accelerators and the files of the model, so it
-is the same whichever accelerators a package was built for.
+It depends on the spec, the locks of all accelerators and the files of the model only, so it is the
+same for every choice of accelerators to build.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ def dossier_files(
 ) -> dict[str, bytes]:
     """The bytes of each document by its path in the model artifact.
 
-    ``locks`` are those of every environment by name; ``files`` holds at least the model's own, as
+    ``locks`` has every environment by name; ``files`` has at least the model's own files, as
     ``weights/NAME`` and ``files/NAME``.
     """
     known = {file.path: file for file in files}
@@ -48,7 +48,7 @@ def dossier_files(
 
 
 def model_document(model: Model, files: Mapping[str, ModelArtifactFile]) -> documents.ModelDocument:
-    """What the model is; ``files`` by path."""
+    """The description of the model; ``files`` by path."""
     about, core = model.package, model.core
     return documents.ModelDocument(
         package=documents.Release(
@@ -72,7 +72,7 @@ def model_document(model: Model, files: Mapping[str, ModelArtifactFile]) -> docu
 def environment_document(
     model: Model, locks: Mapping[str, EnvironmentLocks]
 ) -> documents.EnvironmentDocument:
-    """What the model runs on, and what its steps run in."""
+    """The environments of the model and of its steps."""
     common = model.environment
     return documents.EnvironmentDocument(
         version=common.version,
@@ -99,7 +99,7 @@ def environment_document(
 def contract_document(
     model: Model, locks: Mapping[str, EnvironmentLocks]
 ) -> documents.ContractDocument:
-    """What callers can rely on, and what a machine must have."""
+    """The interface of the model, and the requirements for machines."""
     io = model.io
     return documents.ContractDocument(
         io=documents.ModelInterface(
@@ -128,7 +128,7 @@ def _model_file(one: Weight | CoreFile, file: ModelArtifactFile) -> documents.Mo
 def _origin(one: Weight | CoreFile) -> documents.Origin:
     if one.path:
         return documents.WorkspaceOrigin(path=one.path)
-    assert isinstance(one, Weight), "every other file has a path"
+    assert isinstance(one, Weight), "only weights have no path"
     if one.url:
         return documents.AddressOrigin(url=one.url)
     return documents.StepOrigin(step=str(one.step), output=str(one.output))
@@ -203,7 +203,7 @@ def _requirements(environment: AcceleratorEnvironment) -> documents.MachineRequi
 
 
 def _host(model: Model, accelerator: Accelerator, lock: PythonLock) -> documents.HostEntry:
-    """What the spec demands, and where it says nothing what the wheels need."""
+    """The requirements of the spec, completed by those of the wheels."""
     demanded, floors = _requirements(model.accelerators[accelerator]), _floors(lock)
     requires = msgspec.structs.replace(
         demanded,

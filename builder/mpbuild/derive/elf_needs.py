@@ -1,9 +1,9 @@
-"""What ELF files need from other layers, and whether an image supplies it.
+"""The shared objects that ELF files need, and whether an image supplies them.
 
 The search follows ld.so(8): DT_RPATH or DT_RUNPATH with ``$ORIGIN``, then the library folders.
-A shared object that a wheel brings anywhere counts too, because extension modules find such
-objects already loaded, by their soname. Versions needed of a library (GNU symbol versioning)
-must be among those that the file found defines.
+A shared object anywhere in a wheel is found too, because extension modules find such an object
+already loaded, by its soname. The library that is found must define every version that is needed
+of it (GNU symbol versioning).
 """
 
 import posixpath
@@ -18,7 +18,7 @@ from mpbuild.base.errors import Finding
 
 
 class ElfFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One dynamic ELF file: names it needs, where it looks, versions it needs and defines."""
+    """A dynamic ELF file: needed names, search path, needed and defined versions."""
 
     needed: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class ElfFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ElfNeeds(msgspec.Struct, frozen=True):
-    """Of one layer: its ELF files, and the links by which shared objects go under other names."""
+    """The ELF files of a layer, and the links that give shared objects other names."""
 
     files: dict[str, ElfFile]
     links: dict[str, str]
@@ -40,7 +40,7 @@ def encode(needs: ElfNeeds) -> bytes:
 
 
 def read_needs(data: bytes) -> ElfNeeds:
-    """The inverse."""
+    """Reads the canonical JSON of ``encode``."""
     return typed(canonical.decode(data), ElfNeeds)
 
 
@@ -49,16 +49,16 @@ def unmet(
     supplied: Collection[str] = (),
     never_loaded: Collection[str] = (),
 ) -> list[Finding]:
-    """Every need that the layers together don't supply, as ``elf-unmet`` findings.
+    """Returns an elf-unmet finding for every need that the layers together do not supply.
 
-    ``supplied`` are names of shared objects that the machine adds, in whatever version is needed.
-    Needs of the files ``never_loaded`` don't count, and these meet none; a path among them that
-    is none of an ELF file is a ``spec-invalid`` finding.
+    ``supplied`` has the names of shared objects of the machine, which has every needed version.
+    The files ``never_loaded`` neither have needs nor meet any; a path among them that is not an
+    ELF file is a spec-invalid finding.
     """
     files = {path: elf for layer in layers for path, elf in layer.files.items()}
     links = {path: target for layer in layers for path, target in layer.links.items()}
     stale = [
-        Finding(Code.SPEC_INVALID, "never_loaded names it, and it is no shared object", f"/{path}")
+        Finding(Code.SPEC_INVALID, "listed in never_loaded, but not a shared object", f"/{path}")
         for path in sorted(never_loaded)
         if path not in files
     ]
@@ -123,7 +123,7 @@ def _finding(path: str, message: str) -> Finding:
         Code.ELF_UNMET,
         message,
         f"/{path}",
-        "add the Debian package that brings it to environment.system, or the wheel to dependencies;"
-        " what an accelerator's machine has goes into its requires.libraries, and a file that is"
-        " never loaded into its never_loaded",
+        "add its Debian package to environment.system, or its wheel to dependencies; list a library"
+        " of the accelerator's machine in requires.libraries, and a file that is never loaded in"
+        " never_loaded",
     )

@@ -1,8 +1,8 @@
-"""Reading the ELF files of a layer while its content passes, in bounded memory.
+"""Reads the ELF files of a layer while its content passes, in bounded memory.
 
-What the dynamic linker reads of a file is small and lies where linkers and patchers put it: near
-the start, in the dynamic section, near the end. That much is held; a file with its tables
-elsewhere is inflated again.
+The tables for the dynamic linker are small, and linkers and patchers put them near the start, in
+the dynamic section or near the end. The scan holds these parts; it inflates a file with tables
+elsewhere again.
 """
 
 import posixpath
@@ -20,7 +20,7 @@ _LEAST_HELD, _MOST_HELD, _SHARE_HELD = 1 << 20, 16 << 20, 8
 
 
 class ElfScan:
-    """A visitor of a layer's files that reads the ELF ones while they pass."""
+    """A visitor of a layer that reads its ELF files while they pass."""
 
     def __init__(self) -> None:
         self._files: dict[str, ElfFile] = {}
@@ -30,7 +30,7 @@ class ElfScan:
         self._fresh = False
 
     def begin(self, node: LayerNode) -> None:
-        """The next node; the one before is complete."""
+        """Starts the next node; the previous one is complete."""
         if self._held is not None:
             self._complete()
         self._node, self._held, self._fresh = node, None, True
@@ -38,24 +38,24 @@ class ElfScan:
             self._links[node.entry.path] = _target(node)
 
     def write(self, data: Buffer, /) -> None:
-        """Content of the node begun last."""
+        """Takes content of the current node."""
         if self._fresh and _may_be_elf(bytes(data[: len(_MAGIC)])):
-            assert self._node is not None, "begun before"
+            assert self._node is not None, "write follows begin"
             self._held = _Held(self._node.entry.size)
         self._fresh = False
         if self._held is not None and not self._held.add(data):
             self._held = None
 
     def needs(self) -> ElfNeeds:
-        """What was found, after the last file."""
+        """Returns the needs that were found, after the last file."""
         if self._held is not None:
             self._complete()
         self._node = self._held = None
         return ElfNeeds(self._files, self._links)
 
     def _complete(self) -> None:
-        assert self._node is not None, "held of it"
-        assert self._held is not None, "the caller looked"
+        assert self._node is not None, "a node is held"
+        assert self._held is not None, "checked by the caller"
         path, size = self._node.entry.path, self._node.entry.size
         try:
             try:
@@ -79,7 +79,7 @@ def _may_be_elf(start: bytes) -> bool:
 
 
 def _target(node: LayerNode) -> str:
-    """What a link points to, as a path in the image."""
+    """The target of a link, as a path in the image."""
     if node.entry.kind == "hardlink":
         return node.entry.target
     folder = posixpath.dirname(node.entry.path)
@@ -87,7 +87,7 @@ def _target(node: LayerNode) -> str:
 
 
 class _NotHeldError(Exception):
-    """What is between ``begin`` and ``end`` was not held."""
+    """The bytes between ``begin`` and ``end`` were not held."""
 
     def __init__(self, begin: int, end: int) -> None:
         super().__init__(begin, end)
@@ -96,7 +96,7 @@ class _NotHeldError(Exception):
 
 
 class _Held:
-    """The pieces of one file in which its tables are likely to lie, in order."""
+    """The pieces of a file that are likely to have its tables, in order."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -107,7 +107,7 @@ class _Held:
         self._at = 0
 
     def add(self, data: Buffer) -> bool:
-        """Take the next piece; False once the file can't be an ELF file."""
+        """Takes the next piece; returns False if the file cannot be an ELF file."""
         begin, self._at = self._at, self._at + len(data)
         if begin < len(_MAGIC):
             start = b"".join((*self._pieces, bytes(data[: len(_MAGIC)])))
@@ -119,7 +119,7 @@ class _Held:
         return True
 
     def read(self, offset: int, count: int) -> bytes:
-        """``count`` bytes at ``offset``, fewer at the end of the file; else _NotHeldError."""
+        """Returns ``count`` bytes at ``offset``, fewer at the end; raises _NotHeldError."""
         found = []
         index = bisect_right(self._starts, offset) - 1
         end = min(offset + count, self._size)
@@ -141,30 +141,30 @@ class _Held:
         return begin < self._missed.end and self._missed.begin < end
 
     def _first_miss(self) -> _NotHeldError:
-        """What is read first beyond the start: the dynamic section."""
+        """The first range that is read beyond the start: the dynamic section."""
         try:
             read_elf(self.read, self._size)
         except _NotHeldError as miss:
             return miss
         except InputError:
-            pass  # told of once all is there
+            pass  # reported when the file is complete
         return _NotHeldError(0, 0)
 
 
 class _Window:
-    """Random access to a content too large to hold, by inflating it again from its start.
+    """Random access to content that is too large to hold, by inflating it again.
 
-    The stream is read on, or begun again for an offset that has passed: the tables of an ELF
-    file take a few passes, never its size in memory.
+    Reads on, or restarts for an earlier offset: the tables of an ELF file take a few passes, and
+    little memory.
     """
 
     def __init__(self, node: LayerNode) -> None:
-        assert node.content is not None, "a file has content"
+        assert node.content is not None, "files have content"
         self._content = node.content
         self._restart()
 
     def read(self, offset: int, count: int) -> bytes:
-        """Up to ``count`` bytes at ``offset``; fewer at the end of the file."""
+        """Returns ``count`` bytes at ``offset``, fewer at the end of the file."""
         if offset < self._start:
             self._restart()
         while self._start + len(self._held) < offset + count:

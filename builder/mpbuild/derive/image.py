@@ -1,4 +1,4 @@
-"""From layers to an image: pure, in canonical JSON. Version 1."""
+"""Derives the manifest and the configuration of an image from its layers. Version 1."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ from mpbuild.spec.model import Model
 
 
 class DerivedImage(msgspec.Struct, frozen=True):
-    """An image's own blobs; ``descriptor`` is how the index refers to it."""
+    """An image's own blobs; the index refers to it by ``descriptor``."""
 
     accelerator: Accelerator
     descriptor: oci.Descriptor
@@ -26,7 +26,7 @@ class DerivedImage(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """What a registry transfers for it: manifest, configuration and layers, in bytes."""
+        """The bytes that a registry transfers: manifest, configuration and layers."""
         layers = sum(layer.size for layer in self.manifest.layers)
         return len(self.manifest_bytes) + len(self.config_bytes) + layers
 
@@ -37,7 +37,7 @@ def image(
     lock: PythonLock,
     layers: Sequence[tuple[LayerPlan, Layer]],
 ) -> DerivedImage:
-    """The image of ``layers``, lowest first; ``lock`` is that of ``accelerator``."""
+    """Derives the image of ``layers``, lowest first; ``lock`` is the lock of ``accelerator``."""
     variables = environment(accelerator) | accelerators.environment(model, accelerator, lock)
     config = oci.encode(_config(model, variables, layers))
     manifest = oci.Manifest(
@@ -84,9 +84,9 @@ def _config(
 
 
 def environment(accelerator: Accelerator) -> dict[str, str]:
-    """The environment variables that every image has."""
+    """The environment variables of every image."""
     return {
-        "HOME": "/tmp",  # noqa: S108 - the one folder every runtime leaves writable
+        "HOME": "/tmp",  # noqa: S108 - the only folder that every runtime leaves writable
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
         "MPBUILD_ACCELERATOR": accelerator,
@@ -98,7 +98,7 @@ def environment(accelerator: Accelerator) -> dict[str, str]:
 
 
 def annotations(model: Model) -> dict[str, str]:
-    """Pre-defined annotation keys of the OCI image specification, and versions of the parts."""
+    """The annotations: pre-defined keys of the OCI image specification, and part versions."""
     about = model.package
     found = {
         "dev.mpbuild.core.version": model.core.version,

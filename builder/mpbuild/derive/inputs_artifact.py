@@ -1,8 +1,8 @@
-"""The inputs artifact: what a package was made of and does not hold itself. Version 1.
+"""The inputs artifact: the inputs of a package that it does not contain itself. Version 1.
 
-A referrer of the package with the raw Debian packages of every environment, the wheels that no
-PEX of the package holds, the files that steps read (a layer a step, but one where steps read the
-same), and the locks of the toolchain. With it a package is built again from nothing but itself.
+A referrer of the package with the Debian packages of every environment, the wheels that no PEX of
+the package contains, the files that steps read (one layer for each distinct set of files), and the
+locks of the toolchain. It makes a package rebuildable from the package alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ STEPS = "steps.json"
 
 
 class InputFile(msgspec.Struct, frozen=True, order=True):
-    """A file of the artifact: its path there, its bytes, its size."""
+    """A file of the artifact: path, digest and size in bytes."""
 
     path: str
     digest: Digest
@@ -36,21 +36,21 @@ class InputFile(msgspec.Struct, frozen=True, order=True):
 
 
 class StepFiles(msgspec.Struct, frozen=True):
-    """The files of a workspace that a step reads; ``folder`` is the model's."""
+    """The files of a workspace that a step reads; ``folder`` is the model's folder."""
 
     folder: str
     files: tuple[WorkspaceFile, ...]
 
 
 class Steps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``steps.json``: what each step reads, by name."""
+    """``steps.json``: the files that each step reads, by name."""
 
     steps: dict[str, StepFiles]
     schema: str = "mpbuild.steps/1"
 
 
 def inputs(subject: oci.Descriptor, files: Iterable[InputFile]) -> referrer.Referrer:
-    """The manifest of the artifact about ``subject``; each digest stands once."""
+    """The manifest of the artifact about ``subject``; it lists each digest once."""
     once = {file.digest: file for file in sorted(files, reverse=True)}
     return referrer.Referrer(
         artifact_type=ARTIFACT,
@@ -71,9 +71,11 @@ def inputs(subject: oci.Descriptor, files: Iterable[InputFile]) -> referrer.Refe
 
 
 def read_files(manifest: referrer.Referrer) -> tuple[InputFile, ...]:
-    """The files that an artifact holds; raise InputError (content-mismatch) where it is no such."""
+    """The files of an artifact; raises InputError (content-mismatch) for another type."""
     if manifest.artifact_type != ARTIFACT:
-        raise InputError(f"it is a {manifest.artifact_type!r:.80}", code=Code.CONTENT_MISMATCH)
+        raise InputError(
+            f"not an inputs artifact but {manifest.artifact_type!r:.80}", code=Code.CONTENT_MISMATCH
+        )
     return tuple(
         InputFile(
             (layer.annotations or {}).get(TITLE, ""), layer.digest, layer.size, layer.media_type
@@ -83,7 +85,7 @@ def read_files(manifest: referrer.Referrer) -> tuple[InputFile, ...]:
 
 
 def step_plan(name: str, read: StepFiles) -> LayerPlan:
-    """The layer that holds what a step reads, at its paths in the workspace."""
+    """The layer of the files that a step reads, at their paths in the workspace."""
     return LayerPlan(
         rule=STORED,
         title=f"read by {name}",
@@ -98,15 +100,17 @@ def write_steps(steps: Mapping[str, StepFiles]) -> bytes:
 
 
 def read_steps(data: bytes) -> dict[str, StepFiles]:
-    """What each step reads; raise InputError where the document is none, or leads elsewhere."""
+    """Reads ``steps.json``; raises InputError if it is malformed or a path leads elsewhere."""
     document: Any = canonical.decode(data)
     found = typed(document, Steps)
     if found.schema != Steps(steps={}).schema:
-        raise InputError(f"not of this version: {found.schema!r:.80}", code=Code.CONTENT_MISMATCH)
+        raise InputError(
+            f"unknown version of steps.json: {found.schema!r:.80}", code=Code.CONTENT_MISMATCH
+        )
     for name, read in found.steps.items():
         paths = [file.path for file in read.files]
         if any(safe_path(path) != path for path in (*paths, read.folder or "model")):
             raise InputError(
-                f"the step {name!r:.80} has no plain paths", code=Code.CONTENT_MISMATCH
+                f"the step {name!r:.80} has a path that is not plain", code=Code.CONTENT_MISMATCH
             )
     return found.steps

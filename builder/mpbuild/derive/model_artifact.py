@@ -17,7 +17,7 @@ from mpbuild.spec.model import Model
 
 
 class ModelArtifact(msgspec.Struct, frozen=True):
-    """The artifact's own blobs; ``descriptor`` is how the index refers to it."""
+    """The artifact's own blobs; the index refers to it by ``descriptor``."""
 
     descriptor: oci.Descriptor
     manifest: oci.ArtifactManifest
@@ -26,13 +26,13 @@ class ModelArtifact(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """What a registry transfers for it: manifest, configuration and layers, in bytes."""
+        """The bytes that a registry transfers: manifest, configuration and layers."""
         layers = sum(layer.size for layer in self.manifest.layers)
         return len(self.manifest_bytes) + len(self.config_bytes) + layers
 
 
 def carried(model: Model) -> dict[str, Leaf | Digest]:
-    """What brings each file of the artifact, by its path; the dossier is made, and not here."""
+    """The leaf or input of each file of the artifact, by path, except for the derived dossier."""
     found: dict[str, Leaf | Digest] = {"spec.json": Leaf("spec", "spec.json")}
     for weight in model.core.weights:
         found[f"weights/{weight.name}"] = weight_source(weight)
@@ -47,9 +47,9 @@ def carried(model: Model) -> dict[str, Leaf | Digest]:
 def model_artifact(
     model: Model, files: Iterable[ModelArtifactFile], code: Layer, annotations: Mapping[str, str]
 ) -> ModelArtifact:
-    """The artifact of ``files``, in any order, and the layer of code that the images have.
+    """Derives the artifact of ``files``, in any order, and the images' layer of code.
 
-    ``annotations`` are the manifest's, as an image has them.
+    ``annotations`` are those of the manifest, as in an image.
     """
     found = modelpack.layers(
         modelpack.ModelContents(

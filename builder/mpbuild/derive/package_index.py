@@ -21,10 +21,10 @@ class PackageIndex(msgspec.Struct, frozen=True):
 
 
 def package(model: Model, children: Sequence[oci.Descriptor]) -> PackageIndex:
-    """The index over ``children``; partial where the spec has more accelerators.
+    """Derives the index of ``children``; it is partial if the spec has more accelerators.
 
-    Images come first, cpu first of all, so that an engine which takes the first that fits takes
-    that; PEX files follow in the same order, then the model artifact.
+    Images come first, with cpu before all others, because engines take the first image that fits.
+    PEX files follow in the same order, then the model artifact.
     """
     ordered = sorted(children, key=_rank)
     built = [a for a in Accelerator if a in {_accelerator(c) for c in children if _is_image(c)}]

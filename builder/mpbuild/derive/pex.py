@@ -1,9 +1,9 @@
-"""A PEX folder as an OCI artifact, equal byte for byte to what pex writes. Format version 1.
+"""A PEX folder as an OCI artifact, equal byte for byte to pex's own output. Format version 1.
 
-The artifact has one blob a file: wheels as they are in the lock, the model's own files, and what
-``formats.pex`` makes from pex's ``.bootstrap`` and ``__main__.py``. So it is made without pex, and
-without reading a wheel. Empty files stand in an annotation, since some registries refuse blobs
-without bytes. Its options, in pex's words: ``--layout packed --no-pre-install-wheels
+The artifact has one blob for each file: the locked wheels, the model's own files, and the files
+that ``formats.python.pex`` makes from pex's ``.bootstrap`` and ``__main__.py``. Deriving it needs
+neither pex nor the bytes of a wheel. An annotation lists empty files, because some registries
+reject empty blobs. The equivalent options of pex are: ``--layout packed --no-pre-install-wheels
 --no-compress --no-compile -e mpbuild_runtime.run:main``, each wheel as a requirement ``==``,
 ``--interpreter-constraint 'CPython==X.Y.*' --python-shebang '/usr/bin/env pythonX.Y'
 --inject-env MPBUILD_ACCELERATOR=…``.
@@ -36,24 +36,24 @@ BOOTSTRAP_FILE, MAIN_FILE = "bootstrap.zip", "main.py"
 """The outputs of the action that runs pex: ``.bootstrap``, and ``__main__.py`` without its hash."""
 
 PYTHON = "3.11"
-"""The interpreter that pex runs under, whatever the PEX is for: that of the toolchain."""
+"""The interpreter that pex runs under, for every PEX: that of the toolchain."""
 
 EVIDENCE = ".mpbuild"
-"""Where an exported folder holds what it is verified by; no file of a PEX stands there."""
+"""The folder of an export with its evidence; no file of a PEX is there."""
 
 LINKS = {"pex": form.MAIN}
-"""Links in the folder, which the artifact doesn't hold: path to target."""
+"""Links of the folder, which the artifact does not contain: path to target."""
 
 _ENTRY_POINT = "mpbuild_runtime.run:main"
 _NEEDED = (form.BOOTSTRAP, form.INFO, form.MAIN, form.IMPORT_HOOK)
-# pex writes PEX-LAYOUT beside the files when it unpacks them.
+# pex writes PEX-LAYOUT when it unpacks the files.
 _RESERVED = frozenset(
     {form.BOOTSTRAP, form.WHEELS, form.INFO, form.MAIN, "PEX-LAYOUT", "__pex__", EVIDENCE, *LINKS}
 )
 
 
 class PexFile(msgspec.Struct, frozen=True):
-    """A file of a PEX folder: its bytes by digest, its size in bytes, its executable bit."""
+    """A file of a PEX folder: digest, size in bytes, executable bit."""
 
     digest: Digest
     size: int
@@ -61,12 +61,12 @@ class PexFile(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, data: Buffer, *, executable: bool = False) -> "PexFile":
-        """The file of some bytes."""
+        """The file with these bytes."""
         return cls(Digest.of(data), len(data), executable)
 
 
 class DerivedPex(msgspec.Struct, frozen=True):
-    """A PEX: its manifest, the files that were made for it, and how the index refers to it."""
+    """A PEX: manifest, derived files, and the descriptor by which the index refers to it."""
 
     accelerator: Accelerator
     descriptor: oci.Descriptor
@@ -76,7 +76,7 @@ class DerivedPex(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """What a registry transfers for it: manifest, configuration and files, in bytes."""
+        """The bytes that a registry transfers: manifest, configuration and files."""
         files = {layer.digest: layer.size for layer in self.manifest.layers}
         return len(self.manifest_bytes) + len(oci.EMPTY) + sum(files.values())
 
@@ -89,10 +89,10 @@ def pex(
     bootstrap: Buffer,
     main: bytes,
 ) -> DerivedPex:
-    """The PEX of ``model`` on ``lock``, which is the lock of ``accelerator``.
+    """Derives the PEX of ``model`` with ``lock``, the lock of ``accelerator``.
 
-    ``files`` are the model's own, by their paths in the folder; ``bootstrap`` and ``main`` are what
-    the action that runs pex left. Raise InputError where a file can't stand at its path.
+    ``files`` has the model's own files by their paths in the folder; ``bootstrap`` and ``main`` are
+    the outputs of the action that runs pex. Raises InputError for a file at a reserved path.
     """
     check_paths(files)
     made = _made(accelerator, lock, files, bootstrap, main)
@@ -115,7 +115,7 @@ def pex(
 def manifest(
     model: Model, accelerator: Accelerator, files: Mapping[str, PexFile]
 ) -> oci.ArtifactManifest:
-    """The manifest of a PEX folder with these files by path; links are left out."""
+    """The manifest of a PEX folder with these files by path, without links."""
     return oci.ArtifactManifest(
         artifact_type=ARTIFACT,
         config=oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY),
@@ -125,12 +125,12 @@ def manifest(
 
 
 def read_files(manifest: oci.ArtifactManifest) -> dict[str, PexFile]:
-    """The files of a PEX by path; raise InputError where the manifest is none that we write.
+    """The files of a PEX by path; raises InputError unless mpbuild would write this manifest.
 
-    What it says is safe to write into an empty folder, beside ``LINKS``.
+    The result is safe to write to an empty folder, together with ``LINKS``.
     """
     if manifest.artifact_type != ARTIFACT:
-        raise _mismatch(f"it is a {manifest.artifact_type!r:.80}")
+        raise _mismatch(f"not a PEX but {manifest.artifact_type!r:.80}")
     found = {}
     for layer in manifest.layers:
         about = layer.annotations or {}
@@ -139,29 +139,29 @@ def read_files(manifest: oci.ArtifactManifest) -> dict[str, PexFile]:
     for path in _empty_paths(manifest.annotations.get(EMPTY, "[]")):
         found[safe_path(path)] = PexFile.of(b"")
     config = oci.descriptor(oci.EMPTY_TYPE, oci.EMPTY)
-    told = {key: text for key, text in manifest.annotations.items() if key == EMPTY}
-    if (manifest.config, manifest.layers, told) != (config, _layers(found), _empty(found)):
-        raise _mismatch("its files are not told as mpbuild tells them")
+    empty = {key: text for key, text in manifest.annotations.items() if key == EMPTY}
+    if (manifest.config, manifest.layers, empty) != (config, _layers(found), _empty(found)):
+        raise _mismatch("its files are not listed in mpbuild's form")
     for path in _NEEDED:
         if path not in found:
-            raise _mismatch(f"it has no {path}")
+            raise _mismatch(f"no {path}")
     if any(file.size < 0 for file in found.values()):
         raise _mismatch("a file has a negative size")
     if any(path.partition("/")[0] == EVIDENCE for path in found):
-        raise _mismatch(f"{EVIDENCE} is no folder of a PEX")
+        raise _mismatch(f"a PEX cannot have a folder {EVIDENCE}")
     _check_tree(found)
     return found
 
 
 def check_paths(paths: Iterable[str]) -> None:
-    """Refuse paths of the model's own files that are pex's, or that pex can't vouch for."""
+    """Refuses paths of the model's own files that pex reserves, or does not hash."""
     findings = [finding for path in paths if (finding := _fault(path))]
     if findings:
         raise InputError.collect(findings)
 
 
 def is_own(path: str) -> bool:
-    """Whether a path in the folder is for a file of the model."""
+    """Whether a path in the folder is free for a file of the model."""
     return path.partition("/")[0] not in _RESERVED
 
 
@@ -170,14 +170,14 @@ def _fault(path: str) -> Finding | None:
         plain = safe_path(path) == path
     except UnsafeError as error:
         return Finding(
-            Code.SPEC_INVALID, error.findings[0].message, hint="it must be plain, relative"
+            Code.SPEC_INVALID, error.findings[0].message, hint="use a plain relative path"
         )
     if not plain or not is_own(path):
-        hint = "pex has files of its own at such paths: rename yours"
-        return Finding(Code.SPEC_INVALID, "no file of a model can stand here in a PEX", path, hint)
+        hint = "pex uses such paths itself: rename the file"
+        return Finding(Code.SPEC_INVALID, "reserved path in a PEX", path, hint)
     if not form.is_hashed(path):
-        hint = "pex wouldn't notice a change of it: rename it, or leave it out of core.sources"
-        message = "hidden and compiled files can't stand in a PEX"
+        hint = "pex would not notice a change of it: rename it, or remove it from core.sources"
+        message = "a PEX cannot contain hidden or compiled files"
         return Finding(Code.SPEC_INVALID, message, path, hint)
     return None
 
@@ -209,7 +209,7 @@ def _made(
 
 
 def _layers(files: Mapping[str, PexFile]) -> tuple[oci.Descriptor, ...]:
-    """One blob a file that has any bytes, in the order of their paths."""
+    """One blob for each file that is not empty, ordered by path."""
     _check_tree(files)
     return tuple(
         oci.Descriptor(
@@ -224,7 +224,7 @@ def _layers(files: Mapping[str, PexFile]) -> tuple[oci.Descriptor, ...]:
 
 
 def _empty(files: Mapping[str, PexFile]) -> dict[str, str]:
-    """The annotation that tells of empty files; none where there are none."""
+    """The annotation that lists empty files, if there are any."""
     paths = sorted(path for path, file in files.items() if not file.size)
     return {EMPTY: canonical.encode(paths).decode()} if paths else {}
 
@@ -233,7 +233,7 @@ def _empty_paths(text: str) -> list[str]:
     try:
         return typed(canonical.decode(text.encode()), list[str])
     except InputError as error:
-        raise _mismatch(f"its empty files are not told: {error.findings[0].message}") from error
+        raise _mismatch(f"malformed list of empty files: {error.findings[0].message}") from error
 
 
 def _check_tree(files: Mapping[str, PexFile]) -> None:

@@ -262,7 +262,7 @@ HOSTILE = {
     "installs by a scheme of its own": (
         holding("numpy-2.0.data/root/etc/passwd"),
         UNSAFE,
-        "is of no installation scheme",
+        "unknown installation scheme of",
     ),
     "brings a shared object that needs what is nowhere": (
         lambda c: c.wheel({"numpy/a.so": c.elf(needed="libevil.so.6")}),

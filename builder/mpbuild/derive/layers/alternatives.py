@@ -1,8 +1,8 @@
-"""Links that maintainer scripts would have made by update-alternatives, made from a table instead.
+"""Makes the links of update-alternatives from a table instead of running maintainer scripts.
 
-No script is run; each is read for what it would make. A script that states its links by absolute
-paths has them compared with the table's; of one that computes them only the package is. Links to
-manuals need no row: nothing reads them in an image.
+Scripts are read but never run. If a script has its links as absolute paths, the table must have the
+same ones; if it computes them, the table only needs a row for the package. Links to manuals need no
+row, because nothing reads manuals in an image.
 """
 
 import re
@@ -25,31 +25,31 @@ _MANUALS = ("usr/share/man/", "usr/share/info/", "usr/share/doc/")
 
 
 def encode(links: Iterable[Link]) -> str:
-    """A link table as the parameter of a layer: a line for each row, of one word or three."""
+    """Writes a link table as a parameter of a layer: a line of one or three words for each row."""
     rows = sorted(links)
     return "\n".join(" ".join(filter(None, (r.package, r.path, r.target))) for r in rows)
 
 
 def decode(text: str) -> tuple[Link, ...]:
-    """The inverse; raise InputError for what is no table."""
+    """Reads the table that ``encode`` writes; raises InputError for anything else."""
     rows = [line.split(" ") for line in text.split("\n")] if text else []
     if any(len(row) not in (1, 3) or not all(row) for row in rows):
-        raise InputError("this is no link table", code=Code.LAYER_UNSAFE)
+        raise InputError("not a link table", code=Code.LAYER_UNSAFE)
     return tuple(Link(*row) for row in rows)
 
 
 def merged(path: str) -> str:
-    """Where a path of a package stands with merged /usr."""
+    """The path of a package's file with merged /usr."""
     first, _, _ = path.partition("/")
     return f"usr/{path}" if first in MERGED else path
 
 
 def check(deb: DebPackage, links: Sequence[Link]) -> None:
-    """Raise InputError unless ``links``, the rows of ``deb``, answer to what its scripts make."""
+    """Raises InputError unless ``links``, the rows of ``deb``, match the links of its scripts."""
     stated = dict(_stated(deb))
     if links and not stated:
         raise InputError(
-            f"no script of it runs {_TOOL}", hint=f"take {deb.name} out of the link table"
+            f"none of its scripts runs {_TOOL}", hint=f"remove {deb.name} from the link table"
         )
     rows = {_place(link.path) for link in links if not link.omitted}
     _refuse_foreign(deb, rows, stated)
@@ -58,12 +58,12 @@ def check(deb: DebPackage, links: Sequence[Link]) -> None:
 
 
 def _refuse_foreign(deb: DebPackage, rows: set[str], stated: Mapping[str, str]) -> None:
-    """No row may make a link that the scripts don't, as far as these tell."""
+    """Refuses rows for links that the scripts would not make, unless these compute them."""
     foreign = rows - {_place(path) for path in stated}
     if foreign and all(_PLAIN.fullmatch(path) for path in stated):
         raise InputError(
-            f"no script of it makes /{min(foreign)} by {_TOOL}",
-            hint=f"take the row out of the links of {deb.name}",
+            f"none of its scripts makes /{min(foreign)} by {_TOOL}",
+            hint=f"remove the row from the links of {deb.name}",
         )
 
 
@@ -71,13 +71,13 @@ def _refuse_uncovered(deb: DebPackage, rows: set[str], stated: Mapping[str, str]
     for path, script in stated.items():
         if not _PLAIN.fullmatch(path):
             if not rows:
-                raise _uncovered(deb, script, "links at paths that it computes")
+                raise _uncovered(deb, script, "links at computed paths")
         elif not _place(path).startswith(_MANUALS) and _place(path) not in rows:
             raise _uncovered(deb, script, path)
 
 
 def make(links: Iterable[Link], packages: Iterable[DebPackage], nodes: Nodes) -> None:
-    """Add the ``links`` of ``packages``, whose own nodes stand already."""
+    """Adds the ``links`` of ``packages``, whose own nodes are already there."""
     files = {deb.name: {merged(e.path) for e in deb.entries if e.kind != "directory"}
              for deb in packages}  # fmt: skip
     for link in links:
@@ -86,18 +86,18 @@ def make(links: Iterable[Link], packages: Iterable[DebPackage], nodes: Nodes) ->
         if _place(link.target) not in files.get(link.package, ()):
             raise InputError(
                 f"{link.package} has no file {link.target} for the link {link.path}",
-                hint="name the file that the package's script gives to update-alternatives",
+                hint="use the file that the package's script passes to update-alternatives",
             )
         nodes.link(_place(link.path), f"/{_place(link.target)}")
 
 
 def _stated(deb: DebPackage) -> Iterator[tuple[str, str]]:
-    """Each link that a script makes, as it is written there, and the script's name."""
+    """Yields each link of a script, as written there, and the script's name."""
     for script, text in deb.scripts.items():
         for command in _END_OF_COMMAND.split(text.replace("\\\n", " ")):
             _, found, rest = command.partition(_TOOL)
             if found and _INSTALLS.search(rest):
-                # What names nothing after --install counts as a path that is computed.
+                # An --install without a literal path counts as a computed path.
                 for path in _STATED.findall(rest) or [""]:
                     yield path.strip("\"'"), script
 
@@ -108,7 +108,7 @@ def _place(path: str) -> str:
 
 def _uncovered(deb: DebPackage, script: str, what: str) -> InputError:
     return InputError(
-        f"its {script} script makes {what} by {_TOOL}, and scripts are not run",
-        hint=f"say in a link of {deb.name} where it leads, or that it is omitted: in the `links` "
-        "of the environment, or of the base that brings it",
+        f"its {script} script makes {what} by {_TOOL}, but scripts are not run",
+        hint=f"give its target in a link of {deb.name}, or mark it as omitted, in `links` of the "
+        "environment or of its base",
     )

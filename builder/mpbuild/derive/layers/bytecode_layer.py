@@ -1,9 +1,8 @@
 """The bytecode of an environment as a layer, so that a read-only container starts fast. Version 1.
 
-The one input is the layer's plain tar itself, as an environment's own interpreter made it: its
-digest is the layer's diff_id, and it can be read out of the layer again. Taken is nothing but
-unchecked bytecode of that interpreter (PEP 552) beside where its modules lie, in the form that
-this package gives to every tar.
+The only input is the layer's plain tar, which the environment's own interpreter made: its digest is
+the layer's diff_id, and it can be read from the layer again. It may only contain unchecked bytecode
+of that interpreter (PEP 552) next to its modules, in the form of mpbuild's other tars.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,9 +18,9 @@ from mpbuild.formats.python.pyc import CACHE, Bytecode
 
 
 def bytecode_nodes(inputs: Mapping[str, Buffer], python: str) -> tuple[LayerNode, ...]:
-    """The nodes of the plain tar ``inputs["bytecode.tar"]``; contents are slices of it."""
+    """The nodes of the tar ``inputs["bytecode.tar"]``; their contents are slices of it."""
     if inputs.keys() != {BYTECODE_FILE}:
-        raise UnsafeError(f"bytecode comes as {BYTECODE_FILE} and nothing else")
+        raise UnsafeError(f"the only input of a bytecode layer is {BYTECODE_FILE}")
     bytecode = Bytecode(python)
     nodes = Nodes()
     entries: list[tar.TarEntry] = []
@@ -32,12 +31,12 @@ def bytecode_nodes(inputs: Mapping[str, Buffer], python: str) -> tuple[LayerNode
             nodes.file(entry.path, CompressibleContent(content))
     row = nodes.row()
     if [node.entry for node in row] != entries:
-        raise _unlike("its members are not each file once and their folders, sorted")
+        raise _unlike("its members are not sorted files, each once, and their folders")
     return row
 
 
 def _members(data: memoryview) -> Iterator[tuple[tar.TarEntry, memoryview]]:
-    """The members, with nothing around contents but what a layer has there."""
+    """Yields the members; raises UnsafeError for headers or padding that a layer would not have."""
     at = 0
     for entry, _ in untar.read([data]):
         header, padding = tar.header(entry), tar.padding(entry.size)
@@ -45,11 +44,11 @@ def _members(data: memoryview) -> Iterator[tuple[tar.TarEntry, memoryview]]:
         end = start + entry.size
         after = end + len(padding)
         if data[at:start] != header or data[end:after] != padding:
-            raise _unlike(f"it has another header or padding for {entry.path}")
+            raise _unlike(f"unexpected header or padding of {entry.path}")
         yield entry, data[start:end]
         at = after
     if data[at:] != tar.END:
-        raise _unlike("it ends with something else than two blocks of zeros")
+        raise _unlike("it does not end with two blocks of zeros")
 
 
 def _check(
@@ -60,10 +59,10 @@ def _check(
     stem = name.removesuffix(bytecode.suffix)
     inside = f"{package}/".startswith(tuple(f"{place}/" for place in within))
     if entry.kind != "file" or cache != CACHE or stem in ("", name) or not inside:
-        raise UnsafeError(f"{entry.path} is no place of bytecode")
+        raise UnsafeError(f"{entry.path} is not a path of bytecode")
     if not bytecode.is_unchecked(content):
-        raise UnsafeError(f"{entry.path} is no unchecked bytecode of this interpreter")
+        raise UnsafeError(f"{entry.path} is not unchecked bytecode of this interpreter")
 
 
 def _unlike(problem: str) -> UnsafeError:
-    return UnsafeError(f"{BYTECODE_FILE} is not the tar that a layer is: {problem}")
+    return UnsafeError(f"{BYTECODE_FILE} is not the tar of a layer: {problem}")

@@ -1,10 +1,9 @@
 """Debian packages as a layer, without maintainer scripts. Format version 1.
 
-The packages' own files come with merged /usr (``bin``, ``sbin``, ``lib`` and ``lib64`` are
-rewritten to ``usr/…``), owner root and modes 0755 or 0644: no set-user-id bit survives. What the
-scripts of a base would have made (users, the CA bundle, the /usr links) is made here, in the
-layer of the base alone. A package whose scripts need alternatives is refused unless a link table
-says where they lead (alternatives.py); one that needs diversions is refused.
+The packages' files get merged /usr (``bin``, ``sbin``, ``lib`` and ``lib64`` become ``usr/…``),
+owner root and mode 0755 or 0644; no set-user-id bit survives. The layer of the base also has the
+files that its scripts would make: users, the CA bundle, the /usr links. A package whose scripts use
+alternatives needs a link table (alternatives.py); a package with diversions is refused.
 """
 
 import re
@@ -23,7 +22,7 @@ from mpbuild.formats.debian.deb import DebEntry, DebPackage, read_deb
 from mpbuild.formats.debian.deblock import Link
 
 _REST_OF_COMMAND = r"(?:\\\n|[^\n;&|])*"
-# Diversions to .usr-is-merged only guard the move to merged /usr, which this layer has made.
+# Diversions to .usr-is-merged only guard the move to merged /usr, which this layer makes itself.
 _DIVERSION = re.compile(rf"dpkg-divert\b(?!{_REST_OF_COMMAND}\.usr-is-merged\b)")
 _AUTHORITIES = "usr/share/ca-certificates/"
 
@@ -51,9 +50,9 @@ _FOLDERS = ("dev", "etc", "opt", "proc", "root", "run", "sys", "tmp", "var/tmp")
 def deb_nodes(
     debs: Mapping[str, Buffer], python: str, *, base: bool, links: Sequence[Link] = ()
 ) -> tuple[LayerNode, ...]:
-    """The nodes of ``debs`` (file name to bytes); ``base`` adds what every image needs once.
+    """The nodes of ``debs`` (file name to bytes), with ``links`` as their link table.
 
-    ``links`` is the link table of these packages.
+    ``base`` adds the files that every image needs once.
     """
     nodes = Nodes()
     packages = []
@@ -74,13 +73,13 @@ def deb_nodes(
 
 
 def _check_name(deb: DebPackage, filename: str) -> None:
-    """What a lock calls a package is what the package calls itself."""
+    """Checks that the lock and the control file agree on name, version and architecture."""
     own = deblock.filename(deb.name, deb.version, deb.architecture)
     if own != filename:
         raise InputError(
             f"its control file is that of {own}",
             code=Code.LAYER_UNSAFE,
-            hint="the lock names another package than the file is: lock again",
+            hint="the lock has another package name than the file: lock again",
         )
 
 
@@ -88,9 +87,9 @@ def _unpack(deb: DebPackage, nodes: Nodes) -> None:
     for script, text in deb.scripts.items():
         if _DIVERSION.search(text):
             raise InputError(
-                f"its {script} script runs dpkg-divert, and scripts are not run",
+                f"its {script} script runs dpkg-divert, but scripts are not run",
                 code=Code.NOT_SUPPORTED_YET,
-                hint="do without the package: nothing stands for diversions",
+                hint="remove the package: there is no replacement for diversions",
             )
     entries = _with_merged_usr(deb.entries)
     for group in _same_files(entries):
@@ -107,28 +106,26 @@ def _with_merged_usr(entries: Iterable[DebEntry]) -> list[DebEntry]:
         path = merged(entry.path)
         known = found.get(path)
         if known and (known.kind, entry.kind) != ("directory", "directory"):
-            raise InputError(
-                f"two entries would stand at {path} with merged /usr", code=Code.LAYER_UNSAFE
-            )
+            raise InputError(f"two entries at {path} with merged /usr", code=Code.LAYER_UNSAFE)
         found[path] = entry._replace(path=path)
     return list(found.values())
 
 
 def _is_merging_link(entry: DebEntry) -> bool:
-    """A link that merges /usr, as base-files has them: the layer of the base makes its own."""
+    """Whether it is a link that merges /usr, as in base-files: the base layer makes its own."""
     target = entry.target.removeprefix("/")
     return entry.kind == "symlink" and entry.path in MERGED and target == f"usr/{entry.path}"
 
 
 def _same_files(entries: Sequence[DebEntry]) -> list[list[DebEntry]]:
-    """Each file with all its hard links, every other entry alone."""
+    """Groups each file with its hard links; every other entry is alone."""
     groups = {entry.path: [entry] for entry in entries if entry.kind != "hardlink"}
     for entry in entries:
         if entry.kind == "hardlink":
             target = groups.get(merged(entry.target))
             if not target or target[0].kind != "file":
                 raise InputError(
-                    f"{entry.path} is a hard link to {entry.target}, which is no file here",
+                    f"{entry.path} is a hard link to {entry.target}, which is not a file",
                     code=Code.LAYER_UNSAFE,
                 )
             target.append(entry)
@@ -142,7 +139,7 @@ def _place(group: Sequence[DebEntry], nodes: Nodes) -> None:
     elif entry.kind == "symlink":
         nodes.link(entry.path, entry.target)
     else:
-        # The first name in the layer's order holds the bytes: archive order decides nothing.
+        # The first name in the layer's order has the bytes, whatever the order in the archive.
         first, *others = sorted((other.path for other in group), key=str.encode)
         nodes.file(first, CompressibleContent(entry.content), executable=bool(entry.mode & 0o111))
         for path in others:
@@ -162,7 +159,7 @@ def _finish(nodes: Nodes, python: str) -> None:
 
 
 def _authorities(nodes: Nodes) -> None:
-    """The CA bundle that ca-certificates' script would have concatenated."""
+    """Adds the CA bundle that the script of ca-certificates would make."""
     certificates = sorted(
         path for path in nodes.paths() if path.startswith(_AUTHORITIES) and path.endswith(".crt")
     )
@@ -172,11 +169,11 @@ def _authorities(nodes: Nodes) -> None:
 
 
 def _venv(nodes: Nodes, python: str) -> None:
-    """A virtual environment, so that wheels don't mix with Debian's dist-packages."""
+    """Adds a virtual environment, which separates wheels from Debian's dist-packages."""
     if f"usr/bin/python{python}" not in nodes:
         raise InputError(
-            f"no package of the base brings usr/bin/python{python}",
-            hint=f"list python{python}-minimal among the base's packages",
+            f"no package of the base has usr/bin/python{python}",
+            hint=f"add python{python}-minimal to the base's packages",
         )
     nodes.text(f"{image_paths.VENV}/pyvenv.cfg", _VENV.format(python=python))
     nodes.link(f"{image_paths.VENV}/bin/python{python}", f"/usr/bin/python{python}")

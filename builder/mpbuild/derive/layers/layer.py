@@ -1,13 +1,12 @@
-"""A layer is a row of nodes; its blob and its plain tar are two pure streams over them.
+"""A layer as a sequence of nodes, from which its blob and its plain tar are streamed.
 
-Member format 1. The plain stream is an ordinary tar: header, content, padding, and two zero
-blocks at the end. The blob is a gzip file of several members (RFC 1952, section 2.2) with the
-same content, cut as follows. A *reused* content (a DEFLATEd zip entry) is a member of its own
-and keeps the bytes it has in the wheel. A *plain* content (a stored zip entry, weights) is a
-member of stored blocks. Everything between these (headers, padding, loose contents, the end)
-is *loose*: a member for every 4 MiB begun, compressed by the pinned compressor. But a member of
-at most 2 KiB of ASCII, mostly the header between two contents, is coded as ``formats.fixed``
-says: to set up a compressor for so little would take longer than all else.
+Member format 1. The plain stream is an ordinary tar: header, content, padding, and two zero blocks
+at the end. The blob is a gzip file of several members (RFC 1952, section 2.2) with the same
+content. A DEFLATEd zip entry is a member of its own, with the bytes that it has in the wheel.
+Stored content (a stored zip entry, weights) is a member of stored blocks. Everything else (headers,
+padding, compressible contents, the end) is *loose*: the pinned compressor makes a member of every
+4 MiB. A loose member of at most 2 KiB of ASCII, usually the header between two contents, is coded
+by ``formats.archive.fixed_deflate`` instead, because setting up a compressor would take longer.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,18 +23,18 @@ SHORT = 2 << 10
 
 
 class Content(Protocol):
-    """The bytes of one file, and the form they take in a blob."""
+    """The bytes of a file, and their form in a blob."""
 
     @property
     def size(self) -> int:
         """In bytes, inflated."""
 
     def inflated(self) -> Iterator[Buffer]:
-        """The bytes as they are in the file, checked while they pass."""
+        """Yields the bytes of the file, and checks them."""
 
 
 class CompressibleContent(msgspec.Struct, frozen=True, gc=False):
-    """Bytes that the layer's own codec compresses along with their surroundings."""
+    """Bytes that the layer's codec compresses together with their surroundings."""
 
     data: Buffer
 
@@ -50,7 +49,7 @@ class CompressibleContent(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredContent(msgspec.Struct, frozen=True, gc=False):
-    """Bytes that go into stored blocks: compressing them was not worth it once already."""
+    """Bytes that go into stored blocks, because they are known to compress badly."""
 
     data: Buffer
 
@@ -66,45 +65,45 @@ class StoredContent(msgspec.Struct, frozen=True, gc=False):
             yield view[start : start + MEMBER]
 
     def member(self) -> Iterable[Buffer]:
-        """Its member of a blob."""
+        """Yields its member of a blob."""
         return gzip.stored(self.data)
 
 
 class DeflateContent(msgspec.Struct, frozen=True, gc=False):
-    """A raw DEFLATE stream as it stands in a wheel."""
+    """A raw DEFLATE stream, as in a wheel."""
 
     raw: Buffer
     size: int
     crc: int
 
     def inflated(self) -> Iterator[Buffer]:
-        """Inflate and check length, CRC and that the stream ends with its last byte."""
+        """Yields the inflated bytes; checks length, CRC and the end of the stream."""
         return gzip.inflate(self.raw, self.size, self.crc)
 
     def member(self) -> Iterable[Buffer]:
-        """Its member of a blob; nothing is checked."""
+        """Yields its member of a blob, without checks."""
         return gzip.reuse(self.raw, self.crc, self.size)
 
 
 class LayerNode(msgspec.Struct, frozen=True, gc=False):
-    """One tar entry and, of a file, its content."""
+    """A tar entry, and the content of a file."""
 
     entry: tar.TarEntry
     content: CompressibleContent | StoredContent | DeflateContent | None = None
 
 
 class Visitor(Protocol):
-    """Sees a layer's files while they pass: to unpack them, or to look into them."""
+    """Receives the files of a layer while they pass, to unpack or to scan them."""
 
     def begin(self, node: LayerNode) -> None:
-        """The next node; what was begun before is complete."""
+        """Starts the next node; the previous one is complete."""
 
     def write(self, data: Buffer, /) -> None:
-        """Content of the file begun last."""
+        """Takes content of the current file."""
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """What deriving a layer establishes."""
+    """A derived layer: digest and size of its blob, digest of its plain tar."""
 
     digest: Digest
     size: int
@@ -112,17 +111,17 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 def blob(nodes: Iterable[LayerNode]) -> Iterator[Buffer]:
-    """The compressed stream. It copies a wheel's bytes unread: only ``plain`` checks them."""
+    """Yields the compressed stream; copies a wheel's bytes unchecked, unlike ``plain``."""
     return gathered(_blob(_steps(nodes)))
 
 
 def plain(nodes: Iterable[LayerNode], visitor: Visitor) -> Iterator[Buffer]:
-    """The plain tar, with every content checked; ``visitor`` sees the files as they pass."""
+    """Yields the plain tar and checks every content; ``visitor`` receives the files."""
     return gathered(_plain(_steps(nodes), visitor))
 
 
 def establish(nodes: Iterable[LayerNode], visitor: Visitor) -> Layer:
-    """Hash both streams; ``visitor`` sees the files."""
+    """Hashes both streams; ``visitor`` receives the files."""
     steps = list(_steps(nodes))
     tar_hasher, blob_hasher = Hasher(), Hasher()
     for chunk in gathered(_plain(steps, visitor)):
@@ -136,7 +135,7 @@ _Step = tuple[bytes, LayerNode | None]
 
 
 def _steps(nodes: Iterable[LayerNode]) -> Iterator[_Step]:
-    """Each node after what stands before its content: padding and its header; then the end."""
+    """Yields each node with the bytes before its content, padding and header; then the end."""
     padding = b""
     for node in nodes:
         yield padding + tar.header(node.entry), node

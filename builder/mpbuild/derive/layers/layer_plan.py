@@ -27,9 +27,9 @@ class Leaf(msgspec.Struct, frozen=True, tag=True):
 class LayerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A layer whose leaves may not be known yet.
 
-    ``inputs`` maps the name under which the function sees a file (a wheel's or Debian package's
-    file name, a path in the image) to an input's digest or to a leaf. ``executable`` names the
-    inputs with the executable bit. ``title`` is for people.
+    ``inputs`` maps the name of a file, as the function sees it (the file name of a wheel or Debian
+    package, or a path in the image), to the digest of an input or to a leaf. ``executable`` lists
+    the inputs with the executable bit. ``title`` is for display.
     """
 
     rule: str

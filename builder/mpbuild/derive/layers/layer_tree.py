@@ -1,4 +1,4 @@
-"""Gathering nodes by path: parents appear once, in one order, nothing collides."""
+"""Collects the nodes of a layer by path: each parent once, sorted, without collisions."""
 
 from mpbuild.base import image_paths
 from mpbuild.base.codes import Code
@@ -14,7 +14,7 @@ from mpbuild.formats.archive.tree import check_tree, safe_path
 
 
 class Nodes:
-    """Nodes of one layer by path; refuses what would not unpack to one tree everywhere."""
+    """The nodes of a layer by path; refuses trees that not every tool unpacks alike."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, LayerNode] = {}
@@ -26,27 +26,27 @@ class Nodes:
         *,
         executable: bool = False,
     ) -> None:
-        """A regular file, 0755 or 0644: the executable bit is all the mode says."""
+        """Adds a regular file with mode 0755 or 0644."""
         mode = 0o755 if executable else 0o644
         self._add(
             LayerNode(tar.TarEntry(path=path, kind="file", mode=mode, size=content.size), content)
         )
 
     def text(self, path: str, text: str, *, executable: bool = False) -> None:
-        """A file that mpbuild itself writes."""
+        """Adds a file that mpbuild itself writes."""
         self.file(path, CompressibleContent(text.encode()), executable=executable)
 
     def link(self, path: str, target: str) -> None:
-        """A symbolic link."""
+        """Adds a symbolic link."""
         self._add(LayerNode(tar.TarEntry(path=path, kind="symlink", mode=0o777, target=target)))
 
     def hard_link(self, path: str, target: str, *, executable: bool = False) -> None:
-        """Another name of a file of this layer that sorts before it."""
+        """Adds another name of a file of this layer that sorts before it."""
         mode = 0o755 if executable else 0o644
         self._add(LayerNode(tar.TarEntry(path=path, kind="hardlink", mode=mode, target=target)))
 
     def folder(self, path: str) -> None:
-        """A directory, with the one mode that its path has in every layer."""
+        """Adds a directory, with the mode that its path has in every layer."""
         mode = image_paths.FOLDER_MODES.get(path, 0o755)
         self._add(LayerNode(tar.TarEntry(path=path, kind="directory", mode=mode)))
 
@@ -54,7 +54,7 @@ class Nodes:
         return path in self._nodes
 
     def paths(self) -> list[str]:
-        """Every path so far."""
+        """All paths so far."""
         return list(self._nodes)
 
     def read(self, path: str) -> bytes:
@@ -63,7 +63,7 @@ class Nodes:
         return b"".join(content.inflated()) if content else b""
 
     def row(self) -> tuple[LayerNode, ...]:
-        """All nodes and their missing parents, sorted by the bytes of their paths."""
+        """Returns all nodes and their missing parents, sorted by the bytes of their paths."""
         for path in list(self._nodes):
             self._parents(path)
         ordered = sorted(self._nodes.items(), key=lambda item: item[0].encode())
@@ -82,12 +82,12 @@ class Nodes:
         if known and _same(known, node):
             return
         if known:
-            raise InputError(f"two different files would stand at {path}", code=Code.LAYER_UNSAFE)
+            raise InputError(f"two different files at {path}", code=Code.LAYER_UNSAFE)
         self._nodes[path] = node
 
 
 def _same(one: LayerNode, other: LayerNode) -> bool:
-    """Equal entries with equal bytes: two wheels may ship the same empty ``__init__.py``."""
+    """Whether entries and bytes are equal: two wheels may have the same ``__init__.py``."""
     if one.entry != other.entry:
         return False
     if one.content is None or other.content is None:

@@ -3,9 +3,9 @@
 Follows packaging.python.org: "Binary distribution format", "Recording installed projects" and
 "Entry points specification".
 
-Members keep the compressed bytes they have in the wheel. Made anew are only: scripts (with the
-image's interpreter in their first line) and, where there are scripts or a ``.data`` folder, RECORD.
-Left out are RECORD's signatures, which would no longer be any.
+Members keep the compressed bytes that they have in the wheel. Only scripts are rewritten, with the
+image's interpreter in their first line, and RECORD, if there are scripts or a ``.data`` folder.
+Signatures of RECORD are left out, because they would no longer match.
 """
 
 import base64
@@ -81,9 +81,10 @@ def _install(wheel: Wheel, python: str, nodes: Nodes) -> None:
 
 
 def destination(package: str, dist_info: str, name: str, python: str) -> tuple[str, str]:
-    """Of a member its scheme and its place: the root is site-packages, ``.data`` the others.
+    """The installation scheme of a member and its path in the image.
 
-    Raises InputError (layer-unsafe) where it is of no scheme.
+    Members of ``.data`` have a scheme; all others go to site-packages, with an empty scheme. Raises
+    InputError (layer-unsafe) for an unknown scheme.
     """
     site = image_paths.site_packages(python)
     data = dist_info.removesuffix(".dist-info") + ".data/"
@@ -99,31 +100,31 @@ def destination(package: str, dist_info: str, name: str, python: str) -> tuple[s
     }
     if scheme not in schemes or not rest:
         raise InputError(
-            f"{name} is of no installation scheme",
+            f"unknown installation scheme of {name}",
             code=Code.LAYER_UNSAFE,
-            hint="known are purelib, platlib, scripts, data and headers",
+            hint="the schemes are purelib, platlib, scripts, data and headers",
         )
     return scheme, f"{schemes[scheme]}/{rest}"
 
 
 def _spare_interpreter(paths: Collection[str | None], python: str) -> None:
-    """The interpreter is the base layer's: a wheel's layer would put another in its place."""
+    """Refuses a wheel that would replace the interpreter of the base layer."""
     for name in ("bin/python", "bin/python3", f"bin/python{python}", "pyvenv.cfg"):
         if f"{image_paths.VENV}/{name}" in paths:
             raise InputError(f"it would replace /{image_paths.VENV}/{name}", code=Code.LAYER_UNSAFE)
 
 
 def _is_wrapper(path: str, wrappers: Mapping[str, str]) -> bool:
-    """Whether setuptools made this script for an entry point, for which a wrapper is made here.
+    """Whether setuptools made this script for an entry point, which gets a wrapper here.
 
-    Wheels of the first years bring both; pip and uv leave the script out.
+    Early wheels have both; pip and uv leave the script out.
     """
     stem = next((path[: -len(end)] for end in _WRAPPER_ENDS if path.lower().endswith(end)), path)
     return stem in wrappers
 
 
 def _script(entry: ZipEntry) -> bytes:
-    """A script with the image's interpreter, where it begins with ``#!python``; else nothing."""
+    """A script with the image's interpreter if it begins with ``#!python``; else ``b""``."""
     start = b""
     for piece in entry.inflated():
         start += bytes(piece[: len(_PLACEHOLDER)])
@@ -157,7 +158,7 @@ def _wrappers(wheel: Wheel) -> Iterator[tuple[str, str]]:
 def _rows(
     wheel: Wheel, moved: Mapping[str, str | None], changed: Mapping[str, bytes], site: str
 ) -> Iterator[str]:
-    """The wheel's rows of RECORD: where things went, and without what was left out."""
+    """The wheel's rows of RECORD, with the new paths and without omitted files."""
     for name, recorded in wheel.record.items():
         path = moved.get(name, f"{site}/{name}")
         if name in changed and path:
@@ -177,7 +178,7 @@ def _row(path: str, data: bytes, site: str) -> str:
 
 
 def _cell(path: str, site: str) -> str:
-    """A path of RECORD, which is relative to site-packages outside of it, too."""
+    """A path of RECORD; paths outside site-packages are relative to it, too."""
     cell = path.removeprefix(f"{site}/")
     if cell == path:
         cell = posixpath.relpath(path, site)
