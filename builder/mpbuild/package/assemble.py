@@ -14,7 +14,7 @@ from mpbuild.derive.dossier import dossier_files
 from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.image import DerivedImage, annotations, image
 from mpbuild.derive.layers.layer import Layer
-from mpbuild.derive.layers.layer_plan import FILES, STORED, LayerPlan, Leaf
+from mpbuild.derive.layers.layer_plan import FILES, STORED, LayerPlan
 from mpbuild.derive.model_artifact import ModelArtifact, carried, model_artifact
 from mpbuild.derive.package_index import PackageIndex, package
 from mpbuild.derive.pex import DerivedPex, pex
@@ -26,9 +26,10 @@ from mpbuild.spec.model import Model
 
 
 class BoundLayer(NamedTuple):
-    """A layer and its plan, in which every leaf is bound to a digest."""
+    """A derived layer, its plan, and the digests of all inputs by the names in the plan."""
 
     plan: LayerPlan
+    inputs: Mapping[str, Digest]
     layer: Layer
 
 
@@ -77,7 +78,7 @@ def assemble(parts: PackageParts, store: Store) -> Assembly:
     """Derives images, PEX files, model artifact and index from ``parts``."""
     about = annotations(parts.model)
     images = tuple(
-        image(parts.model, accelerator, parts.locks[accelerator].python, made)
+        image(parts.model, accelerator, parts.locks[accelerator].python, _pairs(made))
         for accelerator, made in parts.layers.items()
     )
     pexes = tuple(_pex(parts, accelerator, store) for accelerator in parts.layers)
@@ -101,6 +102,10 @@ def assemble(parts: PackageParts, store: Store) -> Assembly:
             made.index_bytes,
         ),
     )
+
+
+def _pairs(layers: Iterable[BoundLayer]) -> list[tuple[LayerPlan, Layer]]:
+    return [(one.plan, one.layer) for one in layers]
 
 
 def _pex(parts: PackageParts, accelerator: Accelerator, store: Store) -> DerivedPex:
@@ -129,11 +134,9 @@ def _files(parts: PackageParts, store: Store) -> Iterator[ModelArtifactFile]:
 def _leaves(layers: Iterable[BoundLayer]) -> dict[str, Digest]:
     """The digests of an image's leaves and fetched weights, by path."""
     found: dict[str, Digest] = {}
-    for plan, _ in layers:
-        if plan.rule in (FILES, STORED):
-            for path, digest in plan.inputs.items():
-                assert not isinstance(digest, Leaf), "every leaf is bound"
-                found[path] = digest
+    for one in layers:
+        if one.plan.rule in (FILES, STORED):
+            found |= one.inputs
     return found
 
 

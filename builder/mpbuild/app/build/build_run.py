@@ -15,7 +15,6 @@ from mpbuild.derive import pex as derive_pex
 from mpbuild.derive.accelerators import never_loaded, supplied_by_host
 from mpbuild.derive.elf_needs import read_needs, unmet
 from mpbuild.derive.layers.layer import Layer
-from mpbuild.derive.layers.layer_plan import LayerPlan
 from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.store.store import Store
@@ -75,9 +74,8 @@ def _layers(
         outputs = done[task].result.outputs
         fact, needed = outputs["layer"], outputs["needs"]
         assert fact.diff_id is not None, "a layer has one"
-        layers.append(
-            BoundLayer(_bound(layer, done[task]), Layer(fact.digest, fact.size, fact.diff_id))
-        )
+        derived = Layer(fact.digest, fact.size, fact.diff_id)
+        layers.append(BoundLayer(layer, done[task].action.inputs, derived))
         needs.append(read_needs(store.read(needed.digest)))
     model = blueprint.model
     supplied = supplied_by_host(model, accelerator)
@@ -90,7 +88,3 @@ def _layers(
     if findings:
         raise InputError.collect(findings)
     return tuple(layers)
-
-
-def _bound(layer: LayerPlan, done: TaskOutcome) -> LayerPlan:
-    return msgspec.structs.replace(layer, inputs=dict(done.action.inputs))

@@ -20,6 +20,7 @@ from mpbuild.derive.layers.layer_plan import LayerPlan, Leaf
 from mpbuild.derive.model_artifact import ModelArtifact
 from mpbuild.effects.host import processors
 from mpbuild.effects.store.store import Store
+from mpbuild.engine.action import Action
 from mpbuild.formats.oci import modelpack, oci
 from mpbuild.formats.oci.annotations import LAYER
 from mpbuild.package.artifact_contents import ArtifactContents, model_files
@@ -195,38 +196,23 @@ def _layers(content: ImageContents, store: Store) -> tuple[BoundLayer, ...]:
         content.model, content.accelerator, content.locks, content.sources, content.runtime
     )
     derivation = LayerDeriver(store)
-    bound = [_bound(plan, content) for plan in plans]
 
-    def establish(plan: LayerPlan) -> BoundLayer:
-        action = layer_task(plan.title, plan, _unbound).action
+    def bind(path: str, _: Leaf) -> Digest:
+        if path not in content.files:
+            raise InputError(
+                "the image lacks this file", where=f"/{path}", code=Code.CONTENT_MISSING
+            )
+        return content.files[path].digest
+
+    actions = [layer_task(plan.title, plan, bind).action for plan in plans]
+
+    def establish(plan: LayerPlan, action: Action) -> BoundLayer:
         output = derivation.run(action).outputs["layer"]
         assert output.diff_id, "layers have a diff_id"
-        return BoundLayer(plan, Layer(output.digest, output.size, output.diff_id))
+        return BoundLayer(plan, action.inputs, Layer(output.digest, output.size, output.diff_id))
 
     with ThreadPoolExecutor(processors()) as pool:
-        return tuple(pool.map(establish, bound))
-
-
-def _unbound(path: str, leaf: Leaf) -> Digest:
-    raise AssertionError(f"{leaf} at {path} is unbound")
-
-
-def _bound(plan: LayerPlan, content: ImageContents) -> LayerPlan:
-    """Binds each leaf of a plan to the digest that the image has at its path."""
-    missing = [
-        path
-        for path, source in plan.inputs.items()
-        if isinstance(source, Leaf) and path not in content.files
-    ]
-    if missing:
-        raise InputError(
-            "the image lacks this file", where=f"/{missing[0]}", code=Code.CONTENT_MISSING
-        )
-    inputs = {
-        path: content.files[path].digest if isinstance(source, Leaf) else source
-        for path, source in plan.inputs.items()
-    }
-    return msgspec.structs.replace(plan, inputs=inputs)
+        return tuple(pool.map(establish, plans, actions))
 
 
 def _differences(content: ImageContents, made: DerivedImage) -> Iterator[Difference]:

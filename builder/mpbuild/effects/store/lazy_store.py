@@ -1,4 +1,4 @@
-"""A store that is opened when it is first written to; imports little, as the memo asks it."""
+"""A store that is opened on the first write; imports little, because the memo uses it."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class LazyStore:
-    """The blobs of a store whose path is not yet known: ``find_path`` gives it when needed."""
+    """The blobs of a store whose path ``find_path`` finds on first use."""
 
     def __init__(self, find_path: Callable[[], Path]) -> None:
         self._find_path = find_path
 
     @cached_property
     def path(self) -> Path:
-        """Where the store is."""
+        """The path of the store."""
         return self._find_path()
 
     @cached_property
@@ -31,9 +31,9 @@ class LazyStore:
         return Store(self.path)
 
     def has(self, digest: Digest) -> bool:
-        """Whether the blob itself is here."""
+        """Whether the store has the blob itself."""
         return (self.path / "blobs/sha256" / digest.hex).is_file()
 
     def put(self, chunks: Iterable[Buffer]) -> "Output":
-        """Keeps a stream of bytes."""
+        """Stores a stream of bytes."""
         return self.store.put(chunks)

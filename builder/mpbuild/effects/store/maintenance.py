@@ -1,4 +1,4 @@
-"""Looking after a store: what it holds, whether it is sound, and making it smaller."""
+"""Maintains a store: counts its content, removes corrupt blobs, collects garbage."""
 
 import fcntl
 import os
@@ -18,14 +18,14 @@ from mpbuild.effects.store.store import Store
 from mpbuild.formats.evidence import bundle
 from mpbuild.formats.oci import referrer
 
-# What else there is can be made again; within a kind the longest unused goes first.
-# What leads to another thing goes before it: a memo to results, a result to derivations.
+# Everything here can be made again. A kind that refers to another is removed before it: memos
+# refer to results, results to derivations. Within a kind, the longest unused is removed first.
 _DISPENSABLE = ("partial", "trees", "facts", "last", "results", "derived")
 _NAME = re.compile("[0-9a-f]{64}")
 
 
 class StoreStats(msgspec.Struct, frozen=True):
-    """Counts, and sizes in bytes; ``derived`` counts layers that need no blob."""
+    """Counts and sizes in bytes; ``derived`` counts the layers that can be derived."""
 
     blobs: int
     bytes: int
@@ -35,13 +35,13 @@ class StoreStats(msgspec.Struct, frozen=True):
 
 
 class RemovalReport(msgspec.Struct):
-    """How many things were removed, by kind, and the bytes they took."""
+    """The number of removed things by kind, and their size in bytes."""
 
     counts: dict[str, int] = {}
     bytes: int = 0
 
     def add(self, kind: str, size: int) -> None:
-        """One more."""
+        """Counts one more."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
         self.bytes += size
 
@@ -54,11 +54,11 @@ class _Thing(msgspec.Struct, frozen=True):
 
 
 def stats(store: Store) -> StoreStats:
-    """What the store holds."""
+    """Counts the content of the store."""
     with disk_errors(store.path):
         blobs = list(_things(store, "blobs/sha256"))
         trees = list(_things(store, "trees"))
-        # One action stands under both digests of its layer.
+        # Each action is stored under both digests of its layer.
         actions = {Digest.of(thing.path.read_bytes()) for thing in _things(store, "derived")}
     return StoreStats(
         blobs=len(blobs),
@@ -84,21 +84,21 @@ def verify(store: Store) -> list[Digest]:
 
 
 def collect(store: Store, maximum: int | None) -> RemovalReport:
-    """Remove what killed processes left and, down to ``maximum`` bytes, what can be had again.
+    """Removes leftovers of killed processes and, down to ``maximum`` bytes, replaceable content.
 
-    First what is merely kept at hand, then blobs, the longest unused first. What is attached to
-    packages stays: a signature can't be had again. Raises EnvironmentFailureError while another
-    process uses the store.
+    Removes caches first, then blobs, the longest unused first. Keeps everything that is attached to
+    packages, because a signature cannot be made again. Raises EnvironmentFailureError
+    (store-in-use) while another process uses the store.
     """
     try:
         fcntl.flock(store.presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        # A lock that can't be changed is lost (flock(2)).
+        # A failed conversion loses the lock (flock(2)).
         fcntl.flock(store.presence, fcntl.LOCK_SH)
         raise EnvironmentFailureError(
             "another process uses the store",
             where=str(store.path),
-            hint="try again when no build runs",
+            hint="try again when no other mpbuild runs",
             code=Code.STORE_IN_USE,
         ) from error
     try:
@@ -130,7 +130,7 @@ def _collect(store: Store, maximum: int | None) -> RemovalReport:
 def _attached(store: Store) -> set[str]:
     """The hexadecimal digests of referrers and of the statements that they attach.
 
-    Inputs artifacts list files that can be fetched again.
+    Leaves out the files of inputs artifacts, which can be fetched again.
     """
     found: set[str] = set()
     for folder in (store.path / "referrers").iterdir():
@@ -152,7 +152,7 @@ def _things(store: Store, kind: str) -> Iterator[_Thing]:
             except FileNotFoundError:
                 continue
             size = _tree_size(path) if entry.is_dir(follow_symlinks=False) else seen.st_size
-            # Contents are dated 1980: when a thing was put here, its inode's own time says.
+            # Contents are dated 1980; the inode's own time is when the thing was stored.
             yield _Thing(kind.partition("/")[0], path, size, max(seen.st_atime, seen.st_ctime))
 
 
@@ -164,7 +164,7 @@ def _tree_size(path: Path) -> int:
 
 def _remove(store: Store, thing: _Thing, removed: RemovalReport) -> None:
     if thing.path.is_dir() and not thing.path.is_symlink():
-        # Out of its place first, so that whoever is killed here leaves no half of a tree.
+        # Moved away first, so that a killed process leaves no partial tree.
         with store.scratch() as scratch:
             thing.path.rename(scratch / thing.path.name)
     else:

@@ -1,17 +1,17 @@
 """The store: blobs by digest, results by action key, trees by diff_id, how blobs are derived.
 
-Everything is written beside its place and renamed into it, so a reader sees all of a thing or
-nothing of it, whoever is killed when. All but ``blobs`` can be deleted at any time. Layout:
+Everything is written to a temporary path and renamed, so a reader sees either all or nothing of a
+thing, even if a process is killed. Everything except ``blobs`` can be deleted at any time. Layout:
 
 - ``blobs/sha256/<hex>``: inputs, leaves and small documents; a derived layer may be absent
-- ``derived/<hex>``: the action that derives the layer of that digest or diff_id
-- ``results/<hex>``: action key to result
-- ``trees/<hex>``: a layer unpacked once, by diff_id
-- ``facts/<hex>``: what was found out about an input, by a key that its finder makes
-- ``last/<hex>``: a target's memo, by digest of workspace path and label
-- ``referrers/<hex>/<hex>``: the manifests (second) that speak of a subject (first)
-- ``partial/<hex>``: a download that goes on where it stopped
-- ``scratch/``: what running processes are writing
+- ``derived/<hex>``: the action that derives the layer with that digest or diff_id
+- ``results/<hex>``: results by action key
+- ``trees/<hex>``: unpacked layers by diff_id
+- ``facts/<hex>``: facts about inputs, by keys of the modules that find them
+- ``last/<hex>``: memos of targets, by digest of workspace path and label
+- ``referrers/<hex>/<hex>``: manifests (second) that refer to a subject (first)
+- ``partial/<hex>``: incomplete downloads, to be resumed
+- ``scratch/``: temporary files of running processes
 - ``lock``: held by every process that uses the store
 """
 
@@ -37,7 +37,7 @@ _CHUNK = 1 << 20
 
 
 class Store:
-    """One folder that any number of processes share."""
+    """A folder that any number of processes share."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,7 +54,7 @@ class Store:
                 "scratch",
             ):
                 (path / name).mkdir(parents=True, exist_ok=True)
-            # Held while this process lives: only who has the store alone may delete from it.
+            # Held until this process ends: deleting requires an exclusive lock.
             self.presence = os.open(path / "lock", os.O_RDONLY | os.O_CREAT, 0o666)
             weakref.finalize(self, os.close, self.presence)
             fcntl.flock(self.presence, fcntl.LOCK_SH)
@@ -62,22 +62,22 @@ class Store:
     # ---- blobs
 
     def blob(self, digest: Digest) -> Path:
-        """Where the blob is, or would be."""
+        """The path of the blob, which may not exist."""
         return self.path / "blobs" / "sha256" / digest.hex
 
     def has(self, digest: Digest) -> bool:
-        """Whether the blob itself is here."""
+        """Whether the store has the blob itself."""
         return self.blob(digest).is_file()
 
     def size(self, digest: Digest) -> int:
-        """Of a blob, in bytes; raise InputError (content-mismatch) where it is not here."""
+        """The size of a blob in bytes; raises InputError (content-mismatch) if it is missing."""
         try:
             return self.blob(digest).stat().st_size
         except FileNotFoundError as error:
             raise self._absent(digest) from error
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob, checked against its digest."""
+        """Reads a small blob and checks its digest."""
         with self.mapped(digest) as data:
             content = bytes(data)
         if Digest.of(content) != digest:
@@ -86,11 +86,11 @@ class Store:
 
     @contextlib.contextmanager
     def mapped(self, digest: Digest) -> Iterator[memoryview]:
-        """The bytes of a blob; the view must not outlive the block."""
+        """Opens the bytes of a blob; the view must not outlive the block."""
         yield memoryview(self._bytes(digest))
 
     def _bytes(self, digest: Digest) -> bytes | mmap.mmap:
-        """Mapped only where large: a mapping holds a descriptor, and a layer has many inputs."""
+        """Maps large blobs only: a mapping holds a descriptor, and a layer has many inputs."""
         try:
             with self.blob(digest).open("rb") as file:
                 if os.fstat(file.fileno()).st_size <= _CHUNK:
@@ -110,7 +110,7 @@ class Store:
         )
 
     def put(self, chunks: Iterable[Buffer]) -> Output:
-        """Keep a stream of bytes."""
+        """Stores a stream of bytes."""
         import tempfile
 
         hasher = Hasher()
@@ -130,14 +130,14 @@ class Store:
         return Output(hasher.digest, hasher.size)
 
     def put_bytes(self, data: bytes) -> Digest:
-        """Keep some bytes."""
+        """Stores some bytes."""
         digest = Digest.of(data)
         if not self.has(digest):
             self.put([data])
         return digest
 
     def keep(self, path: Path) -> Output:
-        """Move a file of this filesystem into the store, hashing it."""
+        """Hashes a file of the store's filesystem and moves it into the store."""
         hasher = Hasher()
         with disk_errors(path), path.open("rb") as file:
             while chunk := file.read(_CHUNK):
@@ -147,7 +147,7 @@ class Store:
         return Output(hasher.digest, hasher.size)
 
     def adopt(self, path: Path, digest: Digest) -> None:
-        """Move a file whose digest was checked while it was written."""
+        """Moves a file into the store whose digest was checked while it was written."""
         with disk_errors(path), path.open("rb") as file:
             self._seal(file.fileno())
             path.replace(self.blob(digest))
@@ -155,7 +155,7 @@ class Store:
     # ---- results and derivations
 
     def find(self, key: Digest) -> ActionResult | None:
-        """The result under ``key``, unless its file is damaged or what it names can't be had."""
+        """The result under ``key``, unless it is malformed or an output is not available."""
         data = self._load("results", key)
         if data is None:
             return None
@@ -166,13 +166,13 @@ class Store:
         return result if all(map(self._obtainable, result.outputs.values())) else None
 
     def _obtainable(self, output: Output) -> bool:
-        """Of a layer it is enough to know how to derive it, by either of its digests."""
+        """Whether the blob exists or, for a layer, can be derived by both of its digests."""
         if output.diff_id is None:
             return self.has(output.digest)
         return all(self.derivation(digest) for digest in (output.digest, output.diff_id))
 
     def remember(self, action: Action, result: ActionResult) -> None:
-        """Keep a result under the action's key and, of layers, how to derive them again."""
+        """Stores a result by the action's key, and the action by the digests of its layers."""
         for output in result.outputs.values():
             if output.diff_id is not None:
                 document = canonical.encode(plain(action))
@@ -191,17 +191,17 @@ class Store:
     # ---- facts
 
     def fact(self, key: Digest) -> bytes | None:
-        """What is kept under ``key``; None where there is nothing, or it can't be read."""
+        """The fact under ``key``; None if there is none or it cannot be read."""
         return self._load("facts", key)
 
     def keep_fact(self, key: Digest, data: bytes) -> None:
-        """Keep what was found out once and follows from the key alone."""
+        """Stores a fact that depends on the key alone."""
         self._save("facts", key, data)
 
     # ---- referrers
 
     def refer(self, subject: Digest, manifest: Digest) -> None:
-        """Note that the manifest, a blob of this store, has that subject."""
+        """Records that the manifest, a blob of this store, has that subject."""
         folder = self.path / "referrers" / subject.hex
         try:
             folder.mkdir(exist_ok=True)
@@ -210,13 +210,13 @@ class Store:
             raise disk_error(error, folder) from error
 
     def unrefer(self, subject: Digest, manifest: Digest) -> None:
-        """Forget that the manifest has that subject."""
+        """Removes the record that the manifest has that subject."""
         path = self.path / "referrers" / subject.hex / manifest.hex
         with disk_errors(path):
             path.unlink(missing_ok=True)
 
     def referrers(self, subject: Digest) -> list[Digest]:
-        """The manifests noted for a subject."""
+        """The manifests that are recorded for a subject."""
         folder = self.path / "referrers" / subject.hex
         if not folder.is_dir():
             return []
@@ -225,12 +225,12 @@ class Store:
     # ---- trees
 
     def tree(self, diff_id: Digest) -> Path:
-        """Where the unpacked layer is, or would be."""
+        """The path of the unpacked layer, which may not exist."""
         return self.path / "trees" / diff_id.hex
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A fresh private folder on this filesystem, removed afterwards."""
+        """Opens a fresh private folder on this filesystem, which is removed after use."""
         with disk_errors(self.path):
             import tempfile
 
@@ -242,7 +242,7 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, digest: Digest) -> Iterator[None]:
-        """Hold a name against other processes; the file stays, empty."""
+        """Locks a name against other processes; its empty file stays."""
         path = self.path / "scratch" / f"{digest.hex}.lock"
         with contextlib.ExitStack() as stack:
             with disk_errors(path):
@@ -253,7 +253,7 @@ class Store:
     # ---- files
 
     def _load(self, kind: str, name: Digest) -> bytes | None:
-        """What can't be read counts as not there: it can be made again."""
+        """Reads a file; an unreadable one counts as missing, because it can be made again."""
         try:
             return (self.path / kind / name.hex).read_bytes()
         except OSError:
@@ -266,9 +266,9 @@ class Store:
 
     @staticmethod
     def _seal(descriptor: int) -> None:
-        """Read-only, dated as everything is, and on disk before it has its name.
+        """Makes a file read-only, dates it 1980 and syncs it to disk before it gets its name.
 
-        Steps see blobs as they are, by hard links: so the mode and the time must say nothing.
+        Steps see blobs by hard links, so mode and time must be the same for all.
         """
         os.fchmod(descriptor, 0o444)
         os.utime(descriptor, (epoch.SECONDS, epoch.SECONDS))
@@ -276,11 +276,11 @@ class Store:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder, also where subfolders may be neither read nor written."""
+    """Removes a folder, even if its subfolders are neither readable nor writable."""
     for folder, names, _ in os.walk(path):
         for name in names:
             inner = Path(folder, name)
-            # Before the walk goes on into it; a link's target is not ours.
+            # Before the walk enters it; a link's target may be elsewhere.
             if not inner.is_symlink():
                 with contextlib.suppress(OSError):
                     inner.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Unpacking: the files of a layer as a folder, written where nothing can lead outside."""
+"""Unpacks the files of a layer to a folder, and never writes outside of it."""
 
 import os
 import posixpath
@@ -18,15 +18,15 @@ class HasEntry(Protocol):
 
     @property
     def entry(self) -> TarEntry:
-        """What to make."""
+        """The entry to write."""
 
 
 class Unpacker:
-    """A visitor that writes files below ``root``, which it makes, inside of its ``with`` block.
+    """A visitor that writes files below ``root``, which it makes, inside its ``with`` block.
 
-    Whatever was checked before: what it writes stands in folders that it made itself, so no path
-    leads through a link. Owner is whoever runs this, so no set-user-id bit is taken over; every
-    time is the epoch. Raise UnsafeError at an entry that would need more.
+    It only writes to folders that it made itself, so no path leads through a link, whatever was
+    checked before. Files belong to the current user, so set-user-id bits are dropped; every time is
+    the epoch. Raises UnsafeError for an entry that violates this.
     """
 
     def __init__(self, root: Path) -> None:
@@ -41,7 +41,7 @@ class Unpacker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """After the last entry: directories get their modes, deepest first."""
+        """Sets the modes of directories, deepest first, after the last entry."""
         if kind is None:
             self._close()
             for path, mode in reversed(self._modes):
@@ -51,15 +51,15 @@ class Unpacker:
             self._file.close()
 
     def begin(self, node: HasEntry) -> None:
-        """The next entry; the file before is complete."""
+        """Starts the next entry; the previous file is complete."""
         self._close()
         entry = node.entry
         if posixpath.dirname(entry.path) not in self._folders:
-            raise UnsafeError(f"{entry.path} has no folder before it")
+            raise UnsafeError(f"no folder before {entry.path}")
         try:
             self._make(entry, self._root / entry.path)
         except FileExistsError as error:
-            raise UnsafeError(f"{entry.path} stands twice") from error
+            raise UnsafeError(f"duplicate entry {entry.path}") from error
 
     def _make(self, entry: TarEntry, path: Path) -> None:
         if entry.kind == "directory":
@@ -72,7 +72,9 @@ class Unpacker:
             os.utime(path, _TIMES, follow_symlinks=False)
         elif entry.kind == "hardlink":
             if entry.target not in self._files:
-                raise UnsafeError(f"{entry.path} is a link to {entry.target}, no file before it")
+                raise UnsafeError(
+                    f"{entry.path} is a link to {entry.target}, which is not an earlier file"
+                )
             os.link(self._root / entry.target, path, follow_symlinks=False)
             self._files.add(entry.path)
         else:
@@ -81,7 +83,7 @@ class Unpacker:
             os.fchmod(self._file.fileno(), entry.mode & 0o777)
 
     def write(self, data: Buffer, /) -> None:
-        """Content of the file begun last."""
+        """Takes content of the current file."""
         assert self._file is not None, "only files have content"
         self._file.write(data)
 
