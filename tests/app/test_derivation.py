@@ -1,4 +1,4 @@
-"""Layers as actions: derived, streamed again, unpacked; what the store holds is not believed."""
+"""Layers as actions: derived, streamed again, unpacked; the content of the store is not trusted."""
 
 import gc
 import resource
@@ -24,7 +24,7 @@ def store(tmp_path):
 
 
 def remembered(store, files, rule=FILES):
-    """Derive a layer of ``files`` and keep the fact, as a build does."""
+    """Derives a layer of ``files`` and stores the result, as a build does."""
     plan = LayerPlan(
         rule=rule,
         title="",
@@ -45,7 +45,7 @@ def damage(store, digest):
 
 
 def descriptors():
-    """How many this process has open, once what earlier tests left behind is collected."""
+    """The number of open descriptors, after collecting leftovers of earlier tests."""
     gc.collect()
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
@@ -97,7 +97,7 @@ def test_a_blob_that_nobody_has_or_can_derive_is_told(store):
 
 @pytest.mark.parametrize("content", [b"content", LARGE])
 def test_deriving_from_a_damaged_input_is_refused(store, content):
-    """Nothing that comes of it is compared with anything later."""
+    """Its result is not compared with anything later."""
     plan = LayerPlan(rule=FILES, title="", inputs={"a": store.put_bytes(content)})
     damage(store, Digest.of(content))
     with pytest.raises(InputError, match="the store is corrupt: content does not match") as caught:
@@ -126,7 +126,7 @@ def test_a_damaged_blob_is_not_complete_either(store):
 
 
 def test_a_derivation_that_leads_to_something_else_is_refused(store):
-    """Somebody else may have written to the store."""
+    """Another user may have written to the store."""
     _, layer = remembered(store, {"a": b"content"})
     _, other = remembered(store, {"a": b"other"})
     derived = store.path / "derived"
@@ -157,7 +157,7 @@ def test_whoever_wants_a_tree_at_the_same_time_gets_the_same(store):
         try:
             LayerDeriver(store).tree(layer.diff_id)
             assert len(list(store.tree(layer.diff_id).iterdir())) == 200
-        except BaseException as error:  # noqa: BLE001 - told to the test
+        except BaseException as error:  # noqa: BLE001 - reported by the test
             failures.append(error)
 
     threads = [threading.Thread(target=want) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""The memo answers exactly when a build would give the same again."""
+"""The memo is valid exactly if a build would have the same result."""
 
 import json
 import os
@@ -72,7 +72,7 @@ class Kept:
         self.keep()
 
     def keep(self, at=None):
-        """Remember the build; ``at`` is the time before the first look at any file."""
+        """Writes the memo; ``at`` is the time before the first look at any file."""
         snapshot = self.snapshot.branch()
         snapshot.patterns, snapshot.versions = self.snapshot.patterns, self.snapshot.versions
         snapshot.documents = self.snapshot.documents
@@ -80,11 +80,11 @@ class Kept:
         memo.keep(self.key, snapshot, [self.blob], [self.layer], RESULT)
 
     def keep_as_if_read_later(self):
-        """So late that what the file system says of a file is enough."""
+        """A time so late that the stat of a file is sufficient."""
         self.keep(self.snapshot.at + LATER)
 
     def find(self, **changes):
-        """What a new command is answered."""
+        """The answer to a new command."""
         key = self.key._replace(mpbuild=find_installation().identity)._replace(**changes)
         return memo.find(key, Snapshot(key.root))
 
@@ -100,7 +100,7 @@ def kept(tmp_path):
 
 @pytest.fixture(params=["read again", "looked at"])
 def sure(request, kept):
-    """Both ways of finding a file unchanged: by its bytes, and by its looks."""
+    """Both ways to find a file unchanged: by its bytes, and by its stat."""
     if request.param == "looked at":
         kept.keep_as_if_read_later()
     return kept
@@ -232,7 +232,7 @@ def test_another_mpbuild_is_a_miss(sure, monkeypatch):
 
 
 def test_any_changed_file_of_mpbuild_itself_is_a_miss(sure, runtime):
-    """It may be run from a checkout; what images carry of the runtime is not only Python."""
+    """mpbuild may run from a checkout; the runtime in images is not only Python."""
     (runtime / "mpbuild-run").write_text("#!/bin/sh\n")
     sure.key = sure.key._replace(mpbuild=find_installation().identity)
     sure.keep()

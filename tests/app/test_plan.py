@@ -1,4 +1,4 @@
-"""From a spec to a graph: leaves are what their digests say, and planning needs no store."""
+"""From a spec to a graph: leaves match their digests, and planning needs no store."""
 
 import shutil
 
@@ -25,7 +25,7 @@ RUNTIME = {name: path.read_bytes() for name, path in find_installation().runtime
 
 @pytest.fixture
 def workspace(tiny, tmp_path):
-    """A copy of the tiny workspace, to be changed."""
+    """A copy of the tiny workspace that a test can change."""
     shutil.copytree(tiny.workspace, tmp_path / "workspace")
     return tmp_path / "workspace"
 

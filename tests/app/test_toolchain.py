@@ -1,4 +1,4 @@
-"""The toolchain's locks: what mpbuild declares, in its wheel, and sharing what can be shared."""
+"""The toolchain's locks: they match mpbuild's declarations, are in its wheel, and share layers."""
 
 import subprocess
 import sys
@@ -52,7 +52,7 @@ def test_pex_is_the_one_wheel_and_pinned(read):
 
 
 def test_it_shares_the_base_layer_of_the_example(read, checkout):
-    """Where this fails, one of the locks is older: ``make lock-toolchain`` renews these."""
+    """If this fails, one of the locks is older: ``make lock-toolchain`` renews them."""
     folder = checkout / "lockfiles/examples/digits"
     name = "debian.cpu.toml"
     example = EnvironmentLocks(

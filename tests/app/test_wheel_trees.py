@@ -1,4 +1,4 @@
-"""Wheels that hide files of each other stop a build and a verdict, unless the spec accepts it."""
+"""Wheels that hide each other's files fail builds and verification, unless the spec accepts it."""
 
 import json
 import shutil
@@ -112,7 +112,7 @@ def _locks(tiny, make_wheel, *files) -> EnvironmentLocks:
 
 @pytest.fixture
 def accepted(cli, workspace, tmp_path, unsigned):
-    """A package of wheels that collide and a spec that accepts it, unsigned."""
+    """An unsigned package of wheels that collide, with a spec that accepts it."""
     answer = built(
         cli, workspace(ACCEPTED, numpy=ONE, tinynumbers=OTHER), "--output", tmp_path / "x"
     )

@@ -1,4 +1,4 @@
-"""Small wheels, Debian packages and ELF files made for a test, and layers derived from them."""
+"""Makes small wheels, Debian packages and ELF files, and derives layers from them."""
 
 import base64
 import csv
@@ -94,7 +94,7 @@ def record_hash(content):
 
 
 def wheel(files, *, name="demo", version="1.0", entry_points="", stored=(), executable=()):
-    """A sound wheel of ``files`` (path to bytes) by the standard library's zip writer."""
+    """A valid wheel of ``files`` (path to bytes), written by the standard library's zipfile."""
     info = f"{name}-{version}.dist-info"
     everything = dict(files) | {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
@@ -118,7 +118,7 @@ def wheel(files, *, name="demo", version="1.0", entry_points="", stored=(), exec
 
 
 def tar(members):
-    """A tar of (path, what): bytes, ``None`` for a folder, ``->x`` a symbolic, ``=>x`` a hard link.
+    """A tar of (path, content): bytes, None for a folder, ``->x`` a symbolic, ``=>x`` a hard link.
 
     A third value is the mode.
     """
@@ -205,7 +205,7 @@ def elf(
 
 
 def bytecode_tar(files):
-    """The tar that bytecode comes as: ``files`` (path to bytes), their folders, all sorted."""
+    """The tar of a bytecode layer: ``files`` (path to bytes) and their folders, sorted."""
     folders = {path[:i] for path in files for i, c in enumerate(path) if c == "/"}
     out = b""
     for path in sorted({*files, *folders}, key=str.encode):
@@ -216,7 +216,7 @@ def bytecode_tar(files):
 
 
 class Made:
-    """A layer derived from inputs: its fact, blob, plain tar and ELF needs, all consistent."""
+    """A layer derived from inputs: descriptor, blob, plain tar and ELF needs, all consistent."""
 
     def __init__(self, rule, inputs, *, executable=(), **parameters):
         digests = {name: Digest.of(data) for name, data in inputs.items()}
@@ -234,12 +234,12 @@ class Made:
         assert self.layer.diff_id == Digest.of(self.tar)
 
     def members(self):
-        """What Python's tarfile finds, by path."""
+        """The members, as read by Python's tarfile, by path."""
         with tarfile.open(fileobj=io.BytesIO(self.tar)) as archive:
             return {member.name: member for member in archive}
 
     def read(self, path):
-        """The bytes of a file, through links."""
+        """The bytes of a file, following links."""
         with tarfile.open(fileobj=io.BytesIO(self.tar)) as archive:
             return archive.extractfile(path).read()
 
@@ -259,7 +259,7 @@ def file_layer(files, executable=(), *, stored=False):
 
 @pytest.fixture(scope="session")
 def make():
-    """The builders by what they make."""
+    """The functions that make test inputs, by name."""
     return SimpleNamespace(
         bytecode_tar=bytecode_tar,
         deb=deb,
@@ -274,7 +274,7 @@ def make():
 
 
 class Golden:
-    """Files beside the tests that say which bytes must come out; ``--renew-golden`` writes them."""
+    """The files with the expected bytes; ``--renew-golden`` writes them."""
 
     folder = Path(__file__).parent / "golden"
 
@@ -282,14 +282,14 @@ class Golden:
         self._renew = renew
 
     def input(self, name, data):
-        """A file that was made once: its compressor may be another one today."""
+        """A fixed input, which is never renewed: today's compressor may differ."""
         path = self.folder / name
         if self._renew and not path.exists():
             path.write_bytes(data())
         return path.read_bytes()
 
     def check(self, name, data):
-        """``data`` must be what the file holds."""
+        """Asserts that ``data`` equals the file."""
         path = self.folder / name
         if self._renew:
             path.write_bytes(data)
@@ -298,7 +298,7 @@ class Golden:
 
 @pytest.fixture(scope="session")
 def golden(request):
-    """Golden files, compared or renewed."""
+    """The golden files, to compare or to renew."""
     return Golden(renew=request.config.getoption("--renew-golden"))
 
 

@@ -1,4 +1,4 @@
-"""What images take from their machines, and what they tell the runtimes of containers."""
+"""Driver libraries that images take from machines, and variables for container runtimes."""
 
 import pytest
 

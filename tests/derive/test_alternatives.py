@@ -1,4 +1,4 @@
-"""Links that scripts would have made by update-alternatives, made from a table instead."""
+"""The links of update-alternatives, made from a table instead of by scripts."""
 
 import re
 
@@ -123,7 +123,7 @@ def test_a_script_that_computes_its_links_needs_rows_and_says_nothing_of_their_p
     ],
 )
 def test_a_row_that_answers_to_no_script_is_refused(make, script, row, said):
-    """Else a table could put links anywhere, and would outlive its reason."""
+    """Otherwise a table could make any link, and keep rows that are no longer needed."""
     rows = (AWK, NAWK, row) if script == GAWK else (row,)
     finding = refusal(make, script, *rows)
     assert (finding.where, finding.message) == (DEMO, said)
@@ -182,7 +182,7 @@ def test_any_other_parameter_is_a_table_or_refused(text):
     ).map("".join)
 )  # fmt: skip
 def test_no_script_that_installs_a_link_slips_through(make, script):
-    """Told by a pattern that goes over the whole script, where the layer's reader splits it."""
+    """Compares with a pattern over the whole script; the layer's reader splits the script."""
     installs = INSTALLS.search(script.replace("\\\n", " "))
     try:
         layer(make, script)
@@ -216,7 +216,7 @@ def lock(*links, bases=("aa",), others=("bb",)):
     python = PythonLock(
         environment="cpu", python="3.11", resolution=Digest.of(b""), resolver="uv", packages=()
     )
-    # As a verifier has it: out of the lock's text alone.
+    # As in a verifier: from the text of the lock alone.
     return EnvironmentLocks(python, deblock.read(deblock.write(debian), file="x"))
 
 

@@ -1,4 +1,4 @@
-"""Bytecode as a layer: its plain tar is the input itself, and nothing else is let in."""
+"""Bytecode as a layer: its plain tar is the input itself, and anything else is refused."""
 
 import importlib.util
 import sys
@@ -27,13 +27,13 @@ def derived(make, data, python="3.11"):
 
 
 def written(*members):
-    """A tar of entries and contents as they are given."""
+    """A tar of entries and contents, unchecked."""
     rows = (tar.header(entry) + data + tar.padding(len(data)) for entry, data in members)
     return b"".join(rows) + tar.END
 
 
 def members(path, data):
-    """A file and its folders, as a tar of it has them."""
+    """The entries of a file and its folders."""
     ends = [i for i, c in enumerate(path) if c == "/"]
     folders = [(TarEntry(path[:end], "directory", 0o755), b"") for end in ends]
     return [*folders, (TarEntry(path, "file", 0o644, len(data)), data)]
@@ -68,7 +68,7 @@ def test_files_come_out_as_they_went_in(make):
 
 
 def test_what_the_own_interpreter_of_a_base_writes_is_taken(make):
-    """Of the two that bases have, where this is one of them."""
+    """The test runs under one of the two Pythons of bases, or is skipped."""
     python = "{}.{}".format(*sys.version_info)
     if python not in ("3.11", "3.13"):
         pytest.skip(f"no base has Python {python}")
@@ -181,7 +181,7 @@ def test_a_tar_that_is_cut_off_is_refused(make, cut):
 @settings(max_examples=60)
 @given(st.data())
 def test_a_changed_byte_is_refused_or_stands_in_the_layer(make, data):
-    """Whatever passes is the layer's plain tar, so that the leaf can be read out of it again."""
+    """Accepted input equals the layer's plain tar, so the leaf can be read from the layer."""
     tar_bytes = bytearray(make.bytecode_tar({FILE: PYC}))
     at = data.draw(st.integers(0, len(tar_bytes) - 1))
     tar_bytes[at] ^= data.draw(st.integers(1, 255))

@@ -1,4 +1,4 @@
-"""Debian packages in a layer: merged /usr, no scripts run, no privileges, and a base made whole."""
+"""Debian packages in a layer: merged /usr, no scripts, no privileges, and a complete base."""
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +47,7 @@ def test_what_lay_outside_of_usr_lies_in_it(make):
 
 
 def test_one_path_in_and_outside_of_usr_is_refused(make):
-    """Else the archive's order would decide which of the two is there."""
+    """Otherwise the order in the archive would decide which of the two wins."""
     finding = refusal(make, ("./bin/tool", b"a"), ("./usr/bin/tool", b"b"))
     assert finding.code == "layer-unsafe"
     assert "two entries at usr/bin/tool" in finding.message
@@ -60,7 +60,7 @@ def test_a_folder_in_and_outside_of_usr_is_one(make):
 
 
 def test_links_that_merge_usr_are_made_by_the_base_alone(make):
-    """Debian 13's base-files brings them as members."""
+    """base-files of Debian 13 has them as members."""
     links = [(f"./{n}", f"->usr/{n}") for n in ("bin", "lib", "lib64", "sbin")]
     assert one(make, *links).members().keys() == {
         "var",
@@ -138,7 +138,7 @@ def test_two_packages_with_different_bytes_at_one_path_are_refused(make):
 
 @pytest.mark.parametrize("name", ["evil_1.0-1_amd64.deb", "demo_2_amd64.deb", "demo_1.0-1_all.deb"])
 def test_a_package_under_the_name_of_another_is_refused(make, name):
-    """A lock names a package; what the file says of itself must be the same."""
+    """The control file must have the name and version of the lock."""
     with pytest.raises(InputError, match=r"its control file is that of demo_1\.0-1_amd64\.deb"):
         make.deb_layer({name: make.deb([("./usr/x", b"")])})
 

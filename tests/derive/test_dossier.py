@@ -1,4 +1,4 @@
-"""The dossier: each document true to spec and locks, of its own schema, the same in every build."""
+"""The dossier: each document matches spec, locks and its schema, and is the same in every build."""
 
 from itertools import pairwise
 
@@ -257,7 +257,7 @@ def test_the_model_is_told_with_its_files_and_where_each_comes_from(made):
 
 
 def test_model_and_environment_are_apart(spec, made):
-    """A new environment leaves the model's document as it is, and the other way round."""
+    """A new environment does not change the model's document, and vice versa."""
     newer = msgspec.structs.replace(
         spec, environment=msgspec.structs.replace(spec.environment, version="2.0.0")
     )
@@ -334,7 +334,7 @@ def test_floors_of_the_wheels_stand_beside_the_demands_of_the_spec(made):
 
 
 def test_the_contract_is_the_schema_of_calls_and_what_machines_must_have(made):
-    """What the spec leaves open, the wheels decide."""
+    """Floors of the wheels apply where the spec has none."""
     contract = made["contract"]
     assert contract["io"] == {
         "version": "2.0.0",
@@ -360,7 +360,7 @@ def test_the_contract_is_the_schema_of_calls_and_what_machines_must_have(made):
 
 @pytest.fixture(scope="module")
 def related(made):
-    """The names of what a node stands to in a relationship."""
+    """The names of the nodes to which a node has a relationship."""
     names = {node["id"]: node["name"] for node in made["graph"]["nodes"]}
 
     def related(source, relationship):

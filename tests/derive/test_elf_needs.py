@@ -1,4 +1,4 @@
-"""What shared objects need is met by a wheel, the base or a system package, or it is a finding."""
+"""Each need of a shared object is met by a wheel, the base or a system package, or is a finding."""
 
 import msgspec
 import pytest
@@ -114,7 +114,7 @@ def test_a_link_that_leads_nowhere_meets_nothing(links):
     ],
 )
 def test_a_search_path_is_followed(search):
-    """The library is no venv-wide one here: its name is found by the path alone."""
+    """The library is outside the virtual environment, so only a search path finds it."""
     files = {
         "usr/lib/python3/native.so": {"needed": ("libq.so",), "search": search},
         "usr/lib/demo.libs/libq.so": {},
@@ -259,7 +259,7 @@ def test_a_malformed_elf_file_is_refused_by_its_path(make):
 
 
 def scanned(data, sizes):
-    """What a scan finds when ``data`` comes in pieces of ``sizes``, the rest at once."""
+    """The result of a scan of ``data`` in pieces of ``sizes``, with the rest in one piece."""
     scan = ElfScan()
     scan.begin(
         LayerNode(
@@ -298,7 +298,7 @@ LIBRARY = st.from_regex(r"lib[a-z]{1,8}\.so(\.[0-9])?", fullmatch=True)
     stored=st.booleans(),
 )
 def test_a_file_too_large_to_hold_is_read_as_a_small_one(make, needed, needs, defines, gap, stored):
-    """It is inflated again from its start; the answer must be the same as from memory."""
+    """The file is inflated again from its start; the result must be the same as from memory."""
     parts = {"needed": needed, "needs": needs, "defines": defines, "soname": "big.so"}
     small = make.elf(**parts)
     large = make.elf(**parts, gap=gap, after=17 << 20)

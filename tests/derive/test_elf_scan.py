@@ -1,4 +1,4 @@
-"""ELF files are read while they pass: what is held of a large one is little, and is enough."""
+"""ELF files are read while they pass: a scan holds little of a large file, and enough."""
 
 import tracemalloc
 
@@ -20,7 +20,7 @@ def begin(scan, size, content):
 
 
 def found(data, content):
-    """What is found in ``data`` that passes once; reading it again would give ``content``."""
+    """The result of scanning ``data`` once; inflating the file again would yield ``content``."""
     scan = ElfScan()
     begin(scan, len(data), content)
     for at in range(0, len(data), PIECE):
@@ -45,7 +45,7 @@ def test_a_file_is_read_while_it_passes_and_not_again(make, gap, after):
 
 
 def test_a_file_with_its_tables_elsewhere_is_read_again(make):
-    names = [f"lib{number}.so" for number in range(40_000)]  # more strings than a piece holds
+    names = [f"lib{number}.so" for number in range(40_000)]  # more strings than one piece
     data = make.elf(needed=names, soname="a.so", gap=20 * MIB, after=20 * MIB)
     assert found(data, data) == ElfFile(needed=tuple(names), soname="a.so")
 

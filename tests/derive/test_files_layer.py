@@ -69,7 +69,7 @@ def test_what_this_version_cannot_derive_is_refused(change):
 
 @pytest.mark.parametrize("rule", ["wheel-layer", "deb-layer"])
 def test_a_plan_without_parameters_gives_no_foreign_error(rule):
-    """Plans are read back from stores that others write to."""
+    """Actions are read from stores that other users may write to."""
     assert derive_layer.derive(LayerPlan(rule=rule, title="", inputs={}), {}).layer
 
 

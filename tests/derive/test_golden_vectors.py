@@ -1,4 +1,4 @@
-"""Golden vectors: the bytes that each version of each format makes, for ever.
+"""Golden vectors: the bytes of each version of each format, which never change.
 
 ``pytest --renew-golden`` writes them anew. A version that ever made a released package must come
 out as before: what ``git diff`` shows then is a break of the format, unless it is a new vector.
@@ -53,7 +53,7 @@ def demo_wheel(make):
 
 
 def plain_wheel(make):
-    """Nothing moves; a shared object among the files."""
+    """No file moves; one is a shared object."""
     native = make.elf(
         needed=["libdemo.so.1"], runpath="$ORIGIN", needs={"libdemo.so.1": ["DEMO_1"]}
     )
@@ -63,7 +63,7 @@ def plain_wheel(make):
 
 
 def base_deb(make):
-    """Both sides of merged /usr, hard links against the order, privileges, authorities."""
+    """Both sides of merged /usr, hard links in reverse order, privileges, certificates."""
     return make.deb(
         [
             ("./bin", None),
@@ -92,7 +92,7 @@ def library_deb(make):
 
 
 def bytecode(make):
-    """Bytecode with names of every form that headers have; what is compiled decides nothing."""
+    """Bytecode with names of every form of tar header; its code does not matter."""
     start = bytes.fromhex("a70d0d0a01000000")
     folder = "opt/venv/lib/python3.11/site-packages"
     modules = {"demo/plain": 9, f"{'deep/' * 20}module": 512, "demo/ümlaut": 1300}
@@ -145,7 +145,7 @@ def test_a_layer_has_the_bytes_it_always_had(name, make, golden):
 
 
 def test_a_layer_of_a_few_bytes_has_these(make, golden):
-    """The whole blob, to look at with a hex editor when another vector has changed."""
+    """The whole blob, for a look in a hex editor when another vector changes."""
     golden.check("files-layer-1-small.tar.gz", make.file_layer({"a": b"a\n"}).blob)
 
 

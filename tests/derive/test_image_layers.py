@@ -81,7 +81,7 @@ PACKAGES = st.dictionaries(
 @settings(max_examples=60)
 @given(PACKAGES, st.sampled_from([1000, 9 * LARGE]))
 def test_a_new_package_disturbs_few_layers(packages, size):
-    """Of the small ones its group alone; a large one takes a layer, or the least one's."""
+    """A small package changes only its group; a large one gets a layer, or that of the smallest."""
     name = "new-one"
     before = set(wheels_of(environment(packages)))
     after = set(wheels_of(environment([*packages, package(name, size)])))
@@ -179,7 +179,7 @@ def test_titles_tell_people_what_is_in_a_layer(image):
 
 
 def test_a_title_decides_nothing_that_is_derived(image):
-    """Plans that differ in the title alone are the same action: see ``app.derivation``."""
+    """Plans that only differ in the title have the same action."""
     assert all("title" not in plan.parameters for plan in image)
 
 

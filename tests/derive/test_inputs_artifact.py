@@ -1,4 +1,4 @@
-"""The inputs artifact: what it lists, how it reads back, and what it refuses to be."""
+"""The inputs artifact: its list of files, its reader, and what the reader refuses."""
 
 import msgspec
 import pytest

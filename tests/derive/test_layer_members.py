@@ -1,4 +1,4 @@
-"""How a layer's blob is cut into gzip members: the form that decides digests, held to its words."""
+"""A layer's blob as gzip members: the documented form, which decides digests."""
 
 import gzip as python_gzip
 import io
@@ -27,7 +27,7 @@ HEADER = bytes.fromhex("1f8b08000000000000ff")
 
 
 class Nobody:
-    """A visitor that looks at nothing."""
+    """A visitor that ignores everything."""
 
     def begin(self, node):
         pass
@@ -72,7 +72,7 @@ def stored_member(data):
 
 
 def documented(nodes):
-    """Member format 1, written down again: rows of bytes by the form they take."""
+    """A second implementation of member format 1, from rows of bytes and their forms."""
     row, loose = [], b""
     for each in nodes:
         loose += tar.header(each.entry)
@@ -115,7 +115,7 @@ def test_a_blob_is_cut_as_its_format_says(files):
 @pytest.mark.parametrize("excess", [-1, 0, 1])
 @pytest.mark.parametrize("kinds", [["loose"], ["loose", "loose"], ["plain"], ["reused", "loose"]])
 def test_a_member_is_begun_for_every_4_mib(kinds, excess):
-    """Headers, padding and end count: the loose run here has 4 MiB, one less, one more."""
+    """Headers, padding and end count as loose: here the loose run has 4 MiB, one less, one more."""
     overhead = 512 + len(tar.END)
     sizes = [MEMBER - overhead + excess, MEMBER + excess]
     nodes = [node(f"f{i}", kind, bytes(sizes[i])) for i, kind in enumerate(kinds)]

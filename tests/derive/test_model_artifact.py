@@ -1,4 +1,4 @@
-"""The model artifact: what it carries, in which form, and that it reads back."""
+"""The model artifact: its files, their form, and its reader."""
 
 import json
 from pathlib import Path

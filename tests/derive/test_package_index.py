@@ -1,4 +1,4 @@
-"""The index over all children: its order, what it says of itself, what copying must not lose."""
+"""The index of all children: its order, its annotations, and fields that survive copying."""
 
 import itertools
 
@@ -53,7 +53,7 @@ def test_a_build_of_all_accelerators_is_not_partial(of_three):
 
 
 def test_no_descriptor_of_the_index_carries_what_copying_drops(of_three):
-    """Some tools drop artifactType when they copy, and the digest would change."""
+    """Some tools drop artifactType when they copy, which would change the digest."""
     document = canonical.decode(package(of_three, children(*Accelerator)).index_bytes)
     assert document["annotations"][KIND] == "package"
     for entry in document["manifests"]:

@@ -1,4 +1,4 @@
-"""A PEX as an artifact: which files it has and may not have, and its manifest both ways."""
+"""A PEX as an artifact: its files, refused files, and writing and reading its manifest."""
 
 import io
 import json
@@ -183,7 +183,7 @@ def test_other_bytes_of_a_wheel_are_another_pex_of_the_same_code(model, made):
     assert one.code_hash == two.code_hash
 
 
-# ---- which files may stand in it
+# ---- which files it can contain
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_whatever_is_accepted_is_read_again(model, files):
 
 
 def changed(document, change):
-    """The manifest once ``change`` was at its JSON."""
+    """The manifest after ``change`` to its JSON."""
     change(document)
     return oci.read_artifact(canonical.encode(document))
 

@@ -1,4 +1,4 @@
-"""Wheels installed into a layer: places, scripts, RECORD, and the wheel's own bytes kept."""
+"""Wheels installed into a layer: paths, scripts, RECORD, and the wheel's own bytes."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ def one(make, files=FILES, **options):
 
 
 def records(made, info="demo-1.0.dist-info"):
-    """The installed RECORD, and whether each of its rows is true."""
+    """The installed RECORD; asserts that each of its rows is correct."""
     rows = list(csv.reader(io.StringIO(made.read(f"{SITE}/{info}/RECORD").decode())))
     return {path: (digest, size) for path, digest, size in rows}
 
@@ -298,7 +298,7 @@ def test_a_wheel_that_would_replace_the_interpreter_is_refused(make, name):
 
 
 def test_a_layer_depends_on_its_wheel_alone(make):
-    """Not on the other layers of the image, nor on anything that went before."""
+    """It depends on neither the other layers of the image nor earlier calls."""
     alone = one(make).layer
     one(make, {"other.py": b""})
     assert one(make).layer == alone

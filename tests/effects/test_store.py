@@ -1,4 +1,4 @@
-"""The store: all of a thing or nothing of it, whoever writes at once, dies, or runs out of disk."""
+"""The store: complete things or none, with concurrent writers, killed ones and full disks."""
 
 import contextlib
 import json
@@ -32,10 +32,10 @@ def scratch(store):
 
 
 def descriptors(store_path):
-    """How many this process has open below ``store_path``; other tests' are theirs to close."""
+    """The number of open descriptors of this process below ``store_path``."""
     inside = 0
     for link in Path("/proc/self/fd").iterdir():
-        # The folder's own descriptor is gone by the time it is asked.
+        # The descriptor of the listed folder itself is closed by now.
         with contextlib.suppress(FileNotFoundError):
             inside += link.readlink().is_relative_to(store_path)
     return inside
@@ -200,7 +200,7 @@ def test_a_layer_can_be_derived_again_by_either_digest(store):
 @pytest.mark.parametrize("digest", [Digest.of(b"blob"), Digest.of(b"tar")])
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", None])
 def test_a_layer_that_nobody_knows_how_to_derive_is_a_miss(store, digest, damage):
-    """Else a build would find it and a layout could never be written."""
+    """Otherwise a build would find the result, but no layout could be written."""
     store.remember(LAYER, layer_result(store))
     path = store.path / "derived" / digest.hex
     path.unlink()
@@ -288,7 +288,7 @@ def test_whoever_is_killed_while_putting_leaves_no_blob(store, elsewhere):
 
 
 def test_whoever_is_killed_while_remembering_leaves_old_or_new(store, elsewhere):
-    """Killed again and again at any moment: what is found is whole."""
+    """The writer is killed at many moments; readers only find complete things."""
     result = ActionResult({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True)
     action = msgspec.structs.replace(ACTION, environment={"LONG": "x" * 50_000})
     script = """
@@ -372,7 +372,7 @@ FULL = """
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A command that runs what follows it with a disk of 2 MiB at the folder given."""
+    """A command prefix that mounts a disk of 2 MiB at the given folder."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = f'mount -t tmpfs -o size=2m none "{place}" && exec "$@"'

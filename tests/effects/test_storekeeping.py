@@ -1,4 +1,4 @@
-"""Looking after a store: what it counts, what it removes, in which order, and when it refuses."""
+"""Maintenance of a store: what it counts, what it removes in which order, and when it refuses."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from mpbuild.engine.action import Action, ActionResult, Output
 from mpbuild.formats.oci import oci, referrer
 
 FAR = 10**10
-"""A time later than any that a test makes."""
+"""A time later than that of any file of a test."""
 
 
 def remember(store, name, layer=b"blob"):
@@ -36,7 +36,7 @@ def unpacked(store, name, size=100):
 
 
 def used(path, order):
-    """Say that ``path`` was used at a time that ``order`` gives."""
+    """Sets the time of last use of ``path`` by its ``order``."""
     os.utime(path, (FAR + order, path.stat().st_mtime))
 
 
@@ -147,7 +147,7 @@ def test_gc_removes_the_longest_unused_first_and_stops_at_the_limit(store):
 
 
 def test_what_has_just_been_put_in_is_not_taken_for_long_unused(store):
-    """Its content is dated 1980; that says nothing about its use."""
+    """The date of its content, 1980, is not the time of its last use."""
     old = store.put_bytes(b"old")
     os.utime(store.blob(old), (time.time(), 315532800))
     time.sleep(0.02)
@@ -174,7 +174,7 @@ def test_gc_refuses_while_another_process_uses_the_store(store, elsewhere):
 
 
 def test_after_a_refusal_this_process_is_still_seen(store, elsewhere):
-    """A lock that can't be changed is lost; it must be taken again."""
+    """A failed conversion loses the lock, which must be taken again."""
     other = elsewhere("""
         store = Store(path)
         print("open", flush=True)
@@ -208,7 +208,7 @@ def test_whoever_comes_during_gc_waits_for_its_end(store, elsewhere):
 
 
 def test_a_tree_leaves_its_place_before_it_is_taken_apart(tmp_path, elsewhere):
-    """Whoever is killed while removing must not leave half a tree where whole ones are."""
+    """A process that is killed while removing must not leave a partial tree."""
     remover = elsewhere("""
         import os, shutil
         from mpbuild.effects.store.maintenance import collect
@@ -223,7 +223,7 @@ def test_a_tree_leaves_its_place_before_it_is_taken_apart(tmp_path, elsewhere):
 
 
 def test_what_is_attached_to_a_package_survives_gc(store):
-    """A signature can't be had again."""
+    """A signature cannot be made again."""
     subject = oci.Descriptor(media_type=oci.INDEX, digest=Digest.of(b"package"), size=7)
     manifest = referrer.encode(referrer.attach(subject, b"a bundle", "https://example/p"))
     attached = [store.put_bytes(data) for data in (oci.EMPTY, b"a bundle", manifest)]

@@ -1,4 +1,4 @@
-"""Unpacking a layer: the same folder whatever the umask, and nothing that gives privileges."""
+"""Unpacking a layer: the same folder under every umask, and no privileges."""
 
 import os
 import stat
@@ -96,7 +96,7 @@ def test_the_umask_decides_nothing(tmp_path, mask):
 
 @pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o6755, 0o1755])
 def test_no_file_gets_a_privilege(tmp_path, mode):
-    """The tree belongs to whoever runs mpbuild, perhaps to root, and others can reach it."""
+    """The tree belongs to the user of mpbuild, who may be root, and other users can read it."""
     root = unpack(tmp_path / "tree", [file("su", b"", mode), folder("shared", 0o2777)])
     assert stat.S_IMODE((root / "su").stat().st_mode) == 0o755
     assert stat.S_IMODE((root / "shared").stat().st_mode) == 0o777

@@ -1,4 +1,4 @@
-"""An engine over memory: executors, results and a clock that honour the protocols."""
+"""A scheduler in memory: executors, a result cache and a clock that honour the protocols."""
 
 import threading
 from collections import Counter
@@ -13,7 +13,7 @@ from mpbuild.engine.scheduler import Scheduler
 
 
 class MemoryResults:
-    """Results by key, as long as this object lives."""
+    """A result cache in memory."""
 
     def __init__(self):
         self.kept = {}
@@ -57,7 +57,7 @@ class PureExecutor:
 
 
 class Ticks:
-    """A clock that goes on by one with every look."""
+    """A clock that advances by one with every call."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -70,7 +70,7 @@ class Ticks:
 
 
 class Watch:
-    """Remembers what it is told."""
+    """An observer that records all events."""
 
     def __init__(self):
         self.started_names = []
@@ -94,7 +94,7 @@ def task(name, needs=(), *, executor="derive", outputs=("out",), salt="", root=(
 
 
 def engine(executor, results=None, *, jobs=2, watch=None, **others):
-    """An engine that runs everything by ``executor``, but what ``others`` name."""
+    """A scheduler with ``executor`` for all kinds except those in ``others``."""
     executors = {"derive": executor, "sandbox": executor, **others}
     results = MemoryResults() if results is None else results
     return Scheduler(executors, results, Ticks(), watch or Watch(), jobs)
@@ -102,7 +102,7 @@ def engine(executor, results=None, *, jobs=2, watch=None, **others):
 
 @pytest.fixture
 def lab():
-    """What an experiment with the engine needs."""
+    """The parts of an experiment with the scheduler."""
     return SimpleNamespace(
         Graph=Graph,
         PureExecutor=PureExecutor,

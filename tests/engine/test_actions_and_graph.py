@@ -1,4 +1,4 @@
-"""An action's key says everything about it; a graph that can't run is never made."""
+"""An action's key covers all of its fields; a graph that cannot run is refused."""
 
 import msgspec
 import pytest
@@ -74,7 +74,7 @@ def test_values_that_python_takes_for_equal_make_different_keys(one, other):
 
 
 def test_the_key_of_one_action_is_fixed():
-    """The form of a key is an interface: caches are shared by it."""
+    """The form of a key is an interface, because caches are shared."""
     action = Action(
         rule="wheel-layer",
         version=1,

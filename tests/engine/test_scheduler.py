@@ -1,4 +1,4 @@
-"""The laws of running a graph, whatever the number of threads and the order of the tasks."""
+"""The laws of running a graph, for every number of threads and every order of tasks."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from mpbuild.engine.action import ActionResult
 
 @st.composite
 def dags(draw):
-    """Names with the earlier names that each needs, and salts that let some share their key."""
+    """Names with the earlier names that each needs, and salts by which some share a key."""
     count = draw(st.integers(0, 9))
     names = [f"t{i}" for i in range(count)]
     return [
@@ -83,7 +83,7 @@ def test_an_empty_graph_is_done_at_once(lab):
 
 
 def test_tasks_of_one_key_wait_for_each_other(lab):
-    """Both are ready at once, on threads enough for both."""
+    """Both are ready at once, with a thread for each."""
     executor = lab.PureExecutor(before=lambda _: time.sleep(0.05))
     tasks = [lab.task(name, salt="same") for name in ("a", "b", "c")]
     done = lab.engine(executor, jobs=3).run(lab.Graph(tasks))
@@ -140,14 +140,14 @@ def test_a_kept_result_without_a_declared_output_does_not_answer(lab):
 
 
 def test_after_a_failure_nothing_new_starts(lab):
-    """Neither what needs the failed task, nor what was ready and waited for a thread."""
+    """Neither tasks that need the failed one, nor ready tasks that waited for a thread."""
     slowly = lambda action: time.sleep(0 if action.rule == "a" else 0.02)  # noqa: E731
     executor = lab.PureExecutor(faults={"a": InputError("broken")}, before=slowly)
     tasks = [lab.task("a"), lab.task("after", ["a"]), *(lab.task(f"z{i}") for i in range(30))]
     watch = lab.Watch()
     with pytest.raises(InputError, match="broken"):
         lab.engine(executor, jobs=1, watch=watch).run(lab.Graph(tasks))
-    # The thread may go on until the failure is noticed.
+    # The thread may continue until the scheduler notices the failure.
     assert watch.started_names[0] == "a"
     assert "after" not in watch.started_names
     assert len(watch.started_names) < 15

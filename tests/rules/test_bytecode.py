@@ -1,4 +1,4 @@
-"""What compiles an environment: which sources, into which bytes, whatever the wheels hold."""
+"""The script that compiles an environment: which sources, into which bytes, for all wheels."""
 
 import importlib.util
 import io
@@ -23,7 +23,7 @@ SOUND = b"def answer():\n    return 42\n"
 
 
 class Tree:
-    """A folder of sources, and what the script makes of it."""
+    """A folder of sources, and the script's output for it."""
 
     def __init__(self, folder):
         self.root = folder / "root"
@@ -37,7 +37,7 @@ class Tree:
         return place
 
     def run(self, *folders, interpreter=sys.executable, **settings):
-        """Run the script as the action does; the finished process and the archive's bytes."""
+        """Runs the script as the action does; returns the process and the archive's bytes."""
         archive = self._archives / f"{len(list(self._archives.iterdir()))}.tar"
         words = bytecode.rule("cpu", "3.11", ()).action.command
         command = [sys.executable, *words[1 : words.index(bytecode.SCRIPT) + 1]]
@@ -152,7 +152,7 @@ def test_an_unusual_source_compiles_without_a_word(tree, source):
 
 
 def test_links_are_left_out_and_not_followed(tree, tmp_path):
-    """Whoever keeps a module elsewhere, as Debian in /etc, means to change it there."""
+    """A module that is kept elsewhere, like Debian's in /etc, is meant to be edited there."""
     target = tree.put("real/a.py")
     (tree.root / "link.py").symlink_to(target)
     (tree.root / "real/link.py").symlink_to(target)
@@ -194,7 +194,7 @@ def test_a_source_that_would_take_all_memory_is_left_out(tree):
 
 
 def test_a_folder_that_is_not_there_has_no_modules(tree):
-    """As site-packages of an environment without a wheel."""
+    """Such as site-packages of an environment without wheels."""
     tree.put("lib/a.py")
     found = tree.compiled(tree.root / "lib", tree.root / "nowhere")
     assert list(found) == [f"lib/__pycache__/a.{TAG}.pyc"]
@@ -209,7 +209,7 @@ def test_without_modules_the_tar_is_empty(tree):
 
 
 def packages(tree):
-    """Modules that share names and constants, so that what was compiled before may show."""
+    """Modules that share names and constants, so that earlier compilations could show."""
     for package in "abcdef":
         for module in range(12):
             lines = (
@@ -275,7 +275,7 @@ def test_headers_are_those_of_every_layer(name, size):
 
 
 def test_another_interpreter_than_the_images_makes_nothing(tree):
-    """Without a sandbox it would be the host's standard library that is compiled."""
+    """Without a sandbox, the script would compile the host's standard library."""
     tree.put("a.py")
     done, archive = tree.run(interpreter="/opt/venv/bin/python")
     assert (done.returncode, archive) == (1, b"")

@@ -1,4 +1,4 @@
-"""A source distribution's own backend: what the action is, and what the script asks of it."""
+"""The action that runs a source distribution's own backend, and its script."""
 
 import gzip
 import io
@@ -24,7 +24,7 @@ DATA = SourceData(
     root=(Ref("layer:base", "layer"),),
     python="3.11",
 )
-# A backend in the source tree; it says where it runs and what it was asked.
+# A backend in the source tree that checks its folder and its arguments.
 BACKEND = """
 import os, pathlib, sys
 class Backend:
@@ -63,7 +63,7 @@ def tar(make_tar):
 
 @pytest.fixture
 def run(tmp_path):
-    """Run the action's command with the host's Python; the process and its outputs."""
+    """Runs the action's command with the host's Python; returns the process and its outputs."""
 
     def run(hook, archive, **changes):
         data = msgspec.structs.replace(DATA, **changes)

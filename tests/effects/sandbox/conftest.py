@@ -1,4 +1,4 @@
-"""A root made of this machine's own Python, a store of folders, and the sandbox itself."""
+"""A root with this machine's own Python, a store, and the sandbox."""
 
 import os
 import re
@@ -81,7 +81,7 @@ Inside = Callable[..., ProcessOutcome]
 
 @pytest.fixture
 def inside(sandbox: Sandbox, layers: tuple[Path, ...], tmp_path: Path) -> Inside:
-    """Run Python code in a sandbox with an input at /work/input and an empty /out."""
+    """Runs Python code in a sandbox with an input at /work/input and an empty /out."""
     work, out = tmp_path / "work", tmp_path / "out"
     work.mkdir()
     out.mkdir()

@@ -1,4 +1,4 @@
-"""Bytecode where it is made and used: in a sandbox, by the Python of the environment itself."""
+"""Bytecode, made and used in a sandbox by the Python of the environment."""
 
 import importlib.util
 import marshal
@@ -110,7 +110,7 @@ def _on_one_processor(executor, action):
 
 
 def _check(path, pyc, environment):
-    """It is of the source beside it, and this Python can read it."""
+    """Asserts that it is the bytecode of the source next to it, for this Python."""
     folder, _, name = path.partition("/__pycache__/")
     module = f"{folder}/{name.removesuffix(f'.{TAG}.pyc')}.py"
     (source,) = (place / module for place in environment if (place / module).is_file())

@@ -1,4 +1,4 @@
-"""What a step may try in order to see or change what it was not given: each try must fail."""
+"""Attempts of a step to see or change undeclared things: each must fail."""
 
 import ctypes
 import json
@@ -84,7 +84,7 @@ ESCAPES = {
     ),
     "open a disk": ("open('/dev/vda'); open('/dev/sda')", {ENOENT}),
     "open the memory": ("open('/dev/mem')", {ENOENT}),
-    # network and other ways to talk
+    # network and other ways to communicate
     "connect to the internet": (
         "connect(socket.AF_INET, ('192.0.2.1', 80))",
         {ENETUNREACH},
@@ -187,7 +187,7 @@ ESCAPES = {
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[str]:
-    """What the tries aim at, all of it real: files, servers, shared memory, a process."""
+    """The targets of the attempts, all real: files, servers, shared memory, a process."""
     canary = tmp_path / "canary"
     canary.write_text("secret")
     shm = Path("/dev/shm", f"mpbuild-{os.getpid()}")

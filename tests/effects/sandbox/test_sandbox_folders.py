@@ -13,7 +13,7 @@ from mpbuild.effects.sandbox.staging import stage
 
 
 def shown(folder: Path) -> dict[str, str]:
-    """What is in a folder: path → link target, content, or a slash for a folder."""
+    """The content of a folder: path → link target, content, or a slash for a folder."""
     return {
         path.relative_to(folder).as_posix(): (
             f"-> {path.readlink()}"
@@ -118,7 +118,7 @@ def write(tree: dict[str, str], folder: Path, number: int) -> None:
 
 
 def overlaid(layers: list[dict[str, str]]) -> dict[str, str]:
-    """What an overlay shows: the upper entry hides the lower, but folders are merged."""
+    """As in an overlay: the upper entry hides the lower, but folders are merged."""
     seen: dict[str, str] = {}
     for layer in layers:
         for name, what in sorted(layer.items()):

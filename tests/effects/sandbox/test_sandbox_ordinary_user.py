@@ -1,4 +1,4 @@
-"""The same tests again without root, where the kernel grants nothing but user namespaces."""
+"""The same tests without root, where the kernel only grants user namespaces."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 @pytest.fixture
 def environment():
-    # Not below pytest's own folder, which only its owner may enter.
+    # Not below pytest's own folder, which only its owner can enter.
     home = Path(tempfile.mkdtemp(prefix="mpbuild-nobody-", dir="/tmp"))
     os.chown(home, NOBODY, NOBODY)
     yield {
@@ -37,7 +37,7 @@ def environment():
 
 @pytest.fixture
 def python(environment):
-    """An interpreter of this version that everybody may run."""
+    """An interpreter of this version that every user can run."""
     version = "python{}.{}".format(*sys.version_info)
     for candidate in (sys.executable, f"/usr/local/bin/{version}", f"/usr/bin/{version}"):
         works = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a command finds in a sandbox, and how its end is told."""
+"""What a command sees in a sandbox, and how its outcome is reported."""
 
 import fcntl
 import gc
@@ -29,7 +29,7 @@ def said(completed):
 
 
 def running(marker: str) -> list[int]:
-    """The processes of this machine whose command line holds ``marker``."""
+    """The processes of this machine whose command line contains ``marker``."""
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -48,7 +48,7 @@ def wait_until(condition, seconds: float = 10) -> bool:
     return condition()
 
 
-# ---- what it finds
+# ---- what it sees
 
 
 def test_the_environment_is_what_was_given_and_the_working_folder(inside, monkeypatch):
@@ -342,7 +342,7 @@ def test_cells_run_side_by_side(inside):
 
 def test_no_file_descriptor_is_left_open(inside):
     inside("")
-    gc.collect()  # what earlier tests left behind is not closed in the middle of this one
+    gc.collect()  # so that leftovers of earlier tests are not closed during this one
     before = len(list(Path("/proc/self/fd").iterdir()))
     inside("print(1)", stdin=b"x", stdout="keep")
     inside("import time; time.sleep(9)", timeout_ms=50)
@@ -351,7 +351,7 @@ def test_no_file_descriptor_is_left_open(inside):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-# ---- what cannot start
+# ---- commands that cannot start
 
 
 def test_an_absent_command_is_the_steps_fault(inside):

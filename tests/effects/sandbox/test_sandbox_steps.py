@@ -1,4 +1,4 @@
-"""Steps: what they are given, what they may leave, and how their failures read."""
+"""Steps: their inputs, their outputs, and the messages of their failures."""
 
 import errno
 import sys
@@ -20,7 +20,7 @@ SECOND = 1000
 
 @pytest.fixture
 def action(store, layers):
-    """Build the action of a step that runs some Python code."""
+    """Makes the action of a step that runs some Python code."""
 
     def make(code: str, *outputs: str, inputs: dict[str, bytes] | None = None, **changes: object):
         settings = {
@@ -40,7 +40,7 @@ def action(store, layers):
 
 
 def tree(store: Store, layer: Path) -> Digest:
-    """Let ``layer`` be an unpacked one of the store."""
+    """Makes ``layer`` an unpacked layer of the store."""
     diff_id = Digest.of(str(layer).encode())
     if not store.tree(diff_id).is_symlink():
         store.tree(diff_id).symlink_to(layer)
@@ -373,7 +373,7 @@ def test_on_the_host_the_users_secrets_stay_out(store, action, monkeypatch):
 
 
 def alive(pid):
-    """Whether a process runs; one that was killed takes a moment to end."""
+    """Whether a process runs, after a moment for a killed one to end."""
     try:
         return ") Z " not in Path("/proc", pid, "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -43,8 +43,8 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
 class TargetBlueprint(msgspec.Struct, frozen=True):
     """The blueprint of a target, and the bytes of its leaves.
 
-    ``blobs`` holds those that are in memory; ``paths`` names the files of the workspace that hold
-    the others, and what steps read.
+    ``blobs`` has those in memory; ``paths`` has the files of the workspace with the others, and
+    those that steps read.
     """
 
     blueprint: Blueprint
@@ -122,7 +122,7 @@ class _DeclaredFiles:
 
     @property
     def steps(self) -> dict[str, StepFiles]:
-        """What each step reads."""
+        """The files that each step reads."""
         found = {}
         for step in self._target.model.steps:
             files = {file.path: file for pattern in step.files for file in self._files(pattern)}

@@ -1,4 +1,4 @@
-"""Makes the record of a build: what ran or was cached, on which inputs, and when."""
+"""Makes the record of a build: its actions, their inputs and times, and cache hits."""
 
 from collections.abc import Iterable, Iterator
 

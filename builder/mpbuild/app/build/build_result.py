@@ -1,4 +1,4 @@
-"""What a build gives, as data that a memo can hold; imports little, as a memo answers with it."""
+"""The result of a build, as data for the memo; imports little, because the memo uses it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ class ActionCounts(NamedTuple):
 
 
 class BuildResult(NamedTuple):
-    """One target, built: ``record`` is the path of the build's record."""
+    """The result for one target; ``record`` is the path of the build's record."""
 
     label: Label
     package: BuiltPackage
@@ -54,7 +54,7 @@ class BuildResult(NamedTuple):
 
     @property
     def unchanged(self) -> "BuildResult":
-        """The result of building the same once more: nothing runs."""
+        """The result of the same build again, which runs nothing."""
         total = self.actions.total
         return self._replace(actions=ActionCounts(total, 0, total))
 

@@ -24,7 +24,7 @@ from mpbuild.package.assemble import Assembly, BoundLayer, PackageParts, PexStar
 
 
 class BuildRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a blueprint: the plan, what ran, and the package."""
+    """One run of a blueprint: the plan, the outcomes of its tasks, and the package."""
 
     plan: BuildPlan
     done: Mapping[str, TaskOutcome]
@@ -39,7 +39,7 @@ def carry_out(
     options: BuildOptions,
     observer: TaskObserver,
 ) -> BuildRun:
-    """Runs the actions of a blueprint that ``results`` can't answer, and assembles the package.
+    """Runs the actions of a blueprint that are not in ``results``, and assembles the package.
 
     The package's own blobs are not in the store yet.
     """

@@ -1,8 +1,8 @@
-"""The no-op memo: what the last build of a target read, and what it gave.
+"""The no-op memo: the files that the last build of a target read, and its result.
 
-The memo answers if every file that the build read and every pattern that it expanded is
-unchanged, under the same options and the same mpbuild. Then the package is the same, and nothing
-is parsed, loaded or run. The module imports little for that reason.
+The memo is valid if every file that the build read and every pattern that it expanded is
+unchanged, under the same options and the same mpbuild. Then the package is the same, and mpbuild
+parses, loads and runs nothing. For that reason this module imports little.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from mpbuild.effects.workspace.snapshot import Snapshot
 SCHEMA = "mpbuild.memo/2"
 
 GARBAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What reading something else as a memo of ours may raise."""
+"""The errors of reading malformed data as a memo."""
 
 
 class MemoKey(NamedTuple):
-    """The target, and what must be equal besides its files.
+    """The target, and the conditions besides its files.
 
     ``mpbuild`` is the identity of the installation, taken before the build reads any file of it.
     """
@@ -45,15 +45,15 @@ class MemoKey(NamedTuple):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What must be equal besides the files, as JSON data."""
+        """The conditions besides the files, as JSON data."""
         return {"schema": SCHEMA, "mpbuild": self.mpbuild, "options": self.options.conditions}
 
 
 def find(key: MemoKey, snapshot: Snapshot, *, any_options: bool = False) -> BuildResult | None:
-    """The result of the last build if a build now would give the same.
+    """Returns the result of the last build if a build now would have the same result.
 
-    What has to be read for that is read through ``snapshot``, so that a build need not read it
-    again. With ``any_options``, a build with the options of the last one is meant.
+    Reads through ``snapshot``, so that a build does not read the same files again. With
+    ``any_options``, the options of the last build are used instead of those of ``key``.
     """
     snapshot = snapshot.branch()
     with contextlib.suppress(*GARBAGE, OSError, MpbuildError):
@@ -73,9 +73,9 @@ def keep(
     layers: Iterable[Digest],
     result: BuildResult,
 ) -> None:
-    """Remembers a build; if that can't be written, the next build does its work again.
+    """Writes the memo of a build; without it, the next build repeats the work.
 
-    The memo answers as long as ``blobs`` and the derivations of ``layers`` are in the store.
+    The memo is valid as long as ``blobs`` and the derivations of ``layers`` are in the store.
     """
     from mpbuild.base.conversion import plain
     from mpbuild.effects.files.atomic import write_new
@@ -110,7 +110,7 @@ def _holds(
 
 
 def _holds_files(folder: str, names: list[str]) -> bool:
-    """Whether ``folder`` has every file; a Path for each would take longer than asking."""
+    """Whether ``folder`` has every file; making Path objects would take longer than the check."""
     return all(os.path.isfile(f"{folder}/{name}") for name in names)  # noqa: PTH113
 
 
@@ -122,7 +122,7 @@ def _same_matches(snapshot: Snapshot, pattern: str, found: list[str]) -> bool:
 def _unchanged(
     snapshot: Snapshot, path: str, known: list[Any], at_ns: int, *, document: bool
 ) -> bool:
-    """By its stat or else by its bytes, which are read the way the build would read them."""
+    """Compares the stat, or else the bytes, which are read as the build would read them."""
     *numbers, digest = known
     before, now = sources.FileStat(*numbers), snapshot.look(path)
     if before == now and now.settled(at_ns):

@@ -1,4 +1,4 @@
-"""Options of a build; imports little, because the memo is asked with them."""
+"""Options of a build; imports little, because the memo uses them."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from mpbuild.base.accelerator import Accelerator
 
 
 class BuildOptions(NamedTuple):
-    """No ``accelerators`` means all of the spec; 0 ``jobs``, one for each processor."""
+    """Options; empty ``accelerators`` are all of the spec, 0 ``jobs`` one for each processor."""
 
     accelerators: tuple[Accelerator, ...] = ()
     jobs: int = 0

@@ -51,7 +51,7 @@ def _read(folder: Path, name: str) -> str:
 
 
 def renew() -> None:
-    """Resolves the locks again and writes them to the folder they are read from."""
+    """Resolves the locks again and writes them to the folder of the current ones."""
     from mpbuild.app.lock.debian_archives import DebianArchives
     from mpbuild.effects.http.client import http_client
     from mpbuild.effects.python.index_views import IndexView

@@ -28,10 +28,10 @@ _FORMAT = 1
 def file_collisions(
     lock: EnvironmentLocks, accepted: Sequence[AcceptedFinding], store: Store, *, file: str
 ) -> list[Finding]:
-    """Findings for each path to which two wheels of ``lock`` give different bytes.
+    """Finds each path that two wheels of ``lock`` install with different bytes.
 
     Leaves out ``accepted`` ones. All wheels are in ``store``. Raises InputError (layer-unsafe)
-    where a central directory is not sound.
+    for a malformed central directory.
     """
     python = lock.python.python
     trees = {package.name: _tree(package, python, store) for package in lock.python.packages}
