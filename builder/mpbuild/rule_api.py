@@ -1,7 +1,7 @@
 """This page documents the public interface for authors of rules.
 
-A rule decides what runs; it never decides what a derived byte is. It is a function that turns data
-about a target into tasks. mpbuild finds it by its entry point in the group ``mpbuild.rules``::
+A rule decides which actions run; it never decides a derived byte. It is a function that turns data
+about a target into tasks, found by its entry point in the group ``mpbuild.rules``::
 
     [project.entry-points."mpbuild.rules"]
     inventory = "inventory:rule"
@@ -32,16 +32,17 @@ A complete rule, which lists the packages of an environment::
         )
         return Task(name=f"inventory:{name}", action=action, root=root, timeout_ms=60_000)
 
-The kinds of rules, each a protocol of one call:
+The kinds of rules, each a protocol with one call. This version of mpbuild calls the four rules that
+are named here, and ignores rules with other names:
 
-- ``StepRule``: the steps of a model to tasks, from ``StepData``. mpbuild calls the rule ``model``.
-- ``EnvironmentRule``: an environment to a task. mpbuild calls ``bytecode``, which compiles the
-  modules of an environment to ``BYTECODE_FILE``, and ``pex``, which runs pex
-  under ``PEX_PYTHON`` and leaves ``PEX_BOOTSTRAP_FILE`` and ``PEX_MAIN_FILE``.
-- ``SourceRule``: a hook (``Hook``) of a source distribution's build backend to a task, from
-  ``SourceData``. mpbuild calls the rule ``source``.
+- ``StepRule`` makes tasks of a model's steps, from ``StepData``: ``model``.
+- ``EnvironmentRule`` makes a task of an environment: ``bytecode``, which compiles the environment's
+  modules to ``BYTECODE_FILE``, and ``pex``, which runs pex under ``PEX_PYTHON`` and writes
+  ``PEX_BOOTSTRAP_FILE`` and ``PEX_MAIN_FILE``.
+- ``SourceRule`` makes a task of a hook (``Hook``) of a source distribution's build backend, from
+  ``SourceData``: ``source``.
 
-What a rule builds:
+The data of rules:
 
 - ``Action`` is a command with its inputs and parameters (``Parameter``). Its key is the digest of
   all its fields. It sees its inputs below ``/work``, the layers of its ``root`` as ``/``, its
