@@ -25,6 +25,7 @@ from mpbuild.base.label import Label
 from mpbuild.effects.http.retry import RetryPolicy
 from mpbuild.effects.registry.client import registry_client
 from mpbuild.effects.store.store import Store
+from mpbuild.spec.weight_pins import Pin
 
 DATA = bytes(range(256)) * 4096
 OTHER = DATA[::-1]
@@ -227,14 +228,9 @@ def test_a_tag_is_pinned_without_fetching_the_weights(server, write, pin, tmp_pa
         f"'{server.reference('v1', manifest)}' # ours\nsha256 = '{Digest.of(DATA).hex}'\n"
         f"size = {len(DATA)}\n",
     )
-    assert pinned.entry == {
-        "label": "//models/tiny",
-        "name": "numbers",
-        "url": server.reference("v1", manifest),
-        "sha256": Digest.of(DATA).hex,
-        "size": len(DATA),
-        "from": None,
-    }
+    pin_of_tag = Pin(url=server.reference("v1", manifest), sha256=Digest.of(DATA), size=len(DATA))
+    assert (pinned.label, pinned.name) == ("//models/tiny", "numbers")
+    assert (pinned.pin, pinned.before) == (pin_of_tag, None)
     assert server.asked("blobs") == []
 
 
@@ -306,7 +302,7 @@ def test_windows_line_ends_links_and_modes_stay(server, root, write, pin):
 def test_a_read_only_spec_is_told_before_anything_is_asked(server, write, pin):
     path = write(f'url = "{server.url("/w.bin")}"')
     path.chmod(0o444)
-    with pytest.raises(EnvironmentFailureError, match="it is read-only") as caught:
+    with pytest.raises(EnvironmentFailureError, match="the file is read-only") as caught:
         pin()
     assert (caught.value.findings[0].code, caught.value.findings[0].where) == ("system", SPEC)
     assert server.seen == []
@@ -409,11 +405,9 @@ def test_an_upgrade_follows_a_tag_that_moved(server, write, pin):
     new = server.push("v1", b"better")
     (pinned,) = pin(upgrade=True)
     assert lines(path) == list(keys(server.reference("v1", new), b"better"))
-    assert pinned.entry["from"] == {
-        "url": server.reference("v1", old),
-        "sha256": Digest.of(DATA).hex,
-        "size": len(DATA),
-    }
+    assert pinned.before == Pin(
+        url=server.reference("v1", old), sha256=Digest.of(DATA), size=len(DATA)
+    )
 
 
 def test_an_upgrade_takes_no_other_file_at_an_address(server, write, pin):

@@ -29,6 +29,7 @@ from mpbuild.base.errors import AnswerError, EnvironmentFailureError, InputError
 from mpbuild.effects.http.client import http_client
 from mpbuild.effects.python.index_views import lay_out
 from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.resolution_failure import ResolutionError
 from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.debian import deblock
@@ -322,8 +323,8 @@ def test_what_a_refusal_names_is_built_and_resolving_tried_again(place):
     def attempt():
         attempts.append(place.wheels)
         if not place.wheels:
-            raise InputError("there are no versions of thing and whole depends on thing")
-        raise InputError("something else about thing")
+            raise ResolutionError("there are no versions of thing and whole depends on thing")
+        raise ResolutionError("something else about thing")
 
     with pytest.raises(InputError, match="something else"):
         place.workshop().supply([place.environment("whole")], attempt)

@@ -30,7 +30,7 @@ def test_a_cooldown_that_leaves_nothing_says_what_to_do(world):
     status, result = world.mpbuild("lock")
     (finding,) = result["findings"]
     assert (status, finding["code"]) == (2, "spec-invalid")
-    assert finding["hint"].endswith("say so, indexes.default.dated = false")
+    assert finding["hint"].endswith("set indexes.default.dated = false")
 
 
 def test_an_interrupt_waits_for_no_index(world):
@@ -89,7 +89,7 @@ def test_a_package_that_asks_for_an_address_is_named_and_may_be_overridden(world
     (finding,) = result["findings"]
     assert (status, finding["code"]) == (2, "spec-invalid")
     assert finding["where"] == world.line('["needs-it"]')
-    assert "needs-it==1.0 asks for numpy by an address" in finding["message"]
+    assert "needs-it==1.0 requires numpy by URL" in finding["message"]
     assert "environment.overrides" in finding["hint"]
     override = 'overrides = [{ requirement = "numpy<2", reason = "an address" }]\n'
     world.model(CPU.format("needs-it"), more=override)

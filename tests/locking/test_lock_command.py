@@ -79,7 +79,7 @@ def test_a_bare_option_takes_no_target_for_its_value(three):
 
 def test_checking_and_upgrading_exclude_each_other(three):
     status, result = three.mpbuild("lock", "--check", "--upgrade")
-    assert (status, "changes nothing" in result["findings"][0]["message"]) == (2, True)
+    assert (status, "exclude each other" in result["findings"][0]["message"]) == (2, True)
 
 
 def test_one_accelerators_locks_are_written_alone(three):
@@ -137,8 +137,8 @@ def test_constraints_bound_and_bring_nothing_in(world):
     status, result = world.mpbuild("lock")
     assert status == 2
     (finding,) = result["findings"]
-    assert f"{world.line('fast<1', 'mpbuild.toml')} (lock) asks for fast<1" in finding["message"]
-    assert f"{world.line('constraints')} (environment) asks for fast<2" in finding["message"]
+    assert f"{world.line('fast<1', 'mpbuild.toml')} (lock) requires fast<1" in finding["message"]
+    assert f"{world.line('constraints')} (environment) requires fast<2" in finding["message"]
 
 
 def test_an_override_replaces_what_packages_ask_for(world):
@@ -276,10 +276,10 @@ def test_a_requirement_without_a_solution_is_told_at_its_line(world):
     assert status == 2
     (finding,) = result["findings"]
     assert finding["where"] == world.line("fast-gpu>=7")
-    assert finding["message"].startswith("accelerators.cuda: the dependencies can't be resolved")
+    assert finding["message"].startswith("accelerators.cuda: no versions satisfy the requirements")
     assert "only fast-gpu==1.0 is available" in finding["message"]
-    assert "(accelerators.cuda) asks for fast-gpu>=7" in finding["message"]
-    assert "asks for fast\n" not in finding["message"] + "\n"
+    assert "(accelerators.cuda) requires fast-gpu>=7" in finding["message"]
+    assert "requires fast\n" not in finding["message"] + "\n"
 
 
 def test_a_further_environment_without_a_solution_is_named(world):

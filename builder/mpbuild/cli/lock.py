@@ -1,4 +1,4 @@
-"""``mpbuild lock``: resolve, or say how the locks have drifted."""
+"""``mpbuild lock``: resolves locks, or checks them for drift."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,45 +11,50 @@ from mpbuild.cli.accelerators import several_accelerators
 from mpbuild.cli.session import Session
 
 if TYPE_CHECKING:
+    from mpbuild.app.lock.build_wheels import BuiltWheel
     from mpbuild.app.lock.lock_command import LockOutcome
-    from mpbuild.app.lock.resolve_locks import Upgrade
+    from mpbuild.app.lock.pin_weights import PinnedWeight
+    from mpbuild.app.lock.resolve_locks import LockReport, Upgrade
     from mpbuild.base.errors import Finding
     from mpbuild.base.label import Label
+    from mpbuild.spec.weight_pins import Pin
 
 _EVERYTHING = "*"
-_NOT_THE_SPECS = (Code.LOCK_MISSING, Code.LOCK_DRIFT, Code.LOCK_MALFORMED)
+_LOCK_FAULTS = (Code.LOCK_MISSING, Code.LOCK_DRIFT, Code.LOCK_MALFORMED)
 _OFFLINE, _RESOLVE, _CROSS = _LEVELS = ("offline", "resolve", "cross")
 
 
 class _Command(click.Command):
-    """Options whose value may be left out take one after ``=`` only, so that targets are none."""
+    """Options with an optional value accept it after ``=`` only, so that it is no target."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Give the bare options their values."""
+        """Adds default values to bare options."""
         bare = {"--check": f"--check={_OFFLINE}", "--upgrade": f"--upgrade={_EVERYTHING}"}
         return super().parse_args(ctx, [bare.get(argument, argument) for argument in args])
 
 
 @click.command("lock", cls=_Command)
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
-@several_accelerators("Only this one's locks are written or checked; may be given again.")
+@several_accelerators("Write or check only the locks of this accelerator; may be repeated.")
 @click.option(
     "--upgrade",
     "upgrades",
     multiple=True,
     metavar="[=PKG]",
-    help="Take the newest versions; with a package, only that one moves; may be given again.",
+    help="Select the newest versions; with PKG, of that package only; may be repeated.",
 )
 @click.option(
     "--check",
     "level",
     metavar="[=LEVEL]",
     type=click.Choice(_LEVELS),
-    help="Change nothing; exit 2 where a lock has drifted: offline (default), resolve (ask the "
-    "indexes and archives again), cross (and a second resolver).",
+    help="Change nothing; exit 2 if a lock has drifted: offline (default), resolve (query the "
+    "indexes and archives again), cross (also compare with a second resolver).",
 )
 @click.option(
-    "--audit", is_flag=True, help="Look into the wheels, too, for what resolvers don't notice."
+    "--audit",
+    is_flag=True,
+    help="Also inspect the wheels for problems that resolvers miss.",
 )
 @click.pass_obj
 def command(
@@ -63,10 +68,10 @@ def command(
 ) -> int:
     """Pin every wheel and Debian package by digest; default: for all targets.
 
-    Locks lie in the folder that mpbuild.toml names (lock.directory); commit them.
+    Locks are in the folder that mpbuild.toml names (lock.directory); commit them.
     """
     if level and upgrades:
-        raise click.UsageError("--check changes nothing, so it goes with no --upgrade")
+        raise click.UsageError("--check and --upgrade exclude each other")
     accelerators = tuple(Accelerator(name) for name in names)
     found = labels(session.root, targets, session.directory)
     if accelerators:
@@ -92,7 +97,7 @@ def command(
 def _offline(
     session: Session, found: "list[Label]", accelerators: tuple[Accelerator, ...]
 ) -> "list[Finding]":
-    """Nothing but files is asked; what was good and hasn't changed isn't even read again."""
+    """Checks files only; skips those that were good and have not changed."""
     if not accelerators:
         from mpbuild.app.lock.lock_check_cache import check
 
@@ -106,13 +111,14 @@ def _offline(
 
 
 def _answer(session: Session, findings: "list[Finding]", targets: int) -> int:
-    """What a check says: 2 where a lock is not what it should be, 1 where another check failed."""
+    """Prints the result of a check; 2 if a lock is at fault, 1 if another check failed."""
     failed = [finding for finding in findings if finding.severity == "error"]
-    text = "" if failed else f"the locks of {targets} targets answer to their specs"
+    plural = "" if targets == 1 else "s"
+    text = "" if failed else f"locks are up to date ({targets} target{plural})"
     session.emit({"locks": []}, lambda: text, ok=not failed, findings=findings)
     if not failed:
         return 0
-    return 2 if any(finding.code in _NOT_THE_SPECS for finding in failed) else 1
+    return 2 if any(finding.code in _LOCK_FAULTS for finding in failed) else 1
 
 
 def _upgrade(names: tuple[str, ...]) -> "Upgrade":
@@ -126,42 +132,91 @@ def _upgrade(names: tuple[str, ...]) -> "Upgrade":
     )
 
 
-def _written(session: Session, done: "list[LockOutcome]") -> int:
-    ok = all(one.ok for one in done)
-    locks = [entry for one in done for entry in one.locks]
-    weights = [entry for one in done for entry in one.weights]
-    built = [entry for one in done for entry in one.built]
+def _written(session: Session, outcomes: "list[LockOutcome]") -> int:
+    ok = all(outcome.ok for outcome in outcomes)
+    locks = [lock for outcome in outcomes for lock in outcome.locks]
+    weights = [pinned for outcome in outcomes for pinned in outcome.weights]
+    built = [(outcome.label, wheel) for outcome in outcomes for wheel in outcome.built]
     session.emit(
-        {"locks": locks, "weights": weights, "built": built},
-        lambda: "\n".join([*map(_built, built), *map(_text, locks), *map(_pinned, weights)]),
+        {
+            "locks": [_lock_json(lock) for lock in locks],
+            "weights": [_weight_json(pinned) for pinned in weights],
+            "built": [_wheel_json(session, label, wheel) for label, wheel in built],
+        },
+        lambda: "\n".join(
+            [
+                *(_wheel_text(session, wheel) for _, wheel in built),
+                *map(_lock_text, locks),
+                *map(_weight_text, weights),
+            ]
+        ),
         ok=ok,
-        findings=[finding for one in done for finding in one.findings],
+        findings=[finding for outcome in outcomes for finding in outcome.findings],
     )
-    return max([0 if ok else 1, *(one.exit_code for one in done)])
+    return max([0 if ok else 1, *(outcome.exit_code for outcome in outcomes)])
 
 
-def _text(lock: dict[str, Any]) -> str:
+def _lock_json(lock: "LockReport") -> dict[str, Any]:
+    return {
+        "label": str(lock.label),
+        "kind": lock.kind,
+        "environment": lock.environment,
+        "path": lock.path,
+        "digest": str(lock.digest),
+        "packages": lock.packages,
+        "bytes": lock.bytes,
+        "changed": [
+            {"name": change.name, "from": change.before, "to": change.after}
+            for change in lock.changed
+        ],
+    }
+
+
+def _lock_text(lock: "LockReport") -> str:
     from mpbuild.base.units import human_size
 
-    lines = [f"{lock['path']}  {lock['packages']} packages, {human_size(lock['bytes'])}"]
-    for change in lock["changed"]:
-        before, after = change["from"], change["to"]
-        if before is None:
-            lines.append(f"  + {change['name']} {after}")
-        elif after is None:
-            lines.append(f"  - {change['name']} {before}")
+    lines = [f"{lock.path}  {lock.packages} packages, {human_size(lock.bytes)}"]
+    for change in lock.changed:
+        if change.before is None:
+            lines.append(f"  + {change.name} {change.after}")
+        elif change.after is None:
+            lines.append(f"  - {change.name} {change.before}")
         else:
-            lines.append(f"  ~ {change['name']} {before} → {after}")
+            lines.append(f"  ~ {change.name} {change.before} → {change.after}")
     return "\n".join(lines)
 
 
-def _pinned(weights: dict[str, Any]) -> str:
+def _weight_json(pinned: "PinnedWeight") -> dict[str, Any]:
+    """``from`` is null for a first pin."""
+    before = _pin_json(pinned.before) if pinned.before else None
+    names = {"label": str(pinned.label), "name": pinned.name}
+    return {**names, **_pin_json(pinned.pin), "from": before}
+
+
+def _pin_json(pin: "Pin") -> dict[str, Any]:
+    return {"url": pin.url, "sha256": pin.sha256.hex, "size": pin.size}
+
+
+def _weight_text(pinned: "PinnedWeight") -> str:
     from mpbuild.base.units import human_size
 
-    size, before = human_size(weights["size"]), weights["from"]
-    moved = f", before sha256:{before['sha256']}" if before else ""
-    return f"{weights['name']}  {weights['url']}  {size}, sha256:{weights['sha256']}{moved}"
+    pin, before = pinned.pin, pinned.before
+    moved = f", before sha256:{before.sha256.hex}" if before else ""
+    return f"{pinned.name}  {pin.url}  {human_size(pin.size)}, sha256:{pin.sha256.hex}{moved}"
 
 
-def _built(wheel: dict[str, Any]) -> str:
-    return f"{wheel['path']}  built from the source distribution of {wheel['name']}"
+def _wheel_json(session: Session, label: "Label", wheel: "BuiltWheel") -> dict[str, Any]:
+    return {
+        "label": str(label),
+        "name": wheel.name,
+        "version": wheel.version,
+        "path": wheel.path.relative_to(session.root).as_posix(),
+        "sha256": wheel.digest.hex,
+        "size": wheel.size,
+        "source": wheel.source.hex,
+    }
+
+
+def _wheel_text(session: Session, wheel: "BuiltWheel") -> str:
+    path = wheel.path.relative_to(session.root).as_posix()
+    return f"{path}  built from the source distribution of {wheel.name}"

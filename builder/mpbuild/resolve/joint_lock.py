@@ -1,8 +1,8 @@
-"""The locks of a target's accelerators: resolved as one, so that what they share is the same.
+"""Resolves the locks of a target's accelerators jointly, so that they share packages.
 
-First the requirements of all together, then those of each under the versions that came out. What
-two accelerators share has one version and one wheel, so their images share its layer. A package
-that they have from different indexes has one public version: its builds differ, as they must.
+It resolves the requirements of all accelerators together, then those of each under the resulting
+versions. A package of several accelerators has one version and one wheel, so their images share its
+layer. If they have it from different indexes, it has one public version, and different builds.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.effects.python.index_views import IndexView
-from mpbuild.effects.python.uv import WARNING, Pin, ResolvedPackage, Uv
+from mpbuild.effects.python.resolution_failure import FailureKind, ResolutionError
+from mpbuild.effects.python.uv import Pin, ResolvedPackage, Uv
 from mpbuild.effects.threads import at_once
 from mpbuild.formats.python.pylock import PythonLock, PythonPackage
 from mpbuild.locks.python_inputs import PythonInputs
@@ -22,8 +22,6 @@ from mpbuild.resolve import python_lock
 
 if TYPE_CHECKING:
     from mpbuild.effects.http.client import HttpClient
-
-_NO_SOLUTION = Code.SPEC_INVALID
 
 
 def lock(
@@ -35,18 +33,17 @@ def lock(
     previous: Mapping[str, PythonLock],
     fresh: Collection[str] = (),
 ) -> dict[str, PythonLock]:
-    """Resolve the inputs of all accelerators, each as its view shows the indexes.
+    """Resolves the inputs of all accelerators, each with its own view of the indexes.
 
-    Versions of ``previous`` stay where they can unless named in ``fresh``; where previous locks
-    differ, the accelerator that comes first in ``wanted`` counts. Raises InputError where there
-    is no solution for all, and (content-mismatch) where a file of ``previous`` has other bytes
-    today.
+    Keeps versions of ``previous`` if possible, except those in ``fresh``; if previous locks differ,
+    the first accelerator in ``wanted`` takes precedence. Raises ResolutionError if there is no
+    solution for all, and InputError (content-mismatch) if a locked file has changed.
     """
-    return _Together(wanted, views, uv, web, previous, fresh).lock()
+    return _JointResolution(wanted, views, uv, web, previous, fresh).lock()
 
 
-class _Together:
-    """One resolution of several accelerators."""
+class _JointResolution:
+    """A resolution for several accelerators."""
 
     def __init__(
         self,
@@ -71,28 +68,26 @@ class _Together:
         first, *others = self._wanted
         try:
             return self._from(first)
-        except InputError as error:
-            if error.findings[0].code not in (_NO_SOLUTION, WARNING):
-                raise
-            self._blame()
-            if error.findings[0].code == WARNING:
+        except ResolutionError as error:
+            self._resolve_alone()
+            if error.failure.kind is FailureKind.WARNING:
                 raise
             reason = error
-        # Which versions there are may differ between indexes: perhaps another's are for all.
+        # Indexes may have different versions: those of another index may suit all accelerators.
         for name in others if self._split else ():
             try:
                 return self._from(name)
-            except InputError as error:
-                if error.findings[0].code != _NO_SOLUTION:
+            except ResolutionError as another:
+                if another.failure.kind is FailureKind.WARNING:
                     raise
-        raise InputError(
-            f"{', '.join(self._wanted)} exclude each other, and what they share must have one"
-            f" version: {reason.findings[0].message}",
-            hint="choose versions that agree, or make a model of its own for one of them",
+        raise ResolutionError(
+            f"{', '.join(self._wanted)} exclude each other, but shared packages need one version:"
+            f" {reason.findings[0].message}",
+            hint="choose versions that agree, or split the model",
         ) from reason
 
     def _from(self, first: str) -> dict[str, PythonLock]:
-        """The locks under the versions of all together, with what only differs as ``first``'s."""
+        """Locks with the joint versions; packages from different indexes are those of ``first``."""
         inputs = self._wanted[first]
         union = python_lock.resolve(
             inputs,
@@ -128,7 +123,7 @@ class _Together:
             return dict(zip(self._wanted, pool.map(lock, self._wanted), strict=True))
 
     def _known(self, name: str) -> dict[str, PythonPackage]:
-        """What is locked already, as ``name`` is to see it."""
+        """The locked packages that apply to the accelerator ``name``."""
         own = self._old.get(name, {})
         shared = {
             package.name: package
@@ -142,17 +137,17 @@ class _Together:
         version = package.version
         return package.name, Version(version).public if package.name in self._split else version
 
-    def _blame(self) -> None:
-        """Raise the error of the first accelerator that can't even be resolved alone."""
+    def _resolve_alone(self) -> None:
+        """Raises the error of the first accelerator that has no solution by itself."""
         for name, inputs in self._wanted.items():
             try:
                 python_lock.resolve(inputs, self._views[name], self._uv)
-            except InputError as error:
+            except ResolutionError as error:
                 raise error.within(f"accelerators.{name}") from error
 
 
 def _split(views: Iterable[IndexView]) -> frozenset[str]:
-    """The packages that not all of ``views`` have from one index."""
+    """The packages that ``views`` have from different indexes."""
     views = tuple(views)
     names = {name for view in views for name in view.owned}
     return frozenset(

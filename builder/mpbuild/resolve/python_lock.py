@@ -13,6 +13,7 @@ from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.resolution_failure import ResolutionError
 from mpbuild.effects.python.uv import (
     NO_WHEEL,
     Pin,
@@ -164,7 +165,7 @@ def choose(
             number, letters = said.build or (0, "")
             fitting.append(((-rank, number, letters, wheel.filename), wheel))
     if not fitting:
-        raise InputError(
+        raise ResolutionError(
             f"{package.name} {package.version} has no wheel with a sha256 for this Python and"
             " platform",
             hint=NO_WHEEL,

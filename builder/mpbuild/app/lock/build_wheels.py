@@ -1,9 +1,8 @@
-"""Packages that have only a source distribution: built once, into the folder that owns them.
+"""Builds wheels of packages that have only a source distribution, into the folders that own them.
 
-From there a wheel is locked by its digest like any wheel of a folder, and nobody builds it again.
+A wheel is built once. From then on it is locked by its digest, like every wheel in the folder.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from mpbuild.effects.python import sdists
 from mpbuild.effects.python.index_views import IndexSources, lay_out
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.projects import Projects
+from mpbuild.effects.python.resolution_failure import ResolutionError, ResolutionFailure
 from mpbuild.effects.python.sdists import SdistFile
 from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.sandbox.bubblewrap import BwrapCandidate
@@ -46,7 +46,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class BuiltWheel(msgspec.Struct, frozen=True, kw_only=True):
-    """A wheel that a folder has now: from which source distribution, and what to tell of it."""
+    """A wheel that was built into a folder, its source distribution, and findings about it."""
 
     name: str
     version: str
@@ -58,14 +58,14 @@ class BuiltWheel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildSite(msgspec.Struct, frozen=True):
-    """An environment to build for, the sources of its packages, and the folder that owns one."""
+    """An environment to build for, the sources of its packages, and the folder for the wheel."""
 
     environment: LockEnvironment
     sources: IndexSources
     folder: Path
 
     def has(self, name: str, wanted: SpecifierSet) -> bool:
-        """Whether the folder has a wheel of ``name``, in a version ``wanted``, that fits."""
+        """Whether the folder has a wheel of ``name`` in a ``wanted`` version that fits."""
         aim = python_lock.target(self.environment.python)
         ranks = wheel_tags.supported(aim.python, aim.glibc)
         for path in self.folder.glob("*.whl"):
@@ -80,10 +80,10 @@ class BuildSite(msgspec.Struct, frozen=True):
 
 
 class WheelBuilder:
-    """Builds what the folders of one workspace own and lack; ``built`` is what it made.
+    """Builds the wheels that the folders of a workspace own and lack; ``built`` lists them.
 
-    ``debian`` gives an environment's Debian lock, once it is needed. Releases younger than
-    ``released_before`` don't count.
+    ``debian`` returns an environment's Debian lock when it is needed. Releases younger than
+    ``released_before`` are ignored.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class WheelBuilder:
         locked: Mapping[str, str] = NOTHING,
         fresh: Collection[str] = (),
     ) -> T:
-        """What ``attempt`` to resolve the environments gives, once it has what is to be built.
+        """Calls ``attempt`` to resolve the environments, building missing wheels until it succeeds.
 
-        Built are packages that the requirements name and, of those that a folder owns by name,
-        the ones that a refusal speaks of: what packages themselves ask for is known to the
-        resolver only. Versions that are ``locked`` are built where they may be, unless a package
-        is among ``fresh``, whose newest one is. ``attempt`` must look into the folders anew each
-        time. Raises what ``attempt`` and ``SourceBuilds.build`` raise.
+        Builds packages that the requirements name, and packages that a folder owns by name and a
+        failed resolution mentions: only the resolver knows the dependencies of packages. Builds
+        ``locked`` versions if they are allowed, but the newest ones of ``fresh`` packages.
+        ``attempt`` must read the folders each time. Raises the errors of ``attempt`` and of
+        building.
         """
         if not self._folders:
             return attempt()
@@ -136,8 +136,9 @@ class WheelBuilder:
         while True:
             try:
                 return attempt()
-            except InputError as error:
-                if not any(self._mentioned(one, error, locked) for one in environments):
+            except ResolutionError as error:
+                failure = error.failure
+                if not any(self._build_mentioned(one, failure, locked) for one in environments):
                     raise
 
     def ensure_wheels(
@@ -148,9 +149,9 @@ class WheelBuilder:
         locked: Mapping[str, str] = NOTHING,
         fresh: Collection[str] = (),
     ) -> list[BuiltWheel]:
-        """Build those of ``names`` that a folder owns and has no wheel of that fits.
+        """Builds the packages of ``names`` that a folder owns and has no fitting wheel of.
 
-        ``locked`` (names to versions) and ``fresh`` as in ``supply``.
+        ``locked`` (versions by name) and ``fresh`` are those of ``supply``.
         """
         found = sources(self._workspace, environment.serves)
         made = []
@@ -158,39 +159,42 @@ class WheelBuilder:
             owner = found.owner(name)
             folder = self._folders.get(owner.index.name) if owner else None
             if folder:
-                bench = BuildSite(environment, found, folder)
+                site = BuildSite(environment, found, folder)
                 version = None if name in fresh else locked.get(name)
-                made += self._ensure(bench, name, version, renewed=name in fresh)
+                made += self._ensure(site, name, version, renewed=name in fresh)
         self.built += made
         return made
 
-    def _mentioned(
-        self, environment: LockEnvironment, error: InputError, locked: Mapping[str, str]
+    def _build_mentioned(
+        self,
+        environment: LockEnvironment,
+        failure: ResolutionFailure,
+        locked: Mapping[str, str],
     ) -> list[BuiltWheel]:
-        """Build what a refusal names, of the packages that folders own by their whole names."""
+        """Builds mentioned packages that folders own by their full names."""
         owners = sources(self._workspace, environment.serves).owners
         building = [owner for owner in owners if owner.index.name in self._folders]
-        names = [name for owner in building for name in owner.patterns if _mentions(error, name)]
+        names = [name for owner in building for name in owner.patterns if failure.mentions(name)]
         return self.ensure_wheels(environment, names, locked=locked)
 
     def _ensure(
-        self, bench: BuildSite, name: str, version: str | None, *, renewed: bool
+        self, site: BuildSite, name: str, version: str | None, *, renewed: bool
     ) -> list[BuiltWheel]:
-        wanted = specifiers(bench.environment, name)
-        if not renewed and bench.has(name, wanted):
+        wanted = specifiers(site.environment, name)
+        if not renewed and site.has(name, wanted):
             return []
         if version and wanted.contains(version, prereleases=True):
             wanted &= SpecifierSet(f"=={version}")
-        source = self._newest(bench, name, wanted)
+        source = self._newest(site, name, wanted)
         with self._store.lock(source.sha256):
-            # Another process may have made it meanwhile.
-            if bench.has(name, SpecifierSet(f"=={source.version}")):
+            # Another process may have built it meanwhile.
+            if site.has(name, SpecifierSet(f"=={source.version}")):
                 return []
-            return [self._build(source, bench)]
+            return [self._build(source, site)]
 
-    def _newest(self, bench: BuildSite, name: str, wanted: SpecifierSet) -> SdistFile:
-        """From the index that would own the package if no folder did."""
-        places = bench.sources.without(self._folders)
+    def _newest(self, site: BuildSite, name: str, wanted: SpecifierSet) -> SdistFile:
+        """Finds the source distribution at the index that owns the package besides the folder."""
+        places = site.sources.without(self._folders)
         owner = places.owner(name)
         index = owner.index if owner else places.default
         if not index.url:
@@ -200,20 +204,20 @@ class WheelBuilder:
             Projects(self._web).files(index, name),
             name,
             wanted,
-            bench.environment.python.python,
+            site.environment.python.python,
             index=index.name,
             released_before=self._released_before if dated else None,
         )
 
-    def _build(self, source: SdistFile, bench: BuildSite) -> BuiltWheel:
-        environment = bench.environment
+    def _build(self, source: SdistFile, site: BuildSite) -> BuiltWheel:
+        environment = site.environment
         with TemporaryDirectory(prefix="mpbuild-indexes-") as pages:
-            view = lay_out(bench.sources, Path(pages), Projects(self._web), self._released_before)
+            view = lay_out(site.sources, Path(pages), Projects(self._web), self._released_before)
             ground = SourceBuildEnvironment(
                 environment=environment, debian=self._debian(environment), view=view
             )
             made = self._builds.build(source, ground)
-        path = bench.folder / made.filename
+        path = site.folder / made.filename
         self._place(made.digest, path)
         return BuiltWheel(
             name=source.name,
@@ -226,16 +230,16 @@ class WheelBuilder:
         )
 
     def _place(self, digest: Digest, path: Path) -> None:
-        """A copy, all or nothing: whoever edits the folder must not reach the store."""
+        """Copies the wheel, all or nothing; a link would let edits reach the store."""
         with disk_errors(path), self._store.mapped(digest) as data:
             path.parent.mkdir(parents=True, exist_ok=True)
             stream_new(path.parent, path, [data], mode=0o644)
 
 
 def specifiers(environment: LockEnvironment, name: str) -> SpecifierSet:
-    """The versions of a package that an environment's requirements and bounds leave.
+    """Returns the versions of a package that an environment's requirements and bounds allow.
 
-    An override counts in place of requirements.
+    Overrides replace requirements.
     """
     wanted = environment.python
     overriding = _of(wanted.overrides, name, wanted.python)
@@ -254,11 +258,6 @@ def _named(environment: LockEnvironment) -> set[str]:
 
 
 def _of(texts: Iterable[str], name: str, version: str) -> list[Requirement]:
-    """Those of the requirements that are of ``name`` and count for a Python ("3.11")."""
+    """The requirements on ``name`` that apply to a Python ("3.11")."""
     found = [Requirement(text) for text in texts]
     return [one for one in found if canonicalize_name(one.name) == name and applies(one, version)]
-
-
-def _mentions(error: InputError, name: str) -> bool:
-    word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])")
-    return any(word.search(finding.message) for finding in error.findings)

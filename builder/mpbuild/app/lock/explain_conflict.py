@@ -1,4 +1,4 @@
-"""Why locks can't be resolved, told with the lines of the files that ask for it."""
+"""Explains a resolution that failed, with the lines of the specs that require the packages."""
 
 import contextlib
 import re
@@ -12,7 +12,8 @@ from mpbuild.app.lock.lock_files import LockEnvironment
 from mpbuild.app.workspace.targets import WORKSPACE_FILE
 from mpbuild.app.workspace.workspace import Target
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.errors import Finding
+from mpbuild.effects.python.resolution_failure import ResolutionError, ResolutionFailure
 from mpbuild.spec import toml_positions
 from mpbuild.spec.environment import (
     AcceleratorEnvironment,
@@ -27,12 +28,11 @@ from mpbuild.spec.workspace import Override
 
 Environments = Common | AcceleratorEnvironment | ExtraEnvironment
 
-_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _TABLE = re.compile(r"(?:accelerators|environments)\.[a-z0-9-]+")
 
 
 class StatedRequirement(msgspec.Struct, frozen=True):
-    """A requirement of model.toml or mpbuild.toml: the table it is in, its text and its place."""
+    """A requirement in model.toml or mpbuild.toml: its table, its text and its place."""
 
     table: str
     text: str
@@ -40,19 +40,19 @@ class StatedRequirement(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The normal name of the package that it is about."""
+        """The normalized name of the required package."""
         return canonicalize_name(Requirement(self.text).name)
 
     def __str__(self) -> str:
-        return f"{self.where} ({self.table}) asks for {self.text}"
+        return f"{self.where} ({self.table}) requires {self.text}"
 
 
 @contextlib.contextmanager
 def within(group: Sequence[LockEnvironment]) -> Iterator[None]:
-    """Errors of an environment that is resolved by itself say which it is."""
+    """Adds the environment to errors of one that is resolved by itself."""
     try:
         yield
-    except InputError as error:
+    except ResolutionError as error:
         if len(group) != 1:
             raise
         kind = "environments" if group[0].accelerator is None else "accelerators"
@@ -61,36 +61,38 @@ def within(group: Sequence[LockEnvironment]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained(target: Target) -> Iterator[None]:
-    """Errors of resolving name every requirement that their reason speaks of, with its line."""
+    """Adds every requirement that a failure mentions, with its line, to the error."""
     try:
         yield
-    except InputError as error:
-        askings = list(_askings(target))
-        raise InputError.collect([_placed(f, askings) for f in error.findings]) from error
+    except ResolutionError as error:
+        stated = list(_stated_requirements(target))
+        findings = [_explained(one, error.failure, stated) for one in error.findings]
+        raise ResolutionError.collect(findings) from error
 
 
-def _placed(finding: Finding, askings: Sequence[StatedRequirement]) -> Finding:
-    """The finding where the first guilty requirement stands; the others follow its message."""
+def _explained(
+    finding: Finding, failure: ResolutionFailure, stated: Sequence[StatedRequirement]
+) -> Finding:
+    """Places a finding at the first mentioned requirement and lists all of them."""
     if finding.code not in (Code.SPEC_INVALID, Code.RESOLVER_WARNING):
         return finding
-    words = {canonicalize_name(word) for word in _WORD.findall(finding.message)}
     table = _TABLE.match(finding.where)
-    guilty = [one for one in askings if one.name in words and _applies(one, table)]
-    if not guilty:
+    mentioned = [one for one in stated if failure.mentions(one.name) and _applies(one, table)]
+    if not mentioned:
         return finding
-    told = "".join(f"\n  {asking}" for asking in guilty)
+    lines = "".join(f"\n  {requirement}" for requirement in mentioned)
     place = f"{finding.where}: " if finding.where else ""
-    return finding._replace(where=guilty[0].where, message=f"{place}{finding.message}{told}")
+    return finding._replace(where=mentioned[0].where, message=f"{place}{finding.message}{lines}")
 
 
-def _applies(asking: StatedRequirement, table: re.Match[str] | None) -> bool:
-    """Whether a requirement has a say in the environment that the error is of."""
-    if table is None or asking.table in (table[0], "lock"):
+def _applies(stated: StatedRequirement, table: re.Match[str] | None) -> bool:
+    """Whether a requirement applies to the environment of the error."""
+    if table is None or stated.table in (table[0], "lock"):
         return True
-    return asking.table == "environment" and table[0].startswith("accelerators.")
+    return stated.table == "environment" and table[0].startswith("accelerators.")
 
 
-def _askings(target: Target) -> Iterator[StatedRequirement]:
+def _stated_requirements(target: Target) -> Iterator[StatedRequirement]:
     model, settings = target.model, target.workspace.settings
     tables: dict[str, Environments] = {
         "environment": model.environment,

@@ -1,14 +1,14 @@
-"""``mpbuild lock``, whole: what it does for each target, and in which order."""
+"""The use case of ``mpbuild lock``: pins weights, resolves, audits and writes, target by target."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mpbuild.app.lock import lock_files
-from mpbuild.app.lock.resolve_locks import LockResolver, Upgrade, keep
+from mpbuild.app.lock.resolve_locks import LockReport, LockResolver, Upgrade, keep
 from mpbuild.app.workspace.workspace import OpenWorkspace, Target
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError, MpbuildError
@@ -20,34 +20,33 @@ from mpbuild.engine.protocols import TaskObserver
 
 if TYPE_CHECKING:
     from mpbuild.app.lock.build_wheels import BuiltWheel
+    from mpbuild.app.lock.pin_weights import PinnedWeight
     from mpbuild.effects.store.store import Store
 
 
 class LockOutcome(msgspec.Struct, frozen=True):
-    """What locking a target did: ``locks[]``, ``weights[]``, ``built[]`` and findings.
+    """The result of locking a target; ``exit_code`` is that of the error that ended it."""
 
-    ``exit_code`` is that of the error that kept it from going on.
-    """
-
-    locks: list[dict[str, Any]]
-    weights: list[dict[str, Any]]
-    built: list[dict[str, Any]]
-    findings: list[Finding]
+    label: Label
+    findings: tuple[Finding, ...]
+    locks: tuple[LockReport, ...] = ()
+    weights: "tuple[PinnedWeight, ...]" = ()
+    built: "tuple[BuiltWheel, ...]" = ()
     exit_code: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no error."""
         return not failed(self.findings)
 
 
 def failed(findings: Sequence[Finding]) -> bool:
-    """Whether one of them is an error."""
+    """Whether a finding is an error."""
     return any(finding.severity == "error" for finding in findings)
 
 
 class LockCommand:
-    """One run of the command; ``store`` opens the store once it is needed, ``say`` tells people."""
+    """A run of the command; ``store`` opens the store on demand, ``say`` prints progress."""
 
     def __init__(
         self,
@@ -69,42 +68,42 @@ class LockCommand:
     def lock_all(
         self, labels: Iterable[Label], upgrade: Upgrade, *, audit: bool
     ) -> list[LockOutcome]:
-        """Lock each target; what is wrong with one keeps no other from being locked, nor told."""
+        """Locks each target; an error of one does not keep others from being locked."""
         done = []
         for label in labels:
             try:
                 done.append(self.lock(label, upgrade, audit=audit))
             except MpbuildError as error:
-                done.append(LockOutcome([], [], [], list(error.findings), error.exit_code))
+                done.append(LockOutcome(label, error.findings, exit_code=error.exit_code))
                 if isinstance(error, EnvironmentFailureError):
                     break
         return done
 
     def lock(self, label: Label, upgrade: Upgrade, *, audit: bool) -> LockOutcome:
-        """Resolve a target, look into its wheels where that is asked for, and write its locks.
+        """Resolves a target, audits its wheels with ``audit``, and writes its locks.
 
-        Where the audit finds an error nothing is written.
+        Writes nothing if the audit finds an error.
         """
         self._observer.started(f"lock:{label}")
         pinned = self._pinned(self._workspace.target(label), upgrade)
-        target = self._workspace.target(label)  # pins were written into its file
-        workshop = self._locker.workshop(self._store, self._observer)
-        resolved = self._locker.resolve(target, upgrade, workshop)
-        built = workshop.built if workshop else []
+        target = self._workspace.target(label)  # Pins were written into its file.
+        builder = self._locker.wheel_builder(self._store, self._observer)
+        resolved = self._locker.resolve(target, upgrade, builder)
+        built = tuple(builder.built) if builder else ()
         findings = [finding for one in built for finding in one.findings]
         if audit:
             findings += self._audit(target, {one.environment.name: one.new for one in resolved})
-        written = [] if failed(findings) else keep(target, resolved, self._accelerators)
-        return LockOutcome(written, pinned, [self._told(target, one) for one in built], findings)
+        locks = [] if failed(findings) else keep(target, resolved, self._accelerators)
+        return LockOutcome(label, tuple(findings), tuple(locks), pinned, built)
 
     def check(self, label: Label, level: str, *, audit: bool) -> list[Finding]:
-        """What is wrong with the locks of a target: offline, then as far as ``level`` says.
+        """Checks the locks of a target: offline, then further according to ``level``.
 
-        Errors of one check keep the dearer ones from being made.
+        A failed check skips the more expensive ones.
         """
         target = self._workspace.target(label)
-        dearer = {"resolve": self._drift, "cross": self._cross}
-        checks = [dearer[level]] if level in dearer else []
+        expensive = {"resolve": self._drift, "cross": self._cross}
+        checks = [expensive[level]] if level in expensive else []
         checks += [self._audit_written] if audit else []
         findings = lock_files.check(target, self._accelerators)
         for check in checks:
@@ -112,30 +111,17 @@ class LockCommand:
                 findings = [*findings, *check(target)]
         return findings
 
-    def _told(self, target: Target, built: "BuiltWheel") -> dict[str, Any]:
-        """An entry of ``built[]``."""
-        return {
-            "label": str(target.label),
-            "name": built.name,
-            "version": built.version,
-            "path": built.path.relative_to(self._workspace.root).as_posix(),
-            "sha256": built.digest.hex,
-            "size": built.size,
-            "source": built.source.hex,
-        }
-
-    def _pinned(self, target: Target, upgrade: Upgrade) -> list[dict[str, Any]]:
-        """Pin weights that are fetched: ``weights[]`` of the result."""
+    def _pinned(self, target: Target, upgrade: Upgrade) -> "tuple[PinnedWeight, ...]":
+        """Pins weights that are fetched."""
         if not any(weight.url for weight in target.model.core.weights):
-            return []
+            return ()
         from mpbuild.app.lock import pin_weights
         from mpbuild.effects.registry.client import registry_client
 
         web, everything = registry_client(os.environ), upgrade.everything
-        pinned = pin_weights.pin(
-            target, upgrade=everything, store=self._store, web=web, say=self._say
+        return tuple(
+            pin_weights.pin(target, upgrade=everything, store=self._store, web=web, say=self._say)
         )
-        return [one.entry for one in pinned]
 
     def _drift(self, target: Target) -> list[Finding]:
         from mpbuild.app.lock import pin_weights

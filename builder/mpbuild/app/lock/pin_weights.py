@@ -1,14 +1,14 @@
-"""Fetched weights: `mpbuild lock` pins what a model.toml leaves open, and tells what has moved.
+"""Pins fetched weights in model.toml, and reports pins that no longer match.
 
-An address at https: names one file. That another one stands there now is never taken for a newer
-version: it is told (content-mismatch), and whoever wants it takes ``sha256`` and ``size`` out of
-the spec. A tag of a registry may move; ``--upgrade`` follows it.
+An https URL names one file. If another file is there now, that is a content-mismatch and never an
+update; to accept it, remove ``sha256`` and ``size`` from the spec. A registry's tag may move, and
+``--upgrade`` follows it.
 """
 
 import errno
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,18 +30,12 @@ if TYPE_CHECKING:
 
 
 class PinnedWeight(msgspec.Struct, frozen=True, kw_only=True):
-    """Weights that have a pin now, and the one that they had before."""
+    """Weights with their new pin, and the one before, None if it is the first."""
 
     label: Label
     name: str
     pin: Pin
     before: Pin | None = None
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        """For ``weights[]`` of the command's result; ``from`` is null where it is the first pin."""
-        before = _plain(self.before) if self.before else None
-        return {"label": str(self.label), "name": self.name, **_plain(self.pin), "from": before}
 
 
 def pin(
@@ -52,23 +46,23 @@ def pin(
     web: "HttpClient",
     say: Callable[[str], None],
 ) -> list[PinnedWeight]:
-    """Pin the weights of ``target`` that are not, and write that into its model.toml, each at once.
+    """Pins the unpinned weights of ``target`` and writes each pin into its model.toml at once.
 
-    With ``upgrade`` those, too, whose tag names something else by now. What has no other way to
-    be known is fetched into the store. ``target`` doesn't follow: open it again. Raises
+    With ``upgrade``, also renews pins whose tag has moved. Fetches weights into the store if their
+    digest cannot be learned otherwise. Open ``target`` again afterwards. Raises
     EnvironmentFailureError (fetch-failed, content-mismatch, disk-full, system) and InputError
-    (spec-invalid), and then keeps what was pinned before.
+    (spec-invalid); earlier pins stay.
     """
     if not list(_open(target.model, upgrade=upgrade)):
         return []
     path = target.folder / MODEL_FILE
     kept = store()
     with kept.lock(Digest.of(os.fsencode(path.resolve()))):
-        # Another process may have pinned meanwhile.
+        # Another process may have pinned them meanwhile.
         target = target.workspace.target(target.label)
         if not atomic.is_writable(path):
             raise EnvironmentFailureError(
-                "it is read-only, and pins of weights are to be written into it",
+                "the file is read-only, but pins of weights must be written into it",
                 where=target.file,
                 code=Code.SYSTEM,
             )
@@ -244,7 +238,3 @@ def _certain(weight: "Weight") -> Pin:
     assert weight.url, "it is fetched"
     assert weight.sha256, "and pinned"
     return Pin(url=weight.url, sha256=weight.sha256, size=weight.size or 0)
-
-
-def _plain(pin: Pin) -> dict[str, Any]:
-    return {"url": pin.url, "sha256": pin.sha256.hex, "size": pin.size}

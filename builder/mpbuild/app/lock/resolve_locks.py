@@ -1,11 +1,11 @@
-"""Locking: resolve every environment of a target, compare, and write what changed."""
+"""Resolves the locks of every environment of a target, compares them and writes changes."""
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from packaging.utils import canonicalize_name
@@ -25,6 +25,7 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, InputError
+from mpbuild.base.label import Label
 from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.files.atomic import tidy, write_new
 from mpbuild.effects.files.disk import disk_error
@@ -47,13 +48,13 @@ Lock = pylock.PythonLock | deblock.DebianLock
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """What need not stay as it was locked: packages by their normal names, or everything."""
+    """The packages that may change versions: by their normalized names, or all of them."""
 
     names: frozenset[str] = frozenset()
     everything: bool = False
 
     def fresh(self, locked: Collection[str]) -> frozenset[str]:
-        """Those of the ``locked`` packages that may move."""
+        """The ``locked`` packages that may change versions."""
         return frozenset(
             name for name in locked if self.everything or canonicalize_name(name) in self.names
         )
@@ -62,8 +63,37 @@ class Upgrade(msgspec.Struct, frozen=True):
 NOTHING = Upgrade()
 
 
+class VersionChange(msgspec.Struct, frozen=True):
+    """A package whose version changed; a version is None if the lock lacks the package."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.after is None:
+            return f"{self.name} {self.before} would be removed"
+        return f"{self.name} would be {self.after}, not {self.before or 'absent'}"
+
+
+LockKind = Literal["python", "debian"]
+
+
+class LockReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock that was written; ``bytes`` is the total size of its ``packages`` packages."""
+
+    label: Label
+    kind: LockKind
+    environment: str
+    path: str
+    digest: Digest
+    packages: int
+    bytes: int
+    changed: tuple[VersionChange, ...]
+
+
 class EnvironmentResolution(msgspec.Struct, frozen=True):
-    """An environment resolved: its locks as they were, None where there were none, and are now."""
+    """A resolved environment: its previous locks, None if there were none, and its new locks."""
 
     environment: LockEnvironment
     old: tuple[pylock.PythonLock | None, deblock.DebianLock | None]
@@ -71,7 +101,7 @@ class EnvironmentResolution(msgspec.Struct, frozen=True):
 
 
 class LockResolver:
-    """Resolves targets; what indexes and archives say is asked once for all of them."""
+    """Resolves targets; reads indexes and archives once for all of them."""
 
     def __init__(self, workspace: OpenWorkspace, *, web: HttpClient, uv: Uv, now: datetime) -> None:
         self._workspace = workspace
@@ -82,10 +112,10 @@ class LockResolver:
         cooldown = workspace.settings.lock.cooldown
         self._released_before = now - timedelta(milliseconds=cooldown) if cooldown else None
 
-    def workshop(
+    def wheel_builder(
         self, store: "Callable[[], Store]", observer: "TaskObserver"
     ) -> "WheelBuilder | None":
-        """What builds wheels before resolving; None where no folder of the workspace wants it."""
+        """Returns a builder of missing wheels; None if no folder of the workspace builds wheels."""
         if not any(index.build for index in self._workspace.settings.indexes.values()):
             return None
         from mpbuild.app.lock.build_wheels import WheelBuilder
@@ -101,12 +131,12 @@ class LockResolver:
         )
 
     def resolve(
-        self, target: Target, upgrade: Upgrade = NOTHING, workshop: "WheelBuilder | None" = None
+        self, target: Target, upgrade: Upgrade = NOTHING, builder: "WheelBuilder | None" = None
     ) -> list[EnvironmentResolution]:
-        """Resolve all environments and write no lock; a ``workshop`` builds what only it can give.
+        """Resolves all environments and writes no lock; ``builder`` builds missing wheels first.
 
-        Raises InputError where there is no solution or the locks would ask for more than base or
-        spec promise, each finding with the place in the spec that it comes from.
+        Raises InputError if there is no solution, or the locks need more than base or spec promise;
+        findings have the place in the spec that causes them.
         """
         found = environments(target)
         old = {environment.name: _present(environment) for environment in found}
@@ -115,10 +145,10 @@ class LockResolver:
         _refuse_unknown(upgrade, target, [*previous.values(), *before.values()])
         known = [package.name for lock in before.values() for package in lock.packages]
         with at_once(1) as pool:
-            # Archives are read while uv waits for indexes.
+            # Reads archives while uv waits for indexes.
             reading = pool.submit(self._archives.lock, found, before, upgrade.fresh(known))
             with explained(target):
-                locks = self._supplied(found, previous, upgrade, workshop)
+                locks = self._supplied(found, previous, upgrade, builder)
         findings = check_floors(target, found, locks)
         if findings:
             raise InputError.collect(findings)
@@ -129,9 +159,9 @@ class LockResolver:
         ]
 
     def drift(self, target: Target, accelerators: Sequence[Accelerator] = ()) -> list[Finding]:
-        """How the locks would change if ``mpbuild lock`` ran now, as lock-drift findings.
+        """Returns what ``mpbuild lock`` would change now, as lock-drift findings.
 
-        And, without being errors, the Debian packages that only ``--upgrade`` would move.
+        Also returns notes on Debian packages that only ``--upgrade`` would change.
         """
         return [
             finding
@@ -146,7 +176,7 @@ class LockResolver:
 
     @contextlib.contextmanager
     def views(self, found: Sequence[LockEnvironment]) -> Iterator[Mapping[Accelerator, IndexView]]:
-        """What each accelerator's environments see of the indexes, in folders that go again."""
+        """Lays out the view of the indexes for each accelerator, in temporary folders."""
         with tempfile.TemporaryDirectory(prefix="mpbuild-indexes-") as folder:
             yield {
                 serves: lay_out(
@@ -167,12 +197,12 @@ class LockResolver:
         found: Sequence[LockEnvironment],
         previous: Mapping[str, pylock.PythonLock],
         upgrade: Upgrade,
-        workshop: "WheelBuilder | None",
+        builder: "WheelBuilder | None",
     ) -> dict[str, pylock.PythonLock]:
-        if workshop is None:
+        if builder is None:
             return self._python(found, previous, upgrade)
         locked = {p.name: p.version for lock in previous.values() for p in lock.packages}
-        return workshop.supply(
+        return builder.supply(
             found,
             lambda: self._python(found, previous, upgrade),
             locked=locked,
@@ -185,7 +215,7 @@ class LockResolver:
         previous: Mapping[str, pylock.PythonLock],
         upgrade: Upgrade,
     ) -> dict[str, pylock.PythonLock]:
-        """The accelerators together, each further environment by itself."""
+        """Resolves the accelerators jointly, and each further environment by itself."""
         accelerators = [e for e in found if e.accelerator is not None]
         groups = [accelerators, *([e] for e in found if e.accelerator is None)]
         known = [package.name for lock in previous.values() for package in lock.packages]
@@ -209,9 +239,9 @@ def keep(
     target: Target,
     resolved: Sequence[EnvironmentResolution],
     accelerators: Sequence[Accelerator] = (),
-) -> list[dict[str, Any]]:
-    """Write what changed, all environments' or those of ``accelerators`` only; ``locks[]``."""
-    entries = []
+) -> list[LockReport]:
+    """Writes the locks that changed, of all environments or only those of ``accelerators``."""
+    reports = []
     for locked in resolved:
         environment = locked.environment
         if not environment.concerns(accelerators):
@@ -223,36 +253,37 @@ def keep(
             sum(package.size for package in locked.new.debian.packages),
         )
         new: tuple[Lock, Lock] = (locked.new.python, locked.new.debian)
+        kinds: tuple[LockKind, LockKind] = ("python", "debian")
         for kind, file, text, size, before, after in zip(
-            ("python", "debian"), files, texts, sizes, locked.old, new, strict=True
+            kinds, files, texts, sizes, locked.old, new, strict=True
         ):
             _write(file, text)
-            entries.append(
-                {
-                    "label": str(target.label),
-                    "kind": kind,
-                    "environment": environment.name,
-                    "path": environment.where(file),
-                    "digest": str(Digest.of(text.encode())),
-                    "packages": len(after.packages),
-                    "bytes": size,
-                    "changed": changes(before, after),
-                }
+            reports.append(
+                LockReport(
+                    label=target.label,
+                    kind=kind,
+                    environment=environment.name,
+                    path=environment.where(file),
+                    digest=Digest.of(text.encode()),
+                    packages=len(after.packages),
+                    bytes=size,
+                    changed=changes(before, after),
+                )
             )
-    return entries
+    return reports
 
 
 def changes(
     old: Lock | None,
     new: Lock,
-) -> list[dict[str, str | None]]:
-    """The packages whose versions differ, ``None`` where one side has none: ``changed[]``."""
+) -> tuple[VersionChange, ...]:
+    """Returns the packages whose versions differ."""
     before, after = _versions(old), _versions(new)
-    return [
-        {"name": name, "from": before.get(name), "to": after.get(name)}
+    return tuple(
+        VersionChange(name, before.get(name), after.get(name))
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
-    ]
+    )
 
 
 def _present(
@@ -268,15 +299,9 @@ def _drift(locked: EnvironmentResolution) -> Iterator[Finding]:
     for file, old, new in zip(files, locked.old, today, strict=True):
         if old == new:
             continue
-        told = [_told(change) for change in changes(old, new)] if old else ["there is no lock"]
-        message = "; ".join(told) or "the same versions would be locked otherwise"
+        parts = [str(change) for change in changes(old, new)] if old else ["there is no lock"]
+        message = "; ".join(parts) or "the lock would differ in other fields than versions"
         yield Finding(Code.LOCK_DRIFT, message, environment.where(file), "run `mpbuild lock`")
-
-
-def _told(change: Mapping[str, str | None]) -> str:
-    if change["to"] is None:
-        return f"{change['name']} {change['from']} would go"
-    return f"{change['name']} would be {change['to']}, not {change['from'] or 'absent'}"
 
 
 def _versions(lock: Lock | None) -> dict[str, str]:
@@ -288,7 +313,7 @@ def _refuse_unknown(upgrade: Upgrade, target: Target, locks: Collection[Lock]) -
     findings = [
         Finding(
             Code.SPEC_INVALID,
-            f"no lock has a package {name!r} that could be upgraded",
+            f"no lock has a package {name!r} to upgrade",
             str(target.label),
             nearest(name, known),
         )
@@ -299,7 +324,7 @@ def _refuse_unknown(upgrade: Upgrade, target: Target, locks: Collection[Lock]) -
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a lock only if it changed, and whole."""
+    """Replaces a lock, all or nothing, if it changed."""
     data = text.encode()
     try:
         if path.is_file() and path.read_bytes() == data:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from mpbuild.base.errors import InputError
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.projects import ProjectFile, Projects
+from mpbuild.effects.python.resolution_failure import ResolutionError
 from mpbuild.effects.threads import at_once
 from mpbuild.spec import index_ownership
 
@@ -86,7 +86,7 @@ class IndexView(msgspec.Struct, frozen=True, kw_only=True):
         if owner is None:
             return self.sources.default.name
         if name not in self.owned:
-            raise InputError(
+            raise ResolutionError(
                 f"{name} belongs to the index {owner.index.name}, which doesn't have it",
                 hint="publish it there, or take it out of the packages that the index owns",
             )
@@ -146,7 +146,7 @@ def _released(
     kept = []
     for file in files:
         if file.uploaded is None:
-            raise InputError(
+            raise ResolutionError(
                 f"the index {owner.index.name} doesn't say when {file.filename} was uploaded, so"
                 " lock.cooldown can't hold for it",
                 hint=f"say so: indexes.{owner.index.name}.dated = false",

@@ -18,6 +18,7 @@ from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.download import FileSink, download
 from mpbuild.effects.http.file_request import FileRequest
 from mpbuild.effects.python.projects import ProjectFile
+from mpbuild.effects.python.resolution_failure import ResolutionError
 
 LARGEST = 256 << 20
 
@@ -59,7 +60,7 @@ def newest(
     fitting = [source for source in found if source.version in versions]
     if not fitting:
         before = f", released before {released_before:%Y-%m-%d}" if released_before else ""
-        raise InputError(
+        raise ResolutionError(
             f"the index {index} has no source distribution of {name}{wanted} with a sha256, for"
             f" Python {python}{before}",
             hint="ask for another version, or put a wheel of it into the folder that owns it",

@@ -1,4 +1,4 @@
-"""uv, the resolver: run with nothing of the user's but what it needs, every warning an error."""
+"""Runs uv, the resolver, with a minimal environment; treats every warning as an error."""
 
 import functools
 import re
@@ -8,19 +8,27 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import EnvironmentFailureError, InputError, MpbuildError
+from mpbuild.base.errors import EnvironmentFailureError, MpbuildError
 from mpbuild.base.redaction import redacted
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
+from mpbuild.effects.python.resolution_failure import (
+    FailureKind,
+    ResolutionError,
+    ResolutionFailure,
+    explanation,
+    read_failure,
+    read_warnings,
+)
 
-# Everything else, UV_CONSTRAINT and its kind among them, would change what is resolved.
+# Others, such as UV_CONSTRAINT, would change the resolution.
 _PASSED = frozenset(
     {
         *("PATH", "HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES"),
@@ -32,19 +40,13 @@ _PASSED = frozenset(
 )
 _NEWEST = 40  # uv names targets up to manylinux_2_40
 
-_ONLY_SOURCE = re.compile(r"Wheels are required for `([^`]+)`")
-_UNREACHABLE = re.compile(r"could not be queried|network was disabled|lack of valid authentication")
-_BY_ADDRESS = re.compile(r"package `([^`]+)`\n +cause: Package `([^`]+)` was included as a URL")
 _INDEX_URL = re.compile(r"^--index-url (\S+)$", re.MULTILINE)
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 _ADVICE = {
-    "missing an upload date": "the index dates no files: say so, indexes.default.dated = false",
-    "is yanked": "`mpbuild lock --upgrade=NAME` takes another release in its place",
-    "does not have an extra": "the extras that a package has are in its metadata: correct the name",
+    "missing an upload date": "the index has no upload dates: set indexes.default.dated = false",
+    "is yanked": "`mpbuild lock --upgrade=NAME` selects another release",
+    "does not have an extra": "correct the name of the extra: the package's metadata lists them",
 }
-
-WARNING = Code.RESOLVER_WARNING
 
 NO_WHEEL = (
     "only wheels are installed: choose another version, or let an index with a folder own the"
@@ -55,7 +57,7 @@ Pin = tuple[str, str]
 
 
 class WheelCandidate(msgspec.Struct, frozen=True):
-    """A wheel that could serve, where it is today, and what the index says of it."""
+    """A wheel that fits, its current URL, and its digest and size if the index has them."""
 
     filename: str
     url: str
@@ -64,7 +66,7 @@ class WheelCandidate(msgspec.Struct, frozen=True):
 
 
 class ResolvedPackage(msgspec.Struct, frozen=True):
-    """A package at the version uv chose, with every wheel that fits the platform."""
+    """A package at the version that uv chose, with every wheel that fits the platform."""
 
     name: str
     version: str
@@ -72,14 +74,14 @@ class ResolvedPackage(msgspec.Struct, frozen=True):
 
 
 class WheelPlatform(msgspec.Struct, frozen=True):
-    """What wheels must run on: a Python ("3.11") and a glibc (2, 36), on linux/amd64."""
+    """The platform of wheels: a Python ("3.11") and a glibc (2, 36), on linux/amd64."""
 
     python: str
     glibc: tuple[int, int]
 
 
 class Uv:
-    """The uv that came with mpbuild, and the process environment to take settings from."""
+    """The uv that is installed with mpbuild, and the process environment with its settings."""
 
     def __init__(self, binary: str, environ: Mapping[str, str]) -> None:
         self.binary = binary
@@ -87,10 +89,7 @@ class Uv:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> "Uv":
-        """The binary of the installed ``uv`` wheel.
-
-        Raises EnvironmentFailureError where there is none.
-        """
+        """Finds the binary of the installed ``uv`` wheel; raises EnvironmentFailureError."""
         try:
             import uv
 
@@ -109,13 +108,13 @@ class Uv:
 
     @functools.cached_property
     def own_index(self) -> str:
-        """The address of the index that uv takes where none is named; no network is asked."""
+        """The URL of uv's default index; needs no network."""
         words = "pip compile --offline --no-header --color never --emit-index-url -"
         run = self._run([*words.split(), "-p", sys.executable], "", IndexView(), Path("/"))
         found = _INDEX_URL.search(run.stdout)
         if not found:
             raise EnvironmentFailureError(
-                f"uv doesn't say which index it takes: {_told(run.stderr)}"
+                f"uv does not print its default index: {explanation(run.stderr)}"
             )
         return found[1]
 
@@ -129,11 +128,11 @@ class Uv:
         overrides: Sequence[str] = (),
         preferences: Iterable[Pin] = (),
     ) -> tuple[ResolvedPackage, ...]:
-        """Resolve ``requirements`` to wheels; versions in ``preferences`` stay where they can.
+        """Resolves ``requirements`` to wheels; keeps versions in ``preferences`` if possible.
 
-        ``overrides`` replace what packages ask for. Raises InputError (spec-invalid) where there
-        is no solution and (resolver-warning) where uv warns of anything, EnvironmentFailureError
-        (fetch-failed) where an index can't be read.
+        ``overrides`` replace requirements of packages. Raises ResolutionError (spec-invalid) if
+        there is no solution and (resolver-warning) if uv warns, EnvironmentFailureError
+        (fetch-failed) if an index cannot be read.
         """
         if not requirements:
             return ()
@@ -149,17 +148,16 @@ class Uv:
             (cwd / "pylock.toml").write_text(_existing(preferences), "utf-8")
             options += ["-o", "pylock.toml"]
             run = self._compile(requirements, target, view, options, cwd)
-        if run.returncode:
-            _fail(run, view.default)
-        _refuse_warnings(run.stderr)
+        failure = read_failure(run.stderr) if run.returncode else read_warnings(run.stderr)
+        if failure:
+            raise _error(failure, view.default)
         return _parse(run.stdout)
 
     def locate(self, pins: Iterable[Pin], python: str, index: PythonIndex) -> dict[Digest, str]:
-        """Where the wheels of exactly these versions are today: sha256 to address.
+        """Returns the current URLs of the wheels of exactly these versions, by sha256.
 
-        Addresses are for use now and never written. They carry the index's login where they are
-        on its host. Raises EnvironmentFailureError (fetch-failed) where the index no longer has a
-        version.
+        URLs are never written to locks. They contain the index's login if they are on its host.
+        Raises EnvironmentFailureError (fetch-failed) if the index no longer has a version.
         """
         exact = [f"{name}=={version}" for name, version in pins]
         if not exact:
@@ -170,8 +168,8 @@ class Uv:
             run = self._compile(exact, target, view, ["--no-deps"], Path(folder))
         if run.returncode:
             raise EnvironmentFailureError(
-                f"uv can't say where the locked wheels are: {_told(run.stderr)}",
-                hint="if a release was withdrawn, `mpbuild lock` finds another",
+                f"uv cannot find the locked wheels: {explanation(run.stderr)}",
+                hint="if a release was withdrawn, `mpbuild lock` selects another",
             )
         wheels = [wheel for package in _parse(run.stdout) for wheel in package.wheels]
         return {wheel.sha256: index.with_login(wheel.url) for wheel in wheels if wheel.sha256}
@@ -218,7 +216,7 @@ class Uv:
 
 
 def _environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
-    """Addresses go in here and not among the words, which every user of a machine can see."""
+    """URLs may hold logins, so they are not on the command line, which other users can see."""
     passed = {name: value for name, value in environ.items() if name in _PASSED}
     if "SSL_CERT_FILE" not in passed and environ.get("REQUESTS_CA_BUNDLE"):
         passed["SSL_CERT_FILE"] = environ["REQUESTS_CA_BUNDLE"]
@@ -229,58 +227,48 @@ def _environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
 
 
 def _existing(pins: Iterable[Pin]) -> str:
-    """The least that uv takes for an existing lock."""
+    """The smallest existing lock that uv accepts."""
     packages = [f'[[packages]]\nname = "{name}"\nversion = "{version}"' for name, version in pins]
     head = 'lock-version = "1.0"\ncreated-by = "mpbuild"'
     return "\n".join([head, *(packages or ["packages = []"]), ""])
 
 
-def _fail(run: "subprocess.CompletedProcess[str]", index: PythonIndex) -> NoReturn:
-    said = _told(run.stderr)
-    _refuse_address(said)
-    if "No solution found" not in said or _UNREACHABLE.search(said):
-        at = f" at {redacted(index.url)}" if index.url else ""
-        raise EnvironmentFailureError(f"uv could not resolve with the index{at}:\n{said}")
-    sources = list(dict.fromkeys(_ONLY_SOURCE.findall(said)))
-    if sources:
-        lines = [line for line in said.split("\n") if not _ONLY_SOURCE.search(line)]
-        names = " and ".join(sources) + (" has" if len(sources) == 1 else " have")
-        reason = "\n".join(lines).strip()
-        raise InputError(f"{names} no wheel for this Python and platform:\n{reason}", hint=NO_WHEEL)
-    raise InputError(f"the dependencies can't be resolved:\n{said}", hint=_advice(said))
+def _error(failure: ResolutionFailure, index: PythonIndex) -> MpbuildError:
+    """The error that reports a failure to people."""
+    text = failure.explanation
+    match failure.kind:
+        case FailureKind.UNREACHABLE:
+            at = f" at {redacted(index.url)}" if index.url else ""
+            return EnvironmentFailureError(f"uv could not resolve with the index{at}:\n{text}")
+        case FailureKind.DIRECT_URL:
+            package, dependency = failure.packages
+            return ResolutionError(
+                f"{package} requires {dependency} by URL, not by version",
+                hint=f"override it: require versions of {dependency} in environment.overrides",
+                failure=failure,
+            )
+        case FailureKind.NO_WHEEL:
+            names = " and ".join(failure.packages)
+            verb = "has" if len(failure.packages) == 1 else "have"
+            message = f"{names} {verb} no wheel for this Python and platform:\n{text}"
+            return ResolutionError(message, hint=NO_WHEEL, failure=failure)
+        case FailureKind.WARNING:
+            return ResolutionError(
+                f"uv warns that the lock would differ from the spec: {text}",
+                hint=_advice(text),
+                code=Code.RESOLVER_WARNING,
+                failure=failure,
+            )
+        case FailureKind.CONFLICT:
+            return ResolutionError(
+                f"no versions satisfy the requirements:\n{text}",
+                hint=_advice(text),
+                failure=failure,
+            )
 
 
-def _refuse_address(said: str) -> None:
-    found = _BY_ADDRESS.search(said)
-    if found:
-        raise InputError(
-            f"{found[1]} asks for {found[2]} by an address, and not for one of an index",
-            hint=f"override it: ask for {found[2]} by versions in environment.overrides",
-        )
-
-
-def _refuse_warnings(stderr: str) -> None:
-    warnings = [line for line in _told(stderr).split("\n") if line.startswith("warning: ")]
-    if not warnings:
-        return
-    told = "; ".join(warning.removeprefix("warning: ") for warning in warnings)
-    raise InputError(
-        f"uv warns, so the lock would not be what was asked for: {told}",
-        hint=_advice(told),
-        code=WARNING,
-    )
-
-
-def _advice(told: str) -> str:
-    return next((hint for words, hint in _ADVICE.items() if words in told), "")
-
-
-def _told(stderr: str) -> str:
-    """What uv says, without logins and without advice to look for packages in every index."""
-    paragraphs = redacted(_ANSI.sub("", stderr)).strip().split("\n\n")
-    kept = "\n\n".join(text for text in paragraphs if "--index-strategy" not in text)
-    lines = kept.split("\n")
-    return "\n".join(line for line in lines if not line.startswith("Resolved "))[-4000:]
+def _advice(text: str) -> str:
+    return next((hint for words, hint in _ADVICE.items() if words in text), "")
 
 
 def _parse(text: str) -> tuple[ResolvedPackage, ...]:
@@ -290,9 +278,7 @@ def _parse(text: str) -> tuple[ResolvedPackage, ...]:
     except MpbuildError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EnvironmentFailureError(
-            f"this uv gives a lock that mpbuild can't read: {error!r}"
-        ) from error
+        raise EnvironmentFailureError(f"uv printed a malformed lock: {error!r}") from error
 
 
 def _resolved(package: Mapping[str, Any]) -> ResolvedPackage:
