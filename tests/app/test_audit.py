@@ -134,7 +134,7 @@ def test_a_collision_names_lock_and_both_wheels(audited):
     assert not report.ok
     assert finding.code == "file-collision"
     assert finding.where == "lockfiles/a/pylock.cpu.toml: packages: one"
-    assert finding.message.startswith("one and two install 1 file at the same place")
+    assert finding.message.startswith("one and two install 1 file at the same path")
 
 
 def test_wheels_of_the_store_are_read_there_and_wholly(audited):

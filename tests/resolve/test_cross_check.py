@@ -307,11 +307,11 @@ def test_overrides_are_applied_to_what_pip_finds(model, wheels):
     model.holds(*lock.packages[:2])
     (finding,) = model.by_pip()
     assert finding.code == "lock-disagreement"
-    assert finding.message == "by what pip finds, alpha asks for gamma, which is not in the lock"
+    assert finding.message == "according to pip, alpha requires gamma, which is not in the lock"
     delta = package(wheels.add("delta-1.0-py3-none-any.whl"))
     model.holds(*lock.packages, delta)
     (finding,) = model.by_pip()
-    assert finding.message == "by what pip finds, nothing asks for delta 1.0"
+    assert finding.message == "according to pip, nothing requires delta 1.0"
     model.holds(*lock.packages)
     wheels.add(gamma.name, content="x")
     (finding,) = model.by_pip()

@@ -1,21 +1,22 @@
-"""Findings that the spec accepts, for a reason that it gives."""
+"""Applies environment.accepted: findings that the spec accepts, with a reason."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from mpbuild.audit.audited_environment import Observation
 from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
 from mpbuild.spec.environment import AcceptedFinding
 
 
 def is_accepted(observation: Observation, accepted: Iterable[AcceptedFinding]) -> bool:
-    """Whether an entry of ``accepted`` has its code and names all packages that it is about."""
+    """Whether an entry of ``accepted`` has its code and names all of its packages."""
     return any(_matches(entry, observation) for entry in accepted)
 
 
 def left(
     observations: Iterable[Observation], accepted: Sequence[AcceptedFinding]
 ) -> list[Observation]:
-    """Those that are not accepted."""
+    """Returns the observations that are not accepted."""
     return [one for one in observations if not is_accepted(one, accepted)]
 
 
@@ -25,10 +26,10 @@ def stale(
     spec_file: str,
     undecided: Collection[str] = (),
 ) -> Iterator[Observation]:
-    """Entries, and packages in them, that no observation is about.
+    """Yields entries, or packages in them, that match no observation.
 
-    ``observations`` are those of all environments. Of the codes ``undecided`` not all that there
-    may be was looked for.
+    ``observations`` are those of all environments. Entries with ``undecided`` codes are skipped,
+    because the audit could not look for all of them.
     """
     for position, entry in enumerate(accepted):
         if entry.code in undecided:
@@ -37,11 +38,13 @@ def stale(
         unmet = [name for name in entry.packages if name not in met]
         if unmet:
             yield Observation(
-                Code.SPEC_INVALID,
+                Finding(
+                    Code.SPEC_INVALID,
+                    f"it accepts {entry.code} of {', '.join(unmet)}, but there is no such finding",
+                    f"{spec_file}: environment.accepted[{position}]",
+                    "remove it: its reason no longer exists",
+                ),
                 tuple(unmet),
-                f"it accepts {entry.code} of {', '.join(unmet)}, and there is no such finding",
-                f"{spec_file}: environment.accepted[{position}]",
-                "take it out: what it was written for has gone",
             )
 
 

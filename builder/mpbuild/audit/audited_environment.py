@@ -1,4 +1,4 @@
-"""What the checks look at, one environment at a time, and what they have to say."""
+"""The input of the audit's checks, one environment at a time, and their output."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -7,35 +7,31 @@ import msgspec
 
 from mpbuild.audit.wheel_facts import WheelFacts
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import Finding, Severity
+from mpbuild.base.errors import Finding
 from mpbuild.derive.elf_needs import ElfNeeds
 from mpbuild.formats.python.pylock import PythonLock, PythonPackage
 from mpbuild.spec.environment import AcceleratorEnvironment
 
 
 class Observation(NamedTuple):
-    """A finding, and the packages that it is about: an accepted one must name all of them."""
+    """A finding of the audit and the packages that it is about, for acceptance by the spec."""
 
-    code: Code
-    packages: tuple[str, ...]
-    message: str
-    where: str
-    hint: str = ""
-    severity: Severity = "error"
+    finding: Finding
+    packages: tuple[str, ...] = ()
 
     @property
-    def finding(self) -> Finding:
-        """Without the packages, which the message names."""
-        return Finding(self.code, self.message, self.where, self.hint, self.severity)
+    def code(self) -> Code:
+        """The finding's code."""
+        return self.finding.code
 
 
 class AuditedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment, its lock and the facts of the lock's wheels by package.
+    """An environment, its lock and the facts of the lock's wheels by package.
 
-    ``file`` and ``spec_file`` are how messages name lock and spec; ``accelerator`` is None of
-    further environments. ``requirements``, ``constraints`` and ``overrides`` are those that the
-    lock was resolved from (PEP 508). ``debian`` are the needs of the layers of Debian packages;
-    ``supplied`` the shared objects that the machine brings, ``never_loaded`` paths in the image.
+    ``file`` and ``spec_file`` name lock and spec in messages. ``accelerator`` is None for
+    environments of steps. ``requirements``, ``constraints`` and ``overrides`` are the inputs of the
+    lock (PEP 508). ``debian`` has the needs of the layers of Debian packages, ``supplied`` the
+    shared objects that the machine provides, and ``never_loaded`` paths in the image.
     """
 
     file: str
@@ -53,7 +49,7 @@ class AuditedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The environment's."""
+        """The name of the environment."""
         return self.lock.environment
 
     @property
@@ -63,7 +59,7 @@ class AuditedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wheels(self) -> Iterable[tuple[PythonPackage, WheelFacts]]:
-        """Each package and the facts of its wheel."""
+        """Each package with the facts of its wheel."""
         return [(package, self.facts[package.name]) for package in self.lock.packages]
 
     @property
@@ -72,5 +68,5 @@ class AuditedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
         return {package.name: package.version for package in self.lock.packages}
 
     def at(self, package: str) -> str:
-        """Where a finding about ``package`` stands."""
+        """Returns the place of a finding about ``package``."""
         return f"{self.file}: packages: {package}"

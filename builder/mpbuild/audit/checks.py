@@ -1,4 +1,4 @@
-"""The checks of the audit, in the order in which their findings are told."""
+"""The checks of the audit, in the order of their findings."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -25,7 +25,7 @@ _OF_ONE: tuple[Callable[[AuditedEnvironment], Iterator[Observation]], ...] = (
 
 
 def observations(subjects: Sequence[AuditedEnvironment]) -> Iterator[Observation]:
-    """All that is to be said of these environments of one model."""
+    """Yields the findings about the environments of a model."""
     for subject in subjects:
         for check in _OF_ONE:
             yield from check(subject)

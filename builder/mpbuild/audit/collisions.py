@@ -1,9 +1,9 @@
-"""Wheels that install one path, so that one of them would silently lose.
+"""Finds wheels that install the same path, one of which would silently win.
 
 Codes: file-collision, entry-point-collision.
 
-Equal bytes, as two wheels' empty ``__init__.py``, do no harm. Layers of different wheels lie over
-each other, so nothing else would notice.
+Equal bytes, such as empty ``__init__.py`` files, do no harm. Layers of wheels overlay each other,
+so nothing else would detect a collision.
 """
 
 from collections import defaultdict
@@ -15,18 +15,19 @@ from mpbuild.audit.install_paths import installed, script
 from mpbuild.audit.read_wheel_facts import WheelContents
 from mpbuild.audit.wheel_facts import MemberFacts
 from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
 
 Trees = Mapping[str, Mapping[str, MemberFacts]]
 """The files that packages install, by package and path."""
 
 _HINT = (
-    "depend on one of the two, or leave one out by an override whose marker is never true; if it"
-    " does no harm, say why in environment.accepted"
+    "depend on one of the two, or exclude one with an override whose marker is never true; if it"
+    " is harmless, give the reason in environment.accepted"
 )
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """All collisions of one environment."""
+    """Yields all collisions of an environment."""
     trees = {
         package.name: installed(
             WheelContents(facts.dist_info, facts.files), package.name, subject.python
@@ -38,19 +39,21 @@ def check(subject: AuditedEnvironment) -> Iterator[Observation]:
 
 
 def of_files(trees: Trees, file: str) -> Iterator[Observation]:
-    """Pairs of packages with other bytes at one path, or a file where the other has a folder."""
+    """Yields pairs of packages that differ at a path, or of which one has a folder there."""
     shared, differing = _shared(trees), _differing(trees)
     for pair in sorted(differing):
         first, second = pair
         paths = sorted(differing[pair])
         count = max(shared[pair], len(paths))
         yield Observation(
-            Code.FILE_COLLISION,
+            Finding(
+                Code.FILE_COLLISION,
+                f"{first} and {second} install {_counted(count, 'file')} at the same path, of which"
+                f" {len(paths)} {'differs' if len(paths) == 1 else 'differ'}, such as /{paths[0]}",
+                f"{file}: packages: {first}",
+                _HINT,
+            ),
             pair,
-            f"{first} and {second} install {_counted(count, 'file')} at the same place, of which"
-            f" {len(paths)} {'differs' if len(paths) == 1 else 'differ'}, such as /{paths[0]}",
-            f"{file}: packages: {first}",
-            _HINT,
         )
 
 
@@ -97,7 +100,7 @@ def _of_scripts(subject: AuditedEnvironment, trees: Trees) -> Iterator[Observati
     made = {(name, p.name) for p, facts in subject.wheels for name in facts.scripts}
     for name, package in made:
         owners[name].add(package)
-        # A file of another wheel may stand where the script will.
+        # Another wheel may have a file at the path of the script.
         owners[name] |= {other for other in trees if script(name) in trees[other]}
     pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, packages in owners.items():
@@ -105,11 +108,13 @@ def _of_scripts(subject: AuditedEnvironment, trees: Trees) -> Iterator[Observati
             pairs[pair].append(name)
     for (first, second), names in sorted(pairs.items()):
         yield Observation(
-            Code.ENTRY_POINT_COLLISION,
+            Finding(
+                Code.ENTRY_POINT_COLLISION,
+                f"{first} and {second} both install the script {_listed(names)}",
+                subject.at(first),
+                _HINT,
+            ),
             (first, second),
-            f"{first} and {second} both install the script {_listed(names)}",
-            subject.at(first),
-            _HINT,
         )
 
 

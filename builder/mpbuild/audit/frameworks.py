@@ -1,9 +1,8 @@
-"""Parts of one framework that belong together (code: framework-skew).
+"""Checks that the parts of a framework have matching versions (code: framework-skew).
 
-A plugin of JAX for CUDA is left out with a warning where its version is not jaxlib's
-(``check_plugin_version`` of jaxlib's plugin_support.py); one for ROCm is loaded whatever it is, and
-the metadata of some declare no bound. And variants of one model on two releases of its framework
-are two models.
+JAX ignores a CUDA plugin whose version does not match jaxlib's, with a warning
+(``check_plugin_version`` in jaxlib's plugin_support.py), but loads any ROCm plugin; some plugins
+declare no bound. Variants of a model on different releases of a framework give different answers.
 """
 
 import re
@@ -14,11 +13,11 @@ from packaging.version import Version
 
 from mpbuild.audit.audited_environment import AuditedEnvironment, Observation
 from mpbuild.base.codes import Code
-from mpbuild.base.errors import Severity
+from mpbuild.base.errors import Finding, Severity
 
 _PLUGIN = re.compile(r"jax-(cuda|rocm)\d+-(?:plugin|pjrt)")
 _AGREEING = {"cuda": 3, "rocm": 2}
-"""How many places of a plugin's version must be jaxlib's."""
+"""The number of leading version components that plugin and jaxlib must share."""
 
 _FAMILIES: Mapping[str, re.Pattern[str]] = {
     "jax": re.compile(r"jax"),
@@ -29,16 +28,16 @@ _FAMILIES: Mapping[str, re.Pattern[str]] = {
     "tensorflow": re.compile(r"tensorflow(?:-(?:cpu|gpu|intel|rocm))?"),
     "torch": re.compile(r"torch"),
 }
-"""Builds of one framework under several names: of each family a lock has one."""
+"""The names of each framework's builds; a lock has one of each family."""
 
 _HINT = (
-    "bound the versions to a release that all of them have; if the difference does no harm, say why"
-    " in environment.accepted"
+    "constrain the versions to a release that all of them have; if the difference is harmless,"
+    " give the reason in environment.accepted"
 )
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Plugins of JAX that are of another release."""
+    """Yields JAX plugins of another release."""
     versions = subject.versions
     if "jaxlib" not in versions:
         return
@@ -48,18 +47,20 @@ def check(subject: AuditedEnvironment) -> Iterator[Observation]:
         places = _AGREEING[match[1]] if match else 0
         if Version(text).release[:places] != own.release[:places]:
             yield Observation(
-                Code.FRAMEWORK_SKEW,
+                Finding(
+                    Code.FRAMEWORK_SKEW,
+                    f"{name} {text} is for another release of JAX than jaxlib {own}",
+                    subject.at(name),
+                    f"depend on {name} {own.base_version}, or on the matching JAX",
+                ),
                 ("jaxlib", name),
-                f"{name} {text} is for another release of JAX than jaxlib {own}",
-                subject.at(name),
-                f"depend on the {name} of release {own.base_version}, or on the JAX of its own",
             )
 
 
 def across(subjects: Sequence[AuditedEnvironment]) -> Iterator[Observation]:
-    """Frameworks of which the variants of one model run different releases.
+    """Yields frameworks that the accelerators of a model have in different releases.
 
-    ``subjects`` are the accelerators'; what is after the minor version is told as a warning.
+    A difference after the minor version is a warning.
     """
     for family, names in _FAMILIES.items():
         found = [
@@ -71,13 +72,15 @@ def across(subjects: Sequence[AuditedEnvironment]) -> Iterator[Observation]:
         for (first, one, version), (second, other, different) in combinations(found, 2):
             if first is not second and version.public != different.public:
                 yield Observation(
-                    Code.FRAMEWORK_SKEW,
+                    Finding(
+                        Code.FRAMEWORK_SKEW,
+                        f"{first.name} runs {one} {version} and {second.name} {other} {different}:"
+                        f" their answers come from two releases of {family}",
+                        second.at(other),
+                        _HINT,
+                        _severity(version, different),
+                    ),
                     tuple(dict.fromkeys((one, other))),
-                    f"{first.name} runs {one} {version} and {second.name} {other} {different}:"
-                    f" their answers come from two releases of {family}",
-                    second.at(other),
-                    _HINT,
-                    _severity(version, different),
                 )
 
 

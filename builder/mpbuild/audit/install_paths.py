@@ -1,4 +1,4 @@
-"""Where the files of wheels are installed: the same paths as `wheel_layer` gives them."""
+"""Computes the paths at which wheels are installed, as `wheel_layer` does."""
 
 from mpbuild.audit.read_wheel_facts import WheelContents
 from mpbuild.audit.wheel_facts import MemberFacts
@@ -9,10 +9,10 @@ _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 
 def installed(contents: WheelContents, name: str, python: str) -> dict[str, MemberFacts]:
-    """The files that the wheel of package ``name`` brings, by their paths in the image.
+    """Returns the files of the wheel of package ``name`` by their paths in the image.
 
-    Scripts that an installer makes are not among them. Raises InputError (layer-unsafe) where a
-    file is of no installation scheme.
+    Excludes scripts that installers generate. Raises InputError (layer-unsafe) for a file outside
+    of every installation scheme.
     """
     left_out = {f"{contents.dist_info}/{own}" for own in _SIGNATURES}
     return {
@@ -23,5 +23,5 @@ def installed(contents: WheelContents, name: str, python: str) -> dict[str, Memb
 
 
 def script(name: str) -> str:
-    """Where the script of an entry point comes to stand."""
+    """Returns the path of an entry point's script."""
     return f"{image_paths.VENV}/bin/{name}"

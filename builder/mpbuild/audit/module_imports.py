@@ -1,9 +1,9 @@
-"""Which other packages' modules a wheel imports as soon as it is imported itself.
+"""Finds the modules of other packages that a wheel imports when it is imported itself.
 
-Followed is what runs on ``import``: from the top modules on, statements at module level, into the
-wheel's own modules. What stands in a function, under ``try`` or a condition may never run, so it
-is passed over: what is left would fail for certain (The Python Language Reference, section 5). What
-is imported under ``if TYPE_CHECKING`` doesn't run, but tells whose objects the modules pass on.
+It follows the statements that run on ``import``: from the top-level modules, at module level, into
+the wheel's own modules. It skips functions, ``try`` and conditions, which may never run, so every
+remaining import fails without the other package (The Python Language Reference, section 5). Imports
+under ``if TYPE_CHECKING`` do not run, but show whose objects the modules use.
 """
 
 import ast
@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from mpbuild.audit.wheel_facts import ForeignImport
 
 LARGEST_MODULE = 1 << 20
-"""A module of more bytes is none that people wrote, and nobody parses it here."""
+"""The size of a module; larger ones are generated and not parsed."""
 
-# Modules of the library that newer interpreters, on which mpbuild may run, have no more.
+# Modules of the standard library that newer interpreters, which may run mpbuild, lack.
 _REMOVED = frozenset(
     {
         *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt"),
@@ -32,15 +32,14 @@ _OF_CHECKERS = frozenset({"_typeshed", "typing_extensions"})
 _NATIVE = re.compile(r"(.+?)(\.[A-Za-z0-9_-]+)?\.(so|pyd)")
 _SCHEMES = re.compile(r"[^/]+\.data/(purelib|platlib)/")
 
-# CPython 3.11 counts the depth of trees that it makes for all threads together, and filters of
-# warnings are the process's.
+# CPython 3.11 counts the depth of syntax trees across threads, and warning filters are global.
 _PARSING = threading.Lock()
 
 Sources = Callable[[Sequence[str]], Iterable[tuple[str, bytes]]]
 
 
 class ModuleGraph:
-    """The modules of one wheel, by the names of its files."""
+    """The modules of a wheel, by the names of its files."""
 
     def __init__(self, files: Collection[str]) -> None:
         self._files = dict(_python_modules(files))
@@ -51,7 +50,7 @@ class ModuleGraph:
 
     @property
     def imports(self) -> tuple[ForeignImport, ...]:
-        """Tops of other packages, sorted, each with a file that imports it."""
+        """Top-level modules of other packages, sorted, each with a file that imports it."""
         typing = {top: by for top, by in self._typing.items() if top not in self._found}
         return (
             *(ForeignImport(top, by) for top, by in sorted(self._found.items())),
@@ -59,7 +58,7 @@ class ModuleGraph:
         )
 
     def follow(self, read: Sources, packed: Callable[[str], int], limit: int | None) -> None:
-        """Look into what importing the wheel's top modules imports, within ``limit`` bytes."""
+        """Follows the imports of the wheel's top-level modules, within ``limit`` bytes."""
         seen: set[str] = set()
         waiting = sorted(module for module in self._files if "." not in module)
         while waiting:
@@ -74,7 +73,7 @@ class ModuleGraph:
             waiting = sorted(following - seen)
 
     def _look(self, module: str, file: str, source: bytes) -> Iterator[str]:
-        """Note what ``module`` imports of others; the own modules that it imports."""
+        """Records imports of other packages; yields imports of own modules."""
         is_package = file.endswith("/__init__.py")
         body = _statements(source)
         for name in _imported(body, module, is_package=is_package):
@@ -89,7 +88,7 @@ class ModuleGraph:
                 self._typing.setdefault(top, file)
 
     def _reached(self, name: str) -> Iterator[str]:
-        """``a.b.c`` imports ``a`` and ``a.b``, too; as far as these are modules."""
+        """The modules that importing ``a.b.c`` runs: ``a`` and ``a.b``, too."""
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
             module = ".".join(parts[:count])
@@ -98,7 +97,7 @@ class ModuleGraph:
 
 
 def provided(files: Collection[str]) -> frozenset[str]:
-    """The names at the top that a wheel with these files makes importable."""
+    """Returns the top-level names that a wheel with these files makes importable."""
     found = set()
     for file in files:
         path = _SCHEMES.sub("", file)
@@ -137,7 +136,7 @@ def _affordable(
 
 
 def _statements(source: bytes) -> list[ast.stmt]:
-    """The statements at module level; none where the source can't be parsed."""
+    """The statements at module level; none if the source cannot be parsed."""
     try:
         with _PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -147,7 +146,7 @@ def _statements(source: bytes) -> list[ast.stmt]:
 
 
 def _for_checkers(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """What stands under ``if TYPE_CHECKING`` or ``if typing.TYPE_CHECKING``."""
+    """The statements under ``if TYPE_CHECKING`` or ``if typing.TYPE_CHECKING``."""
     for statement in body:
         if isinstance(statement, ast.If):
             test = statement.test
@@ -157,7 +156,7 @@ def _for_checkers(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _imported(body: Iterable[ast.stmt], module: str, *, is_package: bool) -> Iterator[str]:
-    """Absolute names that the statements import themselves."""
+    """The absolute names that the statements import."""
     for statement in body:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)

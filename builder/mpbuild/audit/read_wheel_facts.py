@@ -1,7 +1,7 @@
-"""Facts of a wheel out of its bytes, of which no more are asked for than facts need.
+"""Reads the facts of a wheel from its bytes, fetching only the parts it needs.
 
-The central directory tells names, sizes and CRCs; of the members only metadata is inflated and, as
-far as Limits allow, shared objects and modules, the smallest and the nearest to the top first.
+The central directory has names, sizes and CRCs. Of the members it inflates only the metadata
+and, as far as the limits allow, shared objects and modules, the smallest and the topmost first.
 """
 
 import configparser
@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from mpbuild.audit.module_imports import LARGEST_MODULE, ModuleGraph
 from mpbuild.audit.wheel_facts import MemberFacts, WheelFacts
+from mpbuild.base import limits
 from mpbuild.base.digest import Buffer
 from mpbuild.derive.elf_needs import ElfFile
 from mpbuild.derive.elf_scan import ElfScan
@@ -38,23 +39,22 @@ TAIL = 6 << 10
 _MAGIC = b"\x7fELF"
 _SHARED_OBJECT = re.compile(r".+\.so(\.[0-9]+)*")
 _UNCHECKED = "-linux_x86_64"
-_LARGEST_TEXT = 4 << 20
 _METADATA = ("METADATA", "WHEEL", "entry_points.txt")
 
 
 class WheelSource(Protocol):
-    """A wheel whose bytes can be had in parts."""
+    """A wheel whose bytes can be read in parts."""
 
     @property
     def size(self) -> int:
-        """Of all of it, in bytes."""
+        """The size of the wheel in bytes."""
 
     def read(self, spans: Sequence[Span], /) -> Sequence[Buffer]:
-        """The bytes of each span."""
+        """Returns the bytes of each span."""
 
 
 class WholeWheel(NamedTuple):
-    """A wheel that is at hand."""
+    """A wheel in memory."""
 
     data: memoryview
 
@@ -87,7 +87,7 @@ class ReadLimits(NamedTuple):
 
 
 class WheelMembers:
-    """The members of a wheel by name, each fetched when it is asked for."""
+    """The members of a wheel by name, fetched on demand."""
 
     def __init__(self, source: WheelSource) -> None:
         self._source = source
@@ -106,7 +106,7 @@ class WheelMembers:
         }
 
     def _found(self, length: int) -> tuple[int, Buffer, CentralDirectory]:
-        """The offset of the bytes at the end that hold the end records, these, what they say."""
+        """The offset of the tail that holds the end records, the tail, and the parsed records."""
         start = max(self._source.size - length, 0)
         (tail,) = self._source.read([Span(start, self._source.size)])
         try:
@@ -117,18 +117,18 @@ class WheelMembers:
             return self._found(LONGEST_TAIL)
 
     def read(self, names: Iterable[str]) -> list[ZipEntry]:
-        """These members, in their order; contents are not inflated yet."""
+        """Reads members, in order, without inflating them."""
         headers = [self.headers[name] for name in names]
         pieces = self._source.read([Span(h.start, self._ends[h.start]) for h in headers])
         return [read_entry(piece, header) for piece, header in zip(pieces, headers, strict=True)]
 
     def packed(self, name: str) -> int:
-        """How many bytes a member takes in the archive."""
+        """The size of a member in the archive, in bytes."""
         return self.headers[name].packed
 
 
 def read_directory(source: WheelSource) -> WheelContents:
-    """The least that says what a wheel installs: its central directory."""
+    """Reads the central directory, which lists the files that a wheel installs."""
     headers = WheelMembers(source).headers
     return WheelContents(_dist_info(headers), _files(headers))
 
@@ -175,7 +175,7 @@ def _dist_info(headers: Mapping[str, CentralHeader]) -> str:
     folders = {name.partition("/")[0] for name in headers if "/" in name}
     found = sorted(folder for folder in folders if folder.endswith(".dist-info"))
     if len(found) != 1:
-        raise UnsafeError(f"a wheel has one .dist-info folder, this has {found[:3]}")
+        raise UnsafeError(f"expected one .dist-info folder; found {found[:3]}")
     return found[0]
 
 
@@ -183,8 +183,10 @@ def _texts(archive: WheelMembers, dist_info: str) -> dict[str, str]:
     names = [f"{dist_info}/{name}" for name in _METADATA]
     here = [name for name in names if name in archive.headers]
     for name in here:
-        if archive.headers[name].size > _LARGEST_TEXT:
-            raise UnsafeError(f"{archive.headers[name].size} bytes of metadata", where=name)
+        if archive.headers[name].size > limits.WHEEL_METADATA_BYTES:
+            raise UnsafeError(
+                f"{archive.headers[name].size} bytes of metadata are too many", where=name
+            )
     found = {entry.name: _inflated(entry) for entry in archive.read(here)}
     for name in names[:2]:
         if name not in found:
@@ -212,9 +214,9 @@ def _first(headers: Message, key: str) -> str:
 
 
 def _scripts(text: str) -> tuple[str, ...]:
-    """The names of the scripts that an installer makes; what can't be read the build refuses."""
+    """The names of scripts that installers generate; the build reports malformed files."""
     parser = configparser.RawConfigParser(delimiters=("=",), default_section="\0", strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # Names keep their case.
     try:
         parser.read_string(text)
     except configparser.Error:

@@ -1,9 +1,10 @@
-"""The packages of a lock, against what its wheels ask for.
+"""Compares the packages of a lock with the requirements of its wheels.
 
-From the spec's requirements on, along Requires-Dist: everything that is reached is locked in a
-version that will do (codes: lock-drift), nothing else is there (lock-malformed), and each wheel is
-what the lock calls it (content-mismatch). The packaging specifications "Core metadata" and
-"Dependency specifiers"; overrides and constraints as uv takes them.
+Following Requires-Dist from the spec's requirements, it checks that every reachable package is
+locked at a version that satisfies them (lock-drift), that no other package is locked
+(lock-malformed), and that each wheel has the locked name and version (content-mismatch). See the
+packaging specifications "Core metadata" and "Dependency specifiers"; overrides and constraints work
+as in uv.
 """
 
 import re
@@ -18,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 from mpbuild.audit.audited_environment import AuditedEnvironment, Observation
 from mpbuild.audit.wheel_facts import WheelFacts
 from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
 from mpbuild.formats.python import markers
 from mpbuild.formats.python.pylock import PythonPackage
 
@@ -27,7 +29,7 @@ _EXTRA = re.compile(r'\bextra == "([^"]+)"')
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Identity of each wheel, then the closure of what is asked for."""
+    """Checks the identity of each wheel, then the closure of requirements."""
     for package, facts in subject.wheels:
         yield from _identity(subject, package, facts)
     yield from _Walk(subject).findings()
@@ -38,20 +40,25 @@ def _identity(
 ) -> Iterator[Observation]:
     if not _is(facts, package):
         yield Observation(
-            Code.CONTENT_MISMATCH,
+            Finding(
+                Code.CONTENT_MISMATCH,
+                f"METADATA of {package.wheel.filename} is for {facts.name[:80]}"
+                f" {facts.version[:80]}",
+                subject.at(package.name),
+                "use the published wheel",
+            ),
             (package.name,),
-            f"METADATA of {package.wheel.filename} says {facts.name[:80]} {facts.version[:80]}",
-            subject.at(package.name),
-            "use the wheel as it was published",
         )
     if facts.requires_python and not _runs_on(facts.requires_python, subject.python):
         yield Observation(
-            Code.LOCK_MALFORMED,
+            Finding(
+                Code.LOCK_MALFORMED,
+                f"{package.name} {package.version} requires Python {facts.requires_python}, but the"
+                f" lock is for {subject.python}",
+                subject.at(package.name),
+                _HINT,
+            ),
             (package.name,),
-            f"{package.name} {package.version} asks for Python {facts.requires_python}, and the"
-            f" lock is for {subject.python}",
-            subject.at(package.name),
-            _HINT,
         )
 
 
@@ -64,7 +71,7 @@ def _is(facts: WheelFacts, package: PythonPackage) -> bool:
 
 
 def _runs_on(requires: str, python: str) -> bool:
-    """Which micro version the base has is not known here: one that will do is enough."""
+    """Whether any micro version satisfies the specifier; the base's own is unknown here."""
     try:
         specifier = SpecifierSet(requires)
     except InvalidSpecifier:
@@ -73,7 +80,7 @@ def _runs_on(requires: str, python: str) -> bool:
 
 
 class _Walk:
-    """What is reached from the spec's requirements, and who asks for what."""
+    """Follows the requirements from those of the spec."""
 
     def __init__(self, subject: AuditedEnvironment) -> None:
         self._subject = subject
@@ -84,7 +91,7 @@ class _Walk:
         self._reached: set[str] = set()
 
     def findings(self) -> Iterator[Observation]:
-        """What is lacking, too old or new, or superfluous."""
+        """Yields missing packages, wrong versions and superfluous packages."""
         waiting = [
             asked
             for text in self._subject.requirements
@@ -104,34 +111,34 @@ class _Walk:
     def _met(self, who: str, name: str, requirement: Requirement) -> Iterator[Observation]:
         version = self._versions.get(name)
         if version is None:
-            message = f"{who} asks for {_told(requirement)}, which is not in the lock"
+            message = f"{who} requires {_text(requirement)}, which is not in the lock"
             yield self._drift(name, message)
         elif not requirement.specifier.contains(version, prereleases=True):
-            message = f"{who} asks for {_told(requirement)}, and {version} is locked"
+            message = f"{who} requires {_text(requirement)}, but {version} is locked"
             yield self._drift(name, message)
         self._reached.add(name)
 
     def _asked(self, name: str, extra: str) -> Iterable[tuple[str, Requirement, str]]:
-        """What the package itself asks for, as overrides have it; each pair once."""
+        """The requirements of a package with overrides applied; each pair once."""
         if (name, extra) in self._seen or name not in self._facts:
             return
         self._seen.add((name, extra))
         facts = self._facts[name]
         who = f"{name}[{extra}]" if extra else name
         if extra and extra not in facts.extras:
-            # uv and pip take it for an empty one.
+            # uv and pip treat it as an empty one.
             return
         for text in facts.requires:
             try:
                 requirement = Requirement(text)
             except InvalidRequirement:
                 continue
-            # Under an extra what holds without one was seen already.
+            # Requirements without an extra were followed already.
             if self._holds(requirement, extra) and not (extra and self._holds(requirement, "")):
                 yield from self._overridden(who, requirement, extra)
 
     def _holds(self, requirement: Requirement, extra: str) -> bool:
-        """Of the marker of what is overridden uv keeps the extra alone."""
+        """Uv keeps only the extra of the marker of an overridden requirement."""
         if canonicalize_name(requirement.name) not in self._overrides:
             return markers.applies(requirement, self._subject.python, extra)
         named = {canonicalize_name(name) for name in _EXTRA.findall(str(requirement.marker or ""))}
@@ -153,17 +160,19 @@ class _Walk:
             version = self._versions.get(name)
             applies = markers.applies(bound, self._subject.python)
             if version and applies and not bound.specifier.contains(version, prereleases=True):
-                message = f"a constraint asks for {_told(bound)}, and {version} is locked"
+                message = f"a constraint requires {_text(bound)}, but {version} is locked"
                 yield self._drift(name, message)
 
     def _superfluous(self) -> Iterator[Observation]:
         for name in sorted(self._versions.keys() - self._reached):
-            message = f"nothing asks for {name} {self._versions[name]}"
+            message = f"nothing requires {name} {self._versions[name]}"
             at = self._subject.at(name)
-            yield Observation(Code.LOCK_MALFORMED, (name,), message, at, _HINT)
+            yield Observation(Finding(Code.LOCK_MALFORMED, message, at, _HINT), (name,))
 
     def _drift(self, name: str, message: str) -> Observation:
-        return Observation(Code.LOCK_DRIFT, (name,), message, self._subject.at(name), _HINT)
+        return Observation(
+            Finding(Code.LOCK_DRIFT, message, self._subject.at(name), _HINT), (name,)
+        )
 
 
 def _by_name(texts: Iterable[str]) -> Mapping[str, list[Requirement]]:
@@ -173,6 +182,6 @@ def _by_name(texts: Iterable[str]) -> Mapping[str, list[Requirement]]:
     return found
 
 
-def _told(requirement: Requirement) -> str:
+def _text(requirement: Requirement) -> str:
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"{requirement.name}{extras}{requirement.specifier}"

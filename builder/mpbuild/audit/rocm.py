@@ -1,8 +1,8 @@
-"""Which ROCm the wheels of a lock are for: one, and the one that the machine has.
+"""Checks that the wheels of a lock are for one ROCm, and for the one that the machine has.
 
-Names (``jax-rocm7-plugin``), local versions (``+rocm7.1``) and the names of AMD's libraries that
-shared objects need tell of it. Codes: framework-skew between wheels, spec-invalid against the
-spec's requires.libraries.
+The ROCm shows in names (``jax-rocm7-plugin``), in local versions (``+rocm7.1``) and in the names of
+AMD's libraries that shared objects need. Codes: framework-skew between wheels, spec-invalid against
+requires.libraries of the spec.
 """
 
 import re
@@ -13,18 +13,19 @@ from mpbuild.audit.audited_environment import AuditedEnvironment, Observation
 from mpbuild.audit.wheel_facts import WheelFacts
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
 from mpbuild.formats.python.pylock import PythonPackage
 from mpbuild.spec.environment import RocmEnvironment
 
 _NAME = re.compile(r".+-rocm(\d+)(?:-.+)?")
 _LOCAL = re.compile(r".+\+rocm(\d+)(?:\..+)?")
-# Its version is ROCm's own major; those of other libraries count for themselves.
+# Its version is the major version of ROCm; those of other libraries are their own.
 _LIBRARY = re.compile(r"libamdhip64\.so\.(\d+)")
 _OLDEST = 4
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Wheels for several ROCms, then for another one than the machine is said to have."""
+    """Yields wheels for several ROCms, then wheels for another one than the machine's."""
     if subject.name != Accelerator.ROCM:
         return
     found: dict[int, dict[str, str]] = defaultdict(dict)
@@ -37,11 +38,13 @@ def check(subject: AuditedEnvironment) -> Iterator[Observation]:
         )
         packages = tuple(sorted({name for names in found.values() for name in names}))
         yield Observation(
-            Code.FRAMEWORK_SKEW,
+            Finding(
+                Code.FRAMEWORK_SKEW,
+                f"the wheels are for more than one ROCm: {told}",
+                subject.at(packages[0]),
+                "depend on frameworks that are built for the same ROCm",
+            ),
             packages,
-            f"the wheels are for more than one ROCm: {told}",
-            subject.at(packages[0]),
-            "depend on frameworks that are built for the same ROCm",
         )
     yield from _against_machine(subject, found)
 
@@ -56,12 +59,14 @@ def _against_machine(
         for major, names in sorted(found.items()):
             if match and int(match[1]) != major:
                 yield Observation(
-                    Code.SPEC_INVALID,
+                    Finding(
+                        Code.SPEC_INVALID,
+                        f"accelerators.rocm.requires.libraries has {library}, but"
+                        f" {next(iter(names.values()))} is for ROCm {major}",
+                        subject.spec_file,
+                        f"write libamdhip64.so.{major}, or depend on wheels for ROCm {match[1]}",
+                    ),
                     tuple(sorted(names)),
-                    f"accelerators.rocm.requires.libraries has {library}, and"
-                    f" {next(iter(names.values()))} is for ROCm {major}",
-                    subject.spec_file,
-                    f"write libamdhip64.so.{major}, or depend on wheels for ROCm {match[1]}",
                 )
 
 
@@ -77,6 +82,6 @@ def _majors(package: PythonPackage, facts: WheelFacts) -> Iterator[tuple[int, st
 
 
 def _major(digits: str) -> int:
-    """Of a name: ``7`` and ``60`` alike begin with it, and no wheel is for a ROCm before 4."""
+    """The major version in a name such as ``7`` or ``60``; no wheel is for a ROCm before 4."""
     first = int(digits[0])
     return first if first >= _OLDEST else int(digits[:2])

@@ -1,7 +1,7 @@
-"""Shared objects that nobody supplies (code: elf-unmet), as far as wheels were looked into.
+"""Finds shared objects that nothing supplies (code: elf-unmet), as far as wheels were read.
 
-What the build establishes of every object (derive/elf_needs.py) is said here before anything is
-downloaded. An object that was not read may supply whatever its name lets expect, and is told of.
+This reports before any download what a build checks for every object (derive/elf_needs.py). An
+object that was not read is assumed to supply what its name suggests, and is reported.
 """
 
 from collections import defaultdict
@@ -15,11 +15,11 @@ from mpbuild.base.units import human_size
 from mpbuild.derive.elf_needs import ElfFile, ElfNeeds, unmet
 from mpbuild.derive.layers.wheel_layer import destination
 
-_MOST_TOLD = 4
+_SHOWN = 4
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Needs that are not met, then how many objects were not read."""
+    """Yields unmet needs, then the number of objects that were not read."""
     owners: dict[str, str] = {}
     read: dict[str, ElfFile] = {}
     unread: dict[str, ElfFile] = {}
@@ -34,16 +34,18 @@ def check(subject: AuditedEnvironment) -> Iterator[Observation]:
     for finding in unmet((*subject.debian, needs), subject.supplied, subject.never_loaded):
         path = finding.where.removeprefix("/")
         if finding.code == Code.SPEC_INVALID:
-            yield Observation(finding.code, (), finding.message, f"{subject.spec_file}: /{path}")
+            yield Observation(
+                Finding(finding.code, finding.message, f"{subject.spec_file}: /{path}"), ()
+            )
         elif path in owners and not _perhaps_unread(finding, stems):
             by_path[path].append(finding)
     for path, findings in by_path.items():
         yield _observation(subject, findings, owners[path])
-    yield from _untold(subject)
+    yield from _unread(subject)
 
 
 def _paths(name: str, facts: WheelFacts, python: str) -> Mapping[str, str]:
-    """Where those files come to stand that are objects."""
+    """The paths in the image of the files that are shared objects."""
     return {
         member: destination(name, facts.dist_info, member, python)[1]
         for member in (*facts.elf, *facts.unread)
@@ -51,7 +53,7 @@ def _paths(name: str, facts: WheelFacts, python: str) -> Mapping[str, str]:
 
 
 def _perhaps_unread(finding: Finding, stems: set[str]) -> bool:
-    """Whether an object that was not read may be it: its own name for itself may be another."""
+    """Whether an unread object may meet the need, since its SONAME is unknown."""
     if "which nothing" not in finding.message:
         return False
     needed = finding.message.removeprefix("needs ").partition(",")[0]
@@ -65,41 +67,47 @@ def _stem(name: str) -> str:
 def _observation(
     subject: AuditedEnvironment, findings: Sequence[Finding], package: str
 ) -> Observation:
-    """All that one object lacks; a step may do without what an image may not."""
+    """The unmet needs of an object: errors in images, warnings in environments of steps."""
     first = findings[0]
-    told = [one.message for one in findings[:_MOST_TOLD]]
-    if len(findings) > _MOST_TOLD:
-        told.append(f"{len(findings) - _MOST_TOLD} more")
+    told = [one.message for one in findings[:_SHOWN]]
+    if len(findings) > _SHOWN:
+        told.append(f"{len(findings) - _SHOWN} more")
     return Observation(
-        first.code,
+        Finding(
+            first.code,
+            f"{first.where} of {package} {', and '.join(told)}",
+            subject.at(package),
+            first.hint,
+            "error" if subject.accelerator is not None else "warning",
+        ),
         (package,),
-        f"{first.where} of {package} {', and '.join(told)}",
-        subject.at(package),
-        first.hint,
-        "error" if subject.accelerator is not None else "warning",
     )
 
 
-def _untold(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Objects that nobody looked into; no finding about them is no praise."""
+def _unread(subject: AuditedEnvironment) -> Iterator[Observation]:
+    """Reports how much was not read, so that missing findings are not mistaken for a pass."""
     sizes = [size for _, facts in subject.wheels for size in facts.unread.values()]
     modules = sum(facts.unparsed for _, facts in subject.wheels)
     if sizes:
         yield Observation(
-            Code.ELF_UNMET,
+            Finding(
+                Code.ELF_UNMET,
+                f"{len(sizes)} shared objects of {human_size(sum(sizes))} were not read,"
+                " because reading them would take downloading them",
+                subject.file,
+                "the build reads them; after `mpbuild fetch`, so does the audit",
+                "note",
+            ),
             (),
-            f"{len(sizes)} shared objects of {human_size(sum(sizes))} were not looked into,"
-            " because reading them would take downloading them",
-            subject.file,
-            "the build reads them; after `mpbuild fetch` the audit does, too",
-            "note",
         )
     if modules:
         yield Observation(
-            Code.UNDECLARED_DEPENDENCY,
+            Finding(
+                Code.UNDECLARED_DEPENDENCY,
+                f"{modules} Python modules were not searched for imports",
+                subject.file,
+                "after `mpbuild fetch` the audit reads them",
+                "note",
+            ),
             (),
-            f"{modules} Python modules were not looked into for imports",
-            subject.file,
-            "after `mpbuild fetch` the audit reads them",
-            "note",
         )

@@ -1,8 +1,8 @@
-"""What a wheel's file name promises, against what stands in it (code: tag-mismatch).
+"""Compares the tags in a wheel's file name with its contents (code: tag-mismatch).
 
-Installers go by the file name alone. The Tag lines of WHEEL are what was built; who renames a wheel
-without them has not had it checked (PEP 427; auditwheel changes both). The symbol versions are
-what the objects themselves say: PEP 600 allows each manylinux tag some and no newer ones.
+Installers only read the file name. The Tag lines of WHEEL describe what was built; a wheel that was
+renamed without them was not checked (PEP 427; auditwheel changes both). The symbol versions come
+from the shared objects; PEP 600 limits them for each manylinux tag.
 """
 
 import re
@@ -13,13 +13,14 @@ from packaging.tags import Tag, parse_tag
 from mpbuild.audit.audited_environment import AuditedEnvironment, Observation
 from mpbuild.audit.wheel_facts import WheelFacts
 from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
 from mpbuild.derive.elf_needs import ElfFile
 from mpbuild.formats.python import wheel_tags
 from mpbuild.formats.python.pylock import PythonPackage
 
-_ACCEPTABLE = "if it does no harm, say why in environment.accepted"
+_ACCEPTABLE = "if it is harmless, give the reason in environment.accepted"
 _VERSION = re.compile(r"(GLIBC|GLIBCXX)_(\d+)\.(\d+)(?:\.(\d+))?")
-# auditwheel's policies: the newest GLIBCXX of each glibc at which a policy begins.
+# auditwheel's policies: the newest GLIBCXX for each glibc that starts a policy.
 _GLIBCXX = {
     (2, 5): (3, 4, 8),
     (2, 12): (3, 4, 13),
@@ -36,7 +37,7 @@ _GLIBCXX = {
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Wheels whose names say other things than they hold."""
+    """Yields wheels whose names do not match their contents."""
     for package, facts in subject.wheels:
         yield from _tags(subject, package, facts)
         yield from _versions(subject, package, facts)
@@ -50,7 +51,7 @@ def _tags(
     usable = wheel_tags.supported(subject.python, subject.glibc)
     promised = wheel_tags.floor(named, subject.python)
     built = wheel_tags.floor(declared, subject.python)
-    told = f"WHEEL of {package.name} says {_shown(declared)}, its file name {_shown(named)}"
+    told = f"WHEEL of {package.name} has the tags {_shown(declared)}, its file name {_shown(named)}"
     if wheel_tags.rank(declared, usable) is None:
         message = f"{told}: it is not built for Python {subject.python} on this base"
         yield _observation(subject, package, message, "use another build of it")
@@ -58,8 +59,8 @@ def _tags(
         yield _observation(
             subject,
             package,
-            f"{told}: nobody checked on which glibc it runs",
-            f"what its objects need is checked when it is built; {_ACCEPTABLE}",
+            f"{told}: its glibc was not checked",
+            f"a build checks what its objects need; {_ACCEPTABLE}",
             warning=True,
         )
 
@@ -67,7 +68,7 @@ def _tags(
 def _versions(
     subject: AuditedEnvironment, package: PythonPackage, facts: WheelFacts
 ) -> Iterator[Observation]:
-    """Objects that need newer symbols than the tag allows; the base may have them all the same."""
+    """Yields objects that need newer symbols than the tag allows, even if the base has them."""
     glibc = wheel_tags.floor(wheel_tags.WheelName.of(package.wheel.filename).tags, subject.python)
     if glibc is None:
         return
@@ -82,7 +83,7 @@ def _versions(
         yield _observation(
             subject,
             package,
-            f"{name} of {package.name} needs {symbols}_{_dotted(version)}, and its file name's"
+            f"{name} of {package.name} needs {symbols}_{_dotted(version)}, but its file name's"
             f" manylinux_{glibc[0]}_{glibc[1]} allows {_dotted(ceilings[symbols])}",
             f"whether the base has it is checked as elf-unmet; {_ACCEPTABLE}",
             warning=True,
@@ -105,17 +106,19 @@ def _observation(
     warning: bool = False,
 ) -> Observation:
     return Observation(
-        Code.TAG_MISMATCH,
+        Finding(
+            Code.TAG_MISMATCH,
+            message,
+            subject.at(package.name),
+            hint,
+            "warning" if warning else "error",
+        ),
         (package.name,),
-        message,
-        subject.at(package.name),
-        hint,
-        "warning" if warning else "error",
     )
 
 
 def _parsed(lines: Iterable[str]) -> Iterator[Tag]:
-    """Some tools write a compressed set into one line."""
+    """Parses Tag lines; some tools write a compressed set into one line."""
     for line in lines:
         if line.count("-") == 2:
             yield from parse_tag(line)

@@ -1,7 +1,6 @@
-"""Wheels that import what they don't ask for (code: undeclared-dependency).
+"""Finds wheels that import packages they do not require (code: undeclared-dependency).
 
-Only wheels that ask for nothing at all are looked into: whoever declares dependencies has thought
-of them.
+Only wheels without any requirement are checked, since the others declare dependencies deliberately.
 """
 
 from collections.abc import Iterator
@@ -11,10 +10,11 @@ from packaging.utils import canonicalize_name
 from mpbuild.audit.audited_environment import AuditedEnvironment, Observation
 from mpbuild.audit.module_imports import provided
 from mpbuild.base.codes import Code
+from mpbuild.base.errors import Finding
 
 
 def check(subject: AuditedEnvironment) -> Iterator[Observation]:
-    """Modules that importing a wheel imports, and that no wheel of the lock brings."""
+    """Yields modules that a wheel imports and no wheel of the lock provides."""
     brought = {top for _, facts in subject.wheels for top in provided(facts.files)}
     for package, facts in subject.wheels:
         for imported in facts.imports:
@@ -22,11 +22,14 @@ def check(subject: AuditedEnvironment) -> Iterator[Observation]:
                 continue
             uses = "names types of" if imported.typing else "imports"
             yield Observation(
-                Code.UNDECLARED_DEPENDENCY,
+                Finding(
+                    Code.UNDECLARED_DEPENDENCY,
+                    f"{imported.by} of {package.name} {uses} {imported.top}, but the wheel has no"
+                    " requirements, and no wheel of the lock provides it",
+                    subject.at(package.name),
+                    "add the package to the dependencies, perhaps"
+                    f" {canonicalize_name(imported.top)}",
+                    "warning" if imported.typing else "error",
+                ),
                 (package.name,),
-                f"{imported.by} of {package.name} {uses} {imported.top}, and the wheel asks for"
-                " nothing at all, nor does another of the lock bring it",
-                subject.at(package.name),
-                f"add the package to the dependencies, perhaps {canonicalize_name(imported.top)}",
-                "warning" if imported.typing else "error",
             )

@@ -1,6 +1,6 @@
-"""What a wheel is to the audit: everything that a check asks of it, and none of its bytes.
+"""The facts of a wheel that the audit's checks need.
 
-Facts follow from the wheel's bytes and FORMAT alone, so they can be kept by the wheel's digest.
+They depend only on the wheel's bytes and FORMAT, so they are cached by the wheel's digest.
 """
 
 import msgspec
@@ -14,16 +14,16 @@ FORMAT = 1
 
 
 class MemberFacts(msgspec.Struct, frozen=True, array_like=True):
-    """What the archive says of one of its files: bytes of the content, CRC-32 of it."""
+    """A file in the archive's directory: its size in bytes and its CRC-32."""
 
     size: int
     crc: int
 
 
 class ForeignImport(msgspec.Struct, frozen=True, array_like=True):
-    """A module at the top that is another wheel's, and a file of this wheel that imports it.
+    """A top-level module of another wheel, and a file that imports it.
 
-    ``typing`` where it does so for type checkers only, so that importing the file wouldn't fail.
+    ``typing`` marks imports for type checkers only, which do not run.
     """
 
     top: str
@@ -32,13 +32,12 @@ class ForeignImport(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WheelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One wheel; names of files are those in the archive.
+    """The facts of a wheel; file names are those in the archive.
 
-    ``whole`` where all of it was at hand; else ``unread`` names the shared objects, with the bytes
-    they take in the archive, and ``unparsed`` counts the modules that were not looked into.
-    ``tags`` are the Tag lines of WHEEL as they stand, ``requires`` the Requires-Dist lines of
-    METADATA, ``name`` and ``version`` what it says there. ``imports`` are known where ``requires``
-    is empty.
+    ``whole`` tells whether the whole wheel was available. Otherwise ``unread`` has the shared
+    objects that were not read, with their sizes in the archive, and ``unparsed`` the number of
+    modules that were not parsed. ``tags`` are the Tag lines of WHEEL; ``requires``, ``name`` and
+    ``version`` are from METADATA. ``imports`` are only collected if ``requires`` is empty.
     """
 
     whole: bool
@@ -58,19 +57,19 @@ class WheelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def key(wheel: Digest, *, whole: bool) -> Digest:
-    """What facts of this ``wheel`` are kept under.
+    """Returns the cache key of a wheel's facts.
 
-    Those that come of parts of it, which nobody could check against the digest, never stand for
-    those of the whole.
+    Facts from parts, which cannot be checked against the digest, have another key than those of the
+    whole wheel.
     """
     return canonical.digest({"facts": FORMAT, "wheel": wheel, "whole": whole})
 
 
 def encode(facts: WheelFacts) -> bytes:
-    """The canonical JSON of ``facts``."""
+    """Encodes facts as canonical JSON."""
     return canonical.encode(plain(facts))
 
 
 def read(data: bytes) -> WheelFacts:
-    """The inverse; raise InputError (content-mismatch) where ``data`` is something else."""
+    """Decodes facts; raises InputError (content-mismatch)."""
     return typed(canonical.decode(data), WheelFacts)

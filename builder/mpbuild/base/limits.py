@@ -38,6 +38,8 @@ ZIP_DIRECTORY_BYTES = 64 << 20
 
 PYTHON_METADATA_BYTES = 16 << 20
 """The size of a metadata file, such as RECORD, METADATA or PKG-INFO."""
+WHEEL_METADATA_BYTES = 4 << 20
+"""The size of a metadata file of a wheel that the audit reads."""
 SDIST_UNPACKED_BYTES = 1 << 30
 """The total size of a source distribution's files."""
 SDIST_MEMBERS = 1 << 17

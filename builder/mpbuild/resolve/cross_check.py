@@ -175,7 +175,9 @@ def _closure(question: CrossCheck, found: Mapping[str, PipPackage]) -> Iterator[
         overrides=wanted.overrides,
     )
     for seen in requirement_closure.check(subject):
-        yield Finding(_CODE, f"by what pip finds, {seen.message}", question.file, seen.hint)
+        yield Finding(
+            _CODE, f"according to pip, {seen.finding.message}", question.file, seen.finding.hint
+        )
 
 
 def _facts(package: PipPackage) -> WheelFacts:

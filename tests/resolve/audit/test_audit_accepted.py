@@ -4,12 +4,13 @@ import pytest
 
 from mpbuild.audit.acceptance import left, stale
 from mpbuild.audit.audited_environment import Observation
+from mpbuild.base.errors import Finding
 from mpbuild.spec.environment import AcceptedFinding
 from mpbuild.spec.vocabulary import AcceptableCode
 
 
 def seen(*packages, code="file-collision"):
-    return Observation(code, packages, "message", "where")
+    return Observation(Finding(code, "message", "where"), packages)
 
 
 def accept(*packages, code=AcceptableCode.FILE_COLLISION):
@@ -36,8 +37,10 @@ def test_a_finding_about_no_package_cannot_be_accepted():
 def test_an_entry_that_nothing_answers_to_is_itself_wrong():
     (found,) = stale([seen("a", "b")], [accept("a", "b"), accept("c", "d")], "digits/model.toml")
     assert found.code == "spec-invalid"
-    assert found.where == "digits/model.toml: environment.accepted[1]"
-    assert found.message == "it accepts file-collision of c, d, and there is no such finding"
+    assert found.finding.where == "digits/model.toml: environment.accepted[1]"
+    assert (
+        found.finding.message == "it accepts file-collision of c, d, but there is no such finding"
+    )
 
 
 def test_a_package_too_many_in_an_entry_is_wrong():

@@ -22,7 +22,7 @@ def messages(make, requirements, constraints=(), overrides=(), **requires):
         constraints=constraints,
         overrides=overrides,
     )
-    return [(found.code, found.message) for found in check(subject)]
+    return [(found.code, found.finding.message) for found in check(subject)]
 
 
 def test_a_lock_of_exactly_what_is_asked_for_passes(make):
@@ -31,26 +31,26 @@ def test_a_lock_of_exactly_what_is_asked_for_passes(make):
 
 def test_what_a_wheel_asks_for_must_be_there(make):
     assert messages(make, ("a",), a=["b>1"]) == [
-        ("lock-drift", "a asks for b>1, which is not in the lock")
+        ("lock-drift", "a requires b>1, which is not in the lock")
     ]
 
 
 def test_what_the_spec_asks_for_must_be_there(make):
     assert messages(make, ("a", "z>1"), a=[]) == [
-        ("lock-drift", "the spec asks for z>1, which is not in the lock")
+        ("lock-drift", "the spec requires z>1, which is not in the lock")
     ]
 
 
 def test_a_version_that_does_not_do_is_told(make):
     assert messages(make, ("a",), a=["b<2"], b=[]) == [
-        ("lock-drift", "a asks for b<2, and 2.0 is locked")
+        ("lock-drift", "a requires b<2, but 2.0 is locked")
     ]
 
 
 def test_what_nothing_asks_for_is_superfluous(make):
     assert messages(make, ("a",), a=[], b=["c"], c=[]) == [
-        ("lock-malformed", "nothing asks for b 2.0"),
-        ("lock-malformed", "nothing asks for c 2.0"),
+        ("lock-malformed", "nothing requires b 2.0"),
+        ("lock-malformed", "nothing requires c 2.0"),
     ]
 
 
@@ -71,9 +71,9 @@ def test_an_extra_brings_what_it_names_and_extras_bring_extras(make):
         "b; extra == 'x-y'",
     ]
     assert not messages(make, ("a[all]",), a=asks, b=[])
-    assert messages(make, ("a",), a=asks, b=[]) == [("lock-malformed", "nothing asks for b 2.0")]
+    assert messages(make, ("a",), a=asks, b=[]) == [("lock-malformed", "nothing requires b 2.0")]
     assert messages(make, ("a[all]",), a=asks) == [
-        ("lock-drift", "a[x-y] asks for b, which is not in the lock")
+        ("lock-drift", "a[x-y] requires b, which is not in the lock")
     ]
 
 
@@ -82,14 +82,14 @@ def test_an_override_replaces_what_all_ask_for(make):
     assert not messages(make, asked, overrides=("b>=2",), a=["b<1"], b=[])
     assert not messages(make, ("a",), overrides=("b; sys_platform == 'never'",), a=["b"])
     assert messages(make, ("a",), overrides=("b<1",), a=["b"], b=[]) == [
-        ("lock-drift", "an override asks for b<1, and 2.0 is locked")
+        ("lock-drift", "an override requires b<1, but 2.0 is locked")
     ]
 
 
 def test_a_constraint_bounds_and_brings_nothing_in(make):
     assert not messages(make, ("a",), constraints=("b<1",), a=[])
     assert messages(make, ("a",), constraints=("a<2",), a=[]) == [
-        ("lock-drift", "a constraint asks for a<2, and 2.0 is locked")
+        ("lock-drift", "a constraint requires a<2, but 2.0 is locked")
     ]
 
 
@@ -121,7 +121,7 @@ def test_metadata_of_another_package_or_version_is_told(make, options):
     (found,) = one(make, **options)
     assert found.code == "content-mismatch"
     assert found.packages == ("a",)
-    assert "METADATA of a-2.0-py3-none-any.whl says" in found.message
+    assert "METADATA of a-2.0-py3-none-any.whl is for" in found.finding.message
 
 
 @pytest.mark.parametrize("options", [{"name": "A"}, {"version": "2"}, {"version": "2.0.0"}])
@@ -132,7 +132,7 @@ def test_other_spellings_are_the_same(make, options):
 def test_a_wheel_for_another_python_is_told(make):
     (found,) = one(make, "Requires-Python: >=3.12")
     assert found.code == "lock-malformed"
-    assert found.message == "a 2.0 asks for Python >=3.12, and the lock is for 3.11"
+    assert found.finding.message == "a 2.0 requires Python >=3.12, but the lock is for 3.11"
 
 
 @pytest.mark.parametrize("asked", [">=3.8", ">=3.11.4", "!=3.11.0", "<4,>=3.7", "nonsense"])

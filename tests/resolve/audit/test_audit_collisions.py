@@ -23,11 +23,10 @@ def test_other_bytes_at_one_path_are_a_collision(make):
     )
     assert found.code == "file-collision"
     assert found.packages == ("one", "two")
-    assert found.message == (
-        "one and two install 7 files at the same place, of which 2 differ,"
-        f" such as {SITE}/same/x.py"
+    assert found.finding.message == (
+        f"one and two install 7 files at the same path, of which 2 differ, such as {SITE}/same/x.py"
     )
-    assert found.severity == "error"
+    assert found.finding.severity == "error"
 
 
 def test_equal_bytes_at_one_path_are_none(make):
@@ -37,19 +36,19 @@ def test_equal_bytes_at_one_path_are_none(make):
 def test_a_file_where_the_other_has_a_folder_is_a_collision(make):
     (found,) = collisions(make, {"ns/a": b""}, {"ns/a/b.py": b""})
     assert found.packages == ("one", "two")
-    assert found.message.endswith(
-        f"1 file at the same place, of which 1 differs, such as {SITE}/ns/a"
+    assert found.finding.message.endswith(
+        f"1 file at the same path, of which 1 differs, such as {SITE}/ns/a"
     )
 
 
 def test_places_count_and_not_names_in_the_archive(make):
     """A wheel may bring one file through its ``.data`` folder and the other directly."""
     (found,) = collisions(make, {"m.py": b"1"}, {"two-1.0.data/purelib/m.py": b"2"})
-    assert f"such as {SITE}/m.py" in found.message
+    assert f"such as {SITE}/m.py" in found.finding.message
     (found,) = collisions(
         make, {"one-1.0.data/data/share/x": b"1"}, {"two-1.0.data/data/share/x": b"2"}
     )
-    assert "such as /opt/venv/share/x" in found.message
+    assert "such as /opt/venv/share/x" in found.finding.message
 
 
 def test_three_wheels_collide_by_pairs(make):
@@ -67,7 +66,7 @@ def test_one_script_of_two_wheels_is_a_collision(make):
     (found,) = check(make.subject(wheels))
     assert found.code == "entry-point-collision"
     assert found.packages == ("one", "two")
-    assert found.message == "one and two both install the script run"
+    assert found.finding.message == "one and two both install the script run"
 
 
 def test_a_script_where_another_wheel_brings_a_file_is_a_collision(make):
@@ -102,7 +101,7 @@ def test_a_pair_collides_exactly_where_the_union_is_no_tree(one, two):
 
 def test_a_wheel_that_brings_the_record_of_another_collides(make):
     (found,) = collisions(make, {}, {"two-1.0.data/purelib/one-1.0.dist-info/RECORD": b"x,,\n"})
-    assert found.message.endswith(f"such as {SITE}/one-1.0.dist-info/RECORD")
+    assert found.finding.message.endswith(f"such as {SITE}/one-1.0.dist-info/RECORD")
 
 
 def test_signatures_of_records_are_in_no_image(make):

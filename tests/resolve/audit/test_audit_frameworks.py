@@ -42,7 +42,7 @@ def test_a_plugin_of_another_release_does_not_fit(make, versions):
     ((name, version),) = versions.items()
     assert found.code == "framework-skew"
     assert found.packages == ("jaxlib", name.replace("_", "-"))
-    assert f"{version} is for another release of JAX than jaxlib 0.12.0" in found.message
+    assert f"{version} is for another release of JAX than jaxlib 0.12.0" in found.finding.message
 
 
 def test_other_packages_are_no_plugins(make):
@@ -62,17 +62,19 @@ def test_builds_of_one_framework_must_be_of_one_release(make):
     (found,) = across(make, cpu={"onnxruntime": "1.32.0"}, rocm={"onnxruntime_migraphx": "1.27.1"})
     assert found.code == "framework-skew"
     assert found.packages == ("onnxruntime", "onnxruntime-migraphx")
-    assert found.message == (
+    assert found.finding.message == (
         "cpu runs onnxruntime 1.32.0 and rocm onnxruntime-migraphx 1.27.1:"
         " their answers come from two releases of onnxruntime"
     )
-    assert found.severity == "error"
-    assert found.where == "lockfiles/digits/pylock.rocm.toml: packages: onnxruntime-migraphx"
+    assert found.finding.severity == "error"
+    assert (
+        found.finding.where == "lockfiles/digits/pylock.rocm.toml: packages: onnxruntime-migraphx"
+    )
 
 
 def test_other_fixes_of_one_release_are_a_warning(make):
     (found,) = across(make, cpu={"torch": "2.15.0"}, cuda={"torch": "2.15.1+cu130"})
-    assert found.severity == "warning"
+    assert found.finding.severity == "warning"
     assert found.packages == ("torch",)
 
 
@@ -116,15 +118,15 @@ def test_the_machine_must_have_the_rocm_of_the_wheels(make, versions, library):
     assert not list(rocm.check(rocm_subject(make, libraries=(library,), **versions)))
     (found,) = rocm.check(rocm_subject(make, libraries=("libamdhip64.so.5",), **versions))
     assert found.code == "spec-invalid"
-    assert found.where == "digits/model.toml"
-    assert f"write {library}" in found.hint
+    assert found.finding.where == "digits/model.toml"
+    assert f"write {library}" in found.finding.hint
 
 
 def test_what_objects_need_tells_of_rocm(make):
     subject = rocm_subject(make, "libamdhip64.so.7", "librocblas.so.5", demo="1.0",
                            libraries=("libamdhip64.so.6", "librocblas.so.5"))  # fmt: skip
     (found,) = rocm.check(subject)
-    assert "demo/native.so of demo 1.0 is for ROCm 7" in found.message
+    assert "demo/native.so of demo 1.0 is for ROCm 7" in found.finding.message
 
 
 def test_wheels_for_two_rocms_are_a_finding(make):
@@ -132,7 +134,7 @@ def test_wheels_for_two_rocms_are_a_finding(make):
     (found,) = rocm.check(subject)
     assert found.code == "framework-skew"
     assert found.packages == ("jax-rocm60-plugin", "torch")
-    assert found.message == (
+    assert found.finding.message == (
         "the wheels are for more than one ROCm:"
         " jax-rocm60-plugin 0.5.0: ROCm 6; torch 2.9.0+rocm7.1: ROCm 7"
     )

@@ -1,4 +1,4 @@
-"""A wheel that asks for nothing and imports what no wheel brings is found, and no other is."""
+"""A wheel that requires nothing and imports what no wheel brings is found, and no other is."""
 
 import pytest
 
@@ -121,10 +121,10 @@ def test_a_module_that_no_wheel_of_the_lock_brings_is_a_finding(make):
     (found,) = check(make.subject({NAME: demo}))
     assert found.code == "undeclared-dependency"
     assert found.packages == ("demo",)
-    assert found.where == "lockfiles/digits/pylock.cpu.toml: packages: demo"
-    assert found.message.startswith("demo/__init__.py of demo imports numpy")
-    assert found.severity == "error"
-    assert "perhaps numpy" in found.hint
+    assert found.finding.where == "lockfiles/digits/pylock.cpu.toml: packages: demo"
+    assert found.finding.message.startswith("demo/__init__.py of demo imports numpy")
+    assert found.finding.severity == "error"
+    assert "perhaps numpy" in found.finding.hint
 
 
 def test_what_only_types_name_is_a_warning(make):
@@ -132,8 +132,8 @@ def test_what_only_types_name_is_a_warning(make):
         NAME, {"demo/__init__.py": b"import typing\nif typing.TYPE_CHECKING:\n    import numpy\n"}
     )
     (found,) = check(make.subject({NAME: demo}))
-    assert found.severity == "warning"
-    assert "names types of numpy" in found.message
+    assert found.finding.severity == "warning"
+    assert "names types of numpy" in found.finding.message
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,9 @@ def test_a_wheel_that_was_built_for_something_else_is_an_error(make, how):
     filename, tags = WRONG[how]
     (found,) = mismatches(make, filename, *tags)
     assert found.code == "tag-mismatch"
-    assert found.severity == "error"
+    assert found.finding.severity == "error"
     assert found.packages == ("a",)
-    assert "it is not built for Python 3.11 on this base" in found.message
+    assert "it is not built for Python 3.11 on this base" in found.finding.message
 
 
 def test_a_promise_of_a_glibc_that_nobody_checked_is_a_warning(make):
@@ -69,10 +69,10 @@ def test_a_promise_of_a_glibc_that_nobody_checked_is_a_warning(make):
     (found,) = mismatches(
         make, "a-1-cp311-cp311-manylinux_2_34_x86_64.whl", "cp311-cp311-linux_x86_64"
     )
-    assert found.severity == "warning"
-    assert found.message == (
-        "WHEEL of a says cp311-cp311-linux_x86_64, its file name"
-        " cp311-cp311-manylinux_2_34_x86_64: nobody checked on which glibc it runs"
+    assert found.finding.severity == "warning"
+    assert found.finding.message == (
+        "WHEEL of a has the tags cp311-cp311-linux_x86_64, its file name"
+        " cp311-cp311-manylinux_2_34_x86_64: its glibc was not checked"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_newer_glibc_than_named_that_the_base_has_is_a_warning(make):
     (found,) = mismatches(
         make, "a-1-cp311-cp311-manylinux_2_17_x86_64.whl", "cp311-cp311-manylinux_2_28_x86_64"
     )
-    assert found.severity == "warning"
+    assert found.finding.severity == "warning"
 
 
 # ---- symbols
@@ -106,9 +106,9 @@ def test_the_ceiling_of_glibcxx_is_that_of_the_policy(make, policy, newest):
     next_one = f"{above[0]}.{int(above[2]) + 1}"
     (found,) = with_needs(make, filename, cxx=(f"GLIBCXX_{next_one}",))
     assert found.code == "tag-mismatch"
-    assert found.severity == "warning"
-    assert found.message == (
-        f"a/native.so of a needs GLIBCXX_{next_one}, and its file name's manylinux_{policy}"
+    assert found.finding.severity == "warning"
+    assert found.finding.message == (
+        f"a/native.so of a needs GLIBCXX_{next_one}, but its file name's manylinux_{policy}"
         f" allows {newest}"
     )
 
@@ -117,7 +117,9 @@ def test_the_glibc_of_any_of_its_libraries_counts(make):
     filename = "a-1-cp311-cp311-manylinux2014_x86_64.whl"
     assert not with_needs(make, filename, c=("GLIBC_2.17", "GLIBC_2.2.5"), m=("GLIBC_2.9",))
     (found,) = with_needs(make, filename, c=("GLIBC_2.4",), m=("GLIBC_2.29", "GLIBC_2.27"))
-    assert "needs GLIBC_2.29, and its file name's manylinux_2_17 allows 2.17" in found.message
+    assert (
+        "needs GLIBC_2.29, but its file name's manylinux_2_17 allows 2.17" in found.finding.message
+    )
 
 
 def test_a_wheel_that_promises_no_glibc_breaks_no_promise(make):

@@ -235,5 +235,5 @@ def _undecided(subjects: Iterable[AuditedEnvironment]) -> set[Code]:
 
 
 def _distinct(found: Iterable[Observation]) -> Iterable[Observation]:
-    """What is equal in every word is told once."""
+    """Removes duplicates."""
     return dict.fromkeys(found)
