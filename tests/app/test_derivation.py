@@ -89,7 +89,7 @@ def test_a_blob_that_is_there_is_given_as_it_is(store):
     assert b"".join(LayerDeriver(store).blob(digest)) == LARGE
 
 
-def test_a_blob_that_nobody_has_or_can_derive_is_told(store):
+def test_a_blob_without_bytes_or_derivation_is_reported(store):
     with pytest.raises(InputError, match="nor an action that derives it") as caught:
         list(LayerDeriver(store).blob(Digest.of(b"none")))
     assert caught.value.findings[0].hint == "build the target again"
@@ -148,7 +148,7 @@ def test_a_tree_is_unpacked_once(store):
     assert store.tree(layer.diff_id).stat().st_ino == inode
 
 
-def test_whoever_wants_a_tree_at_the_same_time_gets_the_same(store):
+def test_concurrent_threads_get_the_same_tree(store):
     _, layer = remembered(store, {f"f{i}": b"x" * i for i in range(200)})
     start, failures = threading.Barrier(4, timeout=10), []
 
@@ -194,7 +194,7 @@ def test_nothing_stays_open(store):
     assert descriptors() == before
 
 
-def test_an_action_of_a_newer_mpbuild_is_told_as_that(store):
+def test_an_action_of_a_newer_mpbuild_is_reported_as_unsupported(store):
     action, layer = remembered(store, {"a": b"content"})
     document = (store.path / "derived" / layer.digest.hex).read_text()
     for digest in (layer.digest, layer.diff_id):

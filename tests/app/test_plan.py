@@ -53,7 +53,7 @@ def planned(blueprint_of):
     return lambda root: plan_build(blueprint_of(root).blueprint, [Accelerator.CPU])
 
 
-def test_every_leaf_is_what_its_digest_says(workspace, store, blueprint_of):
+def test_every_leaf_matches_its_digest(workspace, store, blueprint_of):
     found = blueprint_of(workspace, store)
     leaves = {f"{leaf.kind}:{leaf.name}": digest for leaf, digest in found.blueprint.leaves.items()}
     folder = workspace / LABEL.path
@@ -125,12 +125,12 @@ def pin_weights(workspace, digest):
     spec.write_text(spec.read_text().replace(text, f'{text}sha256 = "{digest.hex}"\n'))
 
 
-def test_weights_with_the_digest_that_the_spec_says_are_taken(workspace, blueprint_of):
+def test_weights_with_the_digest_of_the_spec_are_taken(workspace, blueprint_of):
     pin_weights(workspace, Digest.of(bytes(range(256)) * 16))
     assert blueprint_of(workspace).blueprint.leaves[Leaf("source", "weights/numbers.bin")]
 
 
-def test_weights_with_another_digest_than_the_spec_says_are_refused(workspace, blueprint_of):
+def test_weights_with_another_digest_than_in_the_spec_are_refused(workspace, blueprint_of):
     other = Digest.of(b"other")
     pin_weights(workspace, other)
     with pytest.raises(

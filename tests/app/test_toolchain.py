@@ -89,7 +89,7 @@ def test_an_installed_mpbuild_reads_those_of_its_wheel(tmp_path, read):
     assert toolchain.read_toolchain(folder) == read
 
 
-def test_an_mpbuild_without_them_says_what_to_do(tmp_path):
+def test_an_mpbuild_without_them_is_an_error_with_a_hint(tmp_path):
     with pytest.raises(EnvironmentFailureError) as caught:
         toolchain.read_toolchain(toolchain_folder(tmp_path / "a/mpbuild"))
     (finding,) = caught.value.findings

@@ -64,7 +64,7 @@ def test_the_driver_supplies_what_belongs_to_its_kernel_module(model):
     assert accelerators.supplied_by_host(tables, ROCM) == frozenset()
 
 
-def test_the_spec_says_what_else_the_machine_supplies(model):
+def test_the_spec_declares_what_else_the_machine_supplies(model):
     requires = {"libraries": ["libamdhip64.so.7"]}
     tables = model(cuda={"requires": requires}, rocm={"requires": requires})
     assert accelerators.supplied_by_host(tables, ROCM) == {"libamdhip64.so.7"}
@@ -79,7 +79,7 @@ def test_files_that_are_never_loaded_are_named_as_the_image_has_them(model):
     assert accelerators.never_loaded(tables, CUDA) == frozenset()
 
 
-def test_an_image_for_processors_says_nothing_more(model):
+def test_an_image_for_processors_has_no_further_variables(model):
     assert accelerators.environment(model(cpu={}), CPU, lock()) == {}
 
 

@@ -97,14 +97,14 @@ def test_a_link_may_lead_to_a_link_of_the_package(make):
     ],
 )
 @pytest.mark.parametrize("name", ["preinst", "postinst"])
-def test_a_link_that_no_row_stands_for_is_refused_by_its_path(make, name, script, links, missing):
+def test_a_link_without_a_row_is_refused_by_its_path(make, name, script, links, missing):
     finding = refusal(make, script, *links, name=name)
     said = f"its {name} script makes {missing} by update-alternatives, but scripts are not run"
     assert (finding.code, finding.where, finding.message) == ("spec-invalid", DEMO, said)
     assert finding.hint == HINT
 
 
-def test_a_script_that_computes_its_links_needs_rows_and_says_nothing_of_their_paths(make):
+def test_a_script_that_computes_its_links_needs_rows_with_any_paths(make):
     script = "for i in awk nawk; do\nupdate-alternatives --install /usr/bin/$i $i $t 10\ndone"
     assert links_of(layer(make, script, AWK)) == {"usr/bin/awk": "/usr/bin/gawk"}
     assert links_of(layer(make, script, Link("demo"))) == {}
@@ -144,7 +144,7 @@ def test_a_link_to_the_file_of_another_package_is_refused(make):
 
 
 @pytest.mark.parametrize("there", [b"a file", "->somewhere", None])
-def test_a_link_where_something_else_stands_is_refused(make, there):
+def test_a_link_at_the_path_of_something_else_is_refused(make, there):
     finding = refusal(make, GAWK, AWK, NAWK, files=(*FILES, ("./usr/bin/awk", there)))
     assert finding.code == "layer-unsafe"
     assert "two different files at usr/bin/awk" in finding.message

@@ -150,7 +150,7 @@ def test_another_time_is_refused(make):
     assert "unexpected header or padding of opt" in refused(make, bytes(data))
 
 
-def test_padding_that_says_something_is_refused(make):
+def test_padding_other_than_zeros_is_refused(make):
     data = bytearray(make.bytecode_tar({FILE: PYC}))
     data[-1025] = 1
     assert f"unexpected header or padding of {FILE}" in refused(make, bytes(data))
@@ -180,7 +180,7 @@ def test_a_tar_that_is_cut_off_is_refused(make, cut):
 
 @settings(max_examples=60)
 @given(st.data())
-def test_a_changed_byte_is_refused_or_stands_in_the_layer(make, data):
+def test_a_changed_byte_is_refused_or_is_in_the_layer(make, data):
     """Accepted input equals the layer's plain tar, so the leaf can be read from the layer."""
     tar_bytes = bytearray(make.bytecode_tar({FILE: PYC}))
     at = data.draw(st.integers(0, len(tar_bytes) - 1))

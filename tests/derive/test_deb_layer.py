@@ -89,7 +89,7 @@ def test_a_folders_mode_is_the_common_one(make):
 
 @settings(max_examples=24)
 @given(order=st.permutations(["./usr/bin/b", "./usr/bin/a", "./bin/c", "./usr/bin/ä"]))
-def test_hard_links_stand_by_the_order_of_the_layer_whatever_the_archives(make, order):
+def test_hard_links_follow_the_order_of_the_layer_not_of_the_archive(make, order):
     first, *others = order
     made = one(make, (first, b"content", 0o755), *((path, f"=>{first}") for path in others))
     found = made.members()

@@ -230,7 +230,7 @@ def test_documents_depend_on_no_order(spec):
     assert dossier_files(other, locks, FILES[::-1]) == dossier_files(spec, LOCKS, FILES)
 
 
-def test_the_model_is_told_with_its_files_and_where_each_comes_from(made):
+def test_the_model_document_lists_its_files_and_their_origins(made):
     about = made["model"]
     assert about["package"] == {
         "name": "digits",
@@ -272,7 +272,7 @@ def test_model_and_environment_are_apart(spec, made):
     assert canonical.decode(found["dossier/environment.json"]) == made["environment"]
 
 
-def test_every_environment_that_a_package_needs_is_told_cpu_first(made):
+def test_every_environment_of_a_package_is_listed_cpu_first(made):
     about = made["environment"]
     assert about["version"] == "1.1.0"
     assert [one["name"] for one in about["accelerators"]] == ["cpu", "cuda", "rocm"]
@@ -317,7 +317,7 @@ def test_an_environment_tells_what_was_asked_for_and_what_is_locked(made):
     assert "requires" not in train
 
 
-def test_floors_of_the_wheels_stand_beside_the_demands_of_the_spec(made):
+def test_floors_of_the_wheels_are_listed_with_the_requirements_of_the_spec(made):
     _, cuda, rocm = made["environment"]["accelerators"]
     assert cuda["floors"] == {
         "glibc": "2.28",
@@ -373,7 +373,7 @@ def related(made):
     return related
 
 
-def test_nodes_and_edges_stand_in_order_each_once_and_every_edge_has_two_ends(made):
+def test_nodes_and_edges_are_sorted_and_unique_and_every_edge_has_two_ends(made):
     graph = made["graph"]
     ids = [node["id"] for node in graph["nodes"]]
     edges = [(e["from"], e["relationship"], e["to"]) for e in graph["edges"]]
@@ -415,7 +415,7 @@ def test_environments_share_the_node_of_a_file_that_they_share(made):
     ]
 
 
-def test_what_the_machine_provides_is_told(made, related):
+def test_the_graph_has_what_the_machine_provides(made, related):
     provided = "hasProvidedDependency"
     assert related("image:cpu", provided) == set()
     assert related("pex:cpu", provided) == {"CPython", "glibc"}

@@ -58,7 +58,7 @@ def test_documents_are_canonical_and_refer_to_each_other(made):
     }
 
 
-def test_layers_stand_in_order_with_titles_and_diff_ids(made):
+def test_layers_are_in_order_with_titles_and_diff_ids(made):
     config = oci.read_config(made.config_bytes)
     assert [d.annotations for d in made.manifest.layers] == [
         {"dev.mpbuild.layer": "base"},

@@ -246,7 +246,7 @@ def test_the_entry_point_is_executable(image):
     )
 
 
-def test_an_image_stands_on_the_layers_of_its_environment(model, image):
+def test_an_image_begins_with_the_layers_of_its_environment(model, image):
     packages = [package("numpy", 20 * LARGE), package("small"), package("tiny")]
     debs = [("libgomp1", False), ("libstdc++6", True), ("python3.11-minimal", True)]
     alone = environment(packages, debs=debs)

@@ -47,7 +47,7 @@ def test_it_speaks_of_the_package_and_of_nothing_else_of_it():
     assert referrer.read(referrer.encode(made)) == made
 
 
-def test_bytes_that_two_files_share_stand_once():
+def test_bytes_that_two_files_share_are_listed_once():
     made = inputs_artifact.inputs(SUBJECT, [file("debian/a.deb"), file("wheels/a.whl")])
     assert [one.path for one in inputs_artifact.read_files(made)] == ["debian/a.deb"]
 

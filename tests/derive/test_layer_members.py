@@ -107,7 +107,7 @@ FILES = st.lists(st.tuples(KINDS, SIZES), max_size=8)
 
 @settings(max_examples=60)
 @given(FILES)
-def test_a_blob_is_cut_as_its_format_says(files):
+def test_a_blob_has_the_members_of_its_format(files):
     nodes = [node(f"f{i}", kind, bytes([i]) * size) for i, (kind, size) in enumerate(files)]
     assert whole(nodes) == documented(nodes)
 

@@ -30,7 +30,7 @@ def of_three(model):
     return msgspec.structs.replace(model, accelerators=dict.fromkeys(Accelerator, cpu))
 
 
-def test_images_stand_first_cpu_before_all_then_pex_files_then_the_model(of_three):
+def test_images_come_first_cpu_before_all_then_pex_files_then_the_model(of_three):
     expected = children(*Accelerator)
     for shuffled in itertools.islice(itertools.permutations(expected), 0, None, 97):
         made = package(of_three, list(shuffled))
@@ -40,7 +40,7 @@ def test_images_stand_first_cpu_before_all_then_pex_files_then_the_model(of_thre
 @pytest.mark.parametrize(
     ("built", "told"), [(["cpu"], "cpu"), (["rocm", "cpu"], "cpu,rocm"), (["cuda"], "cuda")]
 )
-def test_a_build_of_some_accelerators_says_that_it_is_partial(of_three, built, told):
+def test_a_build_of_some_accelerators_is_marked_as_partial(of_three, built, told):
     made = package(of_three, children(*built))
     assert made.partial
     assert made.index.annotations[PARTIAL] == told

@@ -132,7 +132,7 @@ def test_both_programs_carry_the_hash_of_the_pex(made):
     assert made.made["__pex__/__init__.py"] == form.import_hook(main)
 
 
-def test_the_artifact_says_what_it_is_and_refers_to_an_empty_configuration(made):
+def test_the_artifact_has_its_type_and_an_empty_configuration(made):
     document = canonical.decode(made.manifest_bytes)
     assert canonical.encode(document) == made.manifest_bytes
     assert oci.read_artifact(made.manifest_bytes) == made.manifest
@@ -225,14 +225,14 @@ def test_a_path_that_is_not_plain_is_refused(path):
     assert [finding.code for finding in caught.value.findings] == ["spec-invalid"]
 
 
-def test_all_wrong_paths_are_told_at_once():
+def test_all_wrong_paths_are_reported_at_once():
     with pytest.raises(InputError) as caught:
         pex.check_paths(["pex", "a.py", ".deps/x", ".x"])
     assert [finding.where for finding in caught.value.findings] == ["pex", ".deps/x", ".x"]
 
 
 @pytest.mark.parametrize("path", ["digits/MODEL.py", "digits", "Pex", "spec.json/x"])
-def test_files_that_can_t_stand_beside_each_other_are_refused(model, path):
+def test_colliding_files_are_refused(model, path):
     with pytest.raises(InputError) as caught:
         pex.pex(model, CPU, LOCK, FILES | {path: b""}, bootstrap(), MAIN)
     assert caught.value.findings[0].code == "layer-unsafe"

@@ -75,7 +75,7 @@ def test_the_order_of_the_entries_of_a_wheel_decides_only_its_record(make):
     assert names[0] == names[1] == sorted(names[0])
 
 
-def test_the_compressed_bytes_of_the_wheel_stand_in_the_blob(make):
+def test_the_blob_contains_the_compressed_bytes_of_the_wheel(make):
     data = make.wheel(FILES)
     blob = make.wheel_layer({DEMO: data}).blob
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -101,7 +101,7 @@ def test_stored_or_deflated_is_one_tree_in_two_blobs(make):
     assert deflated.layer.digest != stored.layer.digest
 
 
-def test_the_executable_bit_is_all_that_a_mode_says(make):
+def test_a_mode_has_only_the_executable_bit(make):
     made = one(make, FILES | {"demo/tool": b"\x7f"}, executable=["demo/tool"])
     modes = {m.name.removeprefix(f"{SITE}/demo/"): m.mode for m in made.members().values()}
     assert (modes["tool"], modes["data.bin"]) == (0o755, 0o644)

@@ -131,7 +131,7 @@ def test_a_blob_that_is_not_there_is_an_error_of_ours(store):
     assert caught.value.findings[0].hint == "run `mpbuild fetch`"
 
 
-def test_an_error_of_whoever_looks_stays_its_own(store):
+def test_an_error_of_the_caller_passes_unchanged(store):
     digest = store.put_bytes(b"")
     with pytest.raises(FileNotFoundError), store.mapped(digest):
         raise FileNotFoundError("elsewhere")
@@ -199,7 +199,7 @@ def test_a_layer_can_be_derived_again_by_either_digest(store):
 
 @pytest.mark.parametrize("digest", [Digest.of(b"blob"), Digest.of(b"tar")])
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", None])
-def test_a_layer_that_nobody_knows_how_to_derive_is_a_miss(store, digest, damage):
+def test_a_layer_without_a_derivation_is_a_miss(store, digest, damage):
     """Otherwise a build would find the result, but no layout could be written."""
     store.remember(LAYER, layer_result(store))
     path = store.path / "derived" / digest.hex
@@ -270,7 +270,7 @@ def test_processes_that_put_the_same_blobs_at_once_do_not_disturb_each_other(sto
     assert scratch(store) == []
 
 
-def test_whoever_is_killed_while_putting_leaves_no_blob(store, elsewhere):
+def test_a_process_killed_while_putting_leaves_no_blob(store, elsewhere):
     writer = elsewhere("""
         def chunks():
             yield b"x" * (3 << 20)
@@ -287,7 +287,7 @@ def test_whoever_is_killed_while_putting_leaves_no_blob(store, elsewhere):
     assert store.put([b"x" * (3 << 20), b"y"]).size == (3 << 20) + 1
 
 
-def test_whoever_is_killed_while_remembering_leaves_old_or_new(store, elsewhere):
+def test_a_process_killed_while_remembering_leaves_old_or_new(store, elsewhere):
     """The writer is killed at many moments; readers only find complete things."""
     result = ActionResult({"out": Output(store.put_bytes(b"made"), 4)}, sandboxed=True)
     action = msgspec.structs.replace(ACTION, environment={"LONG": "x" * 50_000})
@@ -384,7 +384,7 @@ def small_disk(tmp_path):
     return before, place
 
 
-def test_a_full_disk_is_told_and_the_store_stays_sound(small_disk, elsewhere):
+def test_a_full_disk_is_reported_and_the_store_stays_sound(small_disk, elsewhere):
     before, place = small_disk
     answer = json.loads(elsewhere(FULL, str(place), before=before).stdout.read())
     assert answer == {
@@ -394,7 +394,7 @@ def test_a_full_disk_is_told_and_the_store_stays_sound(small_disk, elsewhere):
     }
 
 
-def test_a_store_that_cannot_be_made_is_told(tmp_path):
+def test_a_store_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(EnvironmentFailureError) as caught:
         Store(tmp_path / "file" / "store")
@@ -437,7 +437,7 @@ def test_any_other_error_in_scratch_stays_what_it_is(store):
     assert scratch(store) == []
 
 
-def test_everything_is_where_the_layout_says(store):
+def test_everything_is_at_its_path_of_the_layout(store):
     store.remember(LAYER, layer_result(store))
     assert everything(store) == sorted(
         [

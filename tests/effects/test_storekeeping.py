@@ -197,7 +197,7 @@ def test_after_a_refusal_this_process_is_still_seen(store, elsewhere):
     assert third.stdout.read() == "store-in-use\n"
 
 
-def test_whoever_comes_during_gc_waits_for_its_end(store, elsewhere):
+def test_a_process_that_comes_during_gc_waits_for_its_end(store, elsewhere):
     fcntl.flock(store.presence, fcntl.LOCK_EX)
     comer = elsewhere('print("coming", flush=True); Store(path); print("in", flush=True)')
     assert comer.stdout.readline() == "coming\n"

@@ -64,7 +64,7 @@ def listing(root):
     return found
 
 
-def test_everything_is_made_as_its_entry_says(tmp_path):
+def test_everything_is_made_as_in_its_entry(tmp_path):
     found = listing(unpack(tmp_path / "tree", NODES))
     assert {
         name: (mode, content or target) for name, (mode, _, content, target) in found.items()

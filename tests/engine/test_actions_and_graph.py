@@ -129,7 +129,7 @@ def test_a_graph_that_contradicts_itself_is_refused(lab, tasks, message):
         Graph([lab.task(name, needs) for name, needs in tasks])
 
 
-def test_an_output_that_nobody_declares_is_refused(lab):
+def test_an_undeclared_output_is_refused(lab):
     with pytest.raises(InputError, match="b needs out, which is not an output of a"):
         Graph([lab.task("a", outputs=("other",)), lab.task("b", ["a"])])
 

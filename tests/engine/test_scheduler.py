@@ -202,7 +202,7 @@ def test_a_fault_of_ours_comes_out_as_it_is(lab):
         )
 
 
-def test_whoever_watches_hears_what_ran_and_what_did_not(lab):
+def test_an_observer_receives_what_ran_and_what_did_not(lab):
     results, watch = lab.Results(), lab.Watch()
     lab.engine(lab.PureExecutor(), results).run(lab.Graph([lab.task("a")]))
     graph = lab.Graph([lab.task("a"), lab.task("b", ["a"])])

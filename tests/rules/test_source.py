@@ -141,7 +141,7 @@ def test_zip_files_are_built_alike(run):
 
 
 @pytest.mark.parametrize("backend", ["absent", "own:Backend.absent"])
-def test_a_backend_that_is_not_there_is_told(run, tar, backend):
+def test_a_missing_backend_is_reported(run, tar, backend):
     done, outputs = run("wheel", tar(files()), backend=backend)
     assert done.returncode == 1
     assert "absent" in done.stderr.splitlines()[-1]

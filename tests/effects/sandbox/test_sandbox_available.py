@@ -116,7 +116,7 @@ def test_a_bundled_one_without_its_library_is_refused(tmp_path):
         ("Creating new namespace failed", {}, False, False, "allows unprivileged user namespaces"),
     ],
 )
-def test_the_error_says_what_to_change(complaint, switches, contained, root, advice):
+def test_the_hint_names_the_setting_to_change(complaint, switches, contained, root, advice):
     error = unavailable("bwrap: " + complaint, SandboxHost(ALLOWED | switches, contained, root))
     finding = error.findings[0]
     assert (finding.code, error.exit_code) == ("sandbox-unavailable", 3)

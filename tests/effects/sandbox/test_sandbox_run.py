@@ -238,13 +238,13 @@ def test_an_endless_standard_output_is_refused(inside):
 # ---- how it ends
 
 
-def test_an_exit_status_is_told(inside):
+def test_an_exit_status_is_reported(inside):
     completed = inside("raise SystemExit(7)")
     assert (completed.status, completed.reason) == (7, "failed with exit status 7")
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGTERM", "SIGABRT"])
-def test_an_end_by_a_signal_is_told(name, inside):
+def test_an_end_by_a_signal_is_reported(name, inside):
     completed = inside(f"import os, signal; os.kill(os.getpid(), signal.{name})")
     number = 128 + signal.Signals[name]
     assert completed.reason == f"was killed by {name} (exit status {number})"
@@ -380,7 +380,7 @@ def test_an_absent_layer_is_named(inside, tmp_path):
 
 @pytest.mark.root("only root meets folders that it does not own")
 @pytest.mark.parametrize("closed", ["the folder itself", "a folder above it"])
-def test_root_is_told_that_it_cannot_enter_folders_of_others(closed, inside, layers, tmp_path):
+def test_root_gets_a_hint_that_it_cannot_enter_folders_of_others(closed, inside, layers, tmp_path):
     layer = tmp_path / "others" / "layer"
     layer.mkdir(parents=True)
     shut = layer if closed == "the folder itself" else layer.parent

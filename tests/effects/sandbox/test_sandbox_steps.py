@@ -139,7 +139,7 @@ def test_a_step_runs_in_the_folder_its_parameters_name(executor, action):
     assert executor.run(made, 30 * SECOND).outputs["o"].digest == Digest.of(b"found")
 
 
-def test_a_failing_step_says_its_command_its_status_and_the_end_of_its_log(executor, action):
+def test_a_failure_has_the_command_the_status_and_the_end_of_the_log(executor, action):
     with pytest.raises(AnswerError) as caught:
         executor.run(
             action("for n in range(100): print('line', n)\nraise SystemExit(3)"), 30 * SECOND
@@ -172,7 +172,7 @@ def test_a_step_that_takes_too_long_is_ended(executor, action):
     assert "timeout" in caught.value.findings[0].hint
 
 
-def test_a_step_ended_for_want_of_memory_says_so(executor, action):
+def test_a_step_that_is_killed_gets_a_hint_about_memory(executor, action):
     with pytest.raises(AnswerError, match="SIGKILL") as caught:
         executor.run(action("import os; os.kill(os.getpid(), 9)"), 30 * SECOND)
     assert "memory" in caught.value.findings[0].hint
@@ -263,7 +263,7 @@ def test_an_input_cannot_be_a_file_and_a_folder(names, executor, action):
         executor.run(action("", inputs=dict.fromkeys(names, b"")), 30 * SECOND)
 
 
-def test_an_absent_command_is_told(executor, action):
+def test_an_absent_command_is_reported(executor, action):
     with pytest.raises(AnswerError, match="absent"):
         executor.run(action("", command=("absent",)), 30 * SECOND)
 
@@ -351,7 +351,7 @@ def test_on_the_host_every_name_of_python_is_the_right_one(program, store, actio
     assert HostExecutor(store).run(made, 30 * SECOND).outputs["o"].digest == expected
 
 
-def test_on_the_host_a_missing_interpreter_is_told(store, action):
+def test_on_the_host_a_missing_interpreter_is_reported(store, action):
     made = action("", parameters={"python": "3.99"})
     with pytest.raises(
         EnvironmentFailureError, match=r"python -c .*: no python3\.99 on PATH"
