@@ -97,7 +97,7 @@ def test_what_one_accelerator_adds_is_drift_of_all_accelerators_and_no_step(writ
         "lockfiles/a/pylock.cpu.toml": [
             "the spec has changed since it was locked: all accelerators are locked together"
         ],
-        "lockfiles/a/pylock.cuda.toml": ["faster is not in it"],
+        "lockfiles/a/pylock.cuda.toml": ["the lock lacks faster"],
     }
 
 
@@ -111,7 +111,7 @@ def test_a_new_accelerator_is_drift_of_the_others(write):
 def test_locks_that_were_made_apart_are_refused(tmp_path, write):
     apart = PACKAGES | {"cuda": PACKAGES["cuda"] | {"shared": "1.0"}}
     lock(write(CPU, CUDA), apart)
-    message = "shared is 2.0 for cpu and 1.0 for cuda, and they must agree"
+    message = "shared is 2.0 for cpu and 1.0 for cuda, but they must agree"
     assert told(OpenWorkspace(tmp_path)) == {"lockfiles/a/pylock.cuda.toml": [message]}
 
 
@@ -123,14 +123,14 @@ def test_steps_may_have_versions_of_their_own(tmp_path, write):
 def test_nvidia_in_the_lock_of_cpu_is_refused(tmp_path, write):
     lock(write(CPU), PACKAGES | {"cpu": PACKAGES["cpu"] | {"nvidia-nccl-cu12": "2.30"}})
     (messages,) = told(OpenWorkspace(tmp_path)).values()
-    assert messages == ["the dependencies of cpu bring nvidia-nccl-cu12 2.30"]
+    assert messages == ["the dependencies of cpu include nvidia-nccl-cu12 2.30"]
 
 
 @pytest.mark.parametrize(("driver", "good"), [(">=580", True), (">=570.10", False)])
 def test_the_driver_that_a_spec_requires_must_do_for_its_lock(write, driver, good):
     lock(write(CPU, CUDA))
     found = told(write(CPU, f'{CUDA}requires.driver = "{driver}"\n'))
-    message = "accelerators.cuda.requires.driver is >=570.10, and CUDA 13.5 of the lock needs 580"
+    message = "accelerators.cuda.requires.driver is >=570.10, but CUDA 13.5 of the lock needs 580"
     assert found == ({} if good else {"a/model.toml": [message]})
 
 

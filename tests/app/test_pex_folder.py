@@ -66,7 +66,7 @@ def test_nothing_is_written_over(signed, cli, exported, tmp_path):
     before = sorted(exported.rglob("*"))
     answer = cli("export", signed.folder, "--pex", exported)
     assert answer.code == 2
-    assert "no empty folder" in answer.told("usage")
+    assert "not an empty folder" in answer.told("usage")
     (tmp_path / "file").write_text("mine")
     assert cli("export", signed.folder, "--pex", tmp_path / "file").code == 2
     assert (tmp_path / "file").read_text() == "mine"

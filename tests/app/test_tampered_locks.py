@@ -26,7 +26,7 @@ PYTHON, DEBIAN = f"{FOLDER}/pylock.cpu.toml", f"{FOLDER}/debian.cpu.toml"
 COMMANDS = [["lock", "--check"], ["build", "--offline"], ["fetch"]]
 WHEEL, FILE = "packages[0].wheels[0]", "numpy-2.0-py3-none-any.whl"
 HASH = re.compile(r'sha256 = "[0-9a-f]{64}"')
-EDITED = "it was edited or merged by hand"
+EDITED = "the lock was edited or merged by hand"
 
 Change = Callable[[str], str]
 
@@ -204,7 +204,7 @@ TAMPERED = {
     "a marker that is false": python(first("'linux'", "'never'"), ": environments: must be"),
     "another platform": python(swap(("linux/amd64", "linux/arm64")), ": tool.mpbuild.platform: "),
     "another Python": drift(
-        PYTHON, swap(("3.11", "3.13")), ": it is for Python 3.13, and the spec asks for 3.11"
+        PYTHON, swap(("3.11", "3.13")), ": the lock is for Python 3.13, the spec for 3.11"
     ),
     "a package too few for the count": python(
         lambda text: without("numpy")(text).replace("packages = 1", "packages = 2"),
@@ -223,7 +223,7 @@ TAMPERED = {
         first('python = "3.11"', 'python = "3.11"\ndriver = "525"'), ": tool.mpbuild.driver: "
     ),
     "the lock of another environment": drift(
-        PYTHON, swap(('environment = "cpu"', 'environment = "cuda"')), ": it is the lock of cuda"
+        PYTHON, swap(('environment = "cpu"', 'environment = "cuda"')), ": the lock is for cuda"
     ),
     # what only the digest of the content shows
     "a hash": drift(PYTHON, other_hash, f":26: {EDITED}"),
@@ -246,17 +246,17 @@ TAMPERED = {
     "line ends of Windows": drift(PYTHON, swap(("\n", "\r\n")), f":1: {EDITED}"),
     "no end of line": drift(PYTHON, lambda text: text[:-1], f":27: {EDITED}"),
     # what can be seen though the digest of the content is right
-    "a requirement less": drift(PYTHON, resealed(without("numpy")), ": numpy is not in it"),
+    "a requirement less": drift(PYTHON, resealed(without("numpy")), ": the lock lacks numpy"),
     "the resolution": drift(
         PYTHON,
         resealed(lambda text: re.sub(r'resolution = "sha256:.', 'resolution = "sha256:0', text)),
         ": the spec has changed since it was locked",
     ),
     "another Python, resealed": drift(
-        PYTHON, resealed(swap(("3.11", "3.13"))), ": it is for Python 3.13"
+        PYTHON, resealed(swap(("3.11", "3.13"))), ": the lock is for Python 3.13"
     ),
     "another environment, resealed": drift(
-        PYTHON, resealed(swap(('environment = "cpu"', 'environment = "train"'))), ": it is the lock"
+        PYTHON, resealed(swap(('environment = "cpu"', 'environment = "train"'))), ": the lock is"
     ),
     "an index that owns nothing, resealed": drift(
         PYTHON, resealed(first('index = "default"', 'index = "other"')), ": numpy is from the index"
@@ -309,15 +309,17 @@ TAMPERED = {
         DEBIAN, swap(("3.11.2-6", "3.11.2-5")), f":8: {EDITED}"
     ),
     "another suite, resealed": drift(
-        DEBIAN, resealed(first("bookworm", "trixie")), ": it is for trixie"
+        DEBIAN, resealed(first("bookworm", "trixie")), ": the lock is for trixie"
     ),
     "the flag of the base, resealed": drift(
-        DEBIAN, resealed(first("base = true", "base = false")), ": python3.11-minimal is the base's"
+        DEBIAN,
+        resealed(first("base = true", "base = false")),
+        ": python3.11-minimal is part of the base",
     ),
     "another environment's packages, resealed": drift(
         DEBIAN,
         resealed(first('environment = "cpu"', 'environment = "rocm"')),
-        ": it is the lock of",
+        ": the lock is for",
     ),
 }
 

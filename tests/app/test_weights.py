@@ -475,7 +475,7 @@ def test_nothing_but_lock_takes_weights_that_are_not_pinned(
     assert answer.code == 2
     (finding,) = answer.json["findings"]
     assert (finding["code"], finding["where"]) == ("lock-missing", f"{SPEC}:{LINE}")
-    assert finding["message"] == "the weights numbers are fetched and not pinned"
+    assert finding["message"] == "the weights numbers are fetched but not pinned"
     assert finding["hint"] == "run `mpbuild lock`"
     assert server.seen == []
 

@@ -116,7 +116,12 @@ WRONG = {
     "a folder for locks": settings('"lockfiles"', '"../x"', 10, "lock.directory"),
     # the locks
     "a requirement that is not locked": Wrong(
-        SPEC, b'["numpy>=2"]', b'["numpy>=2", "attrs"]', PYTHON, "attrs is not in it", "lock-drift"
+        SPEC,
+        b'["numpy>=2"]',
+        b'["numpy>=2", "attrs"]',
+        PYTHON,
+        "the lock lacks attrs",
+        "lock-drift",
     ),
     "an empty lock": Wrong(PYTHON, b"", b"", PYTHON, "`lock-version` is missing", "lock-malformed"),
     "a lock that is not UTF-8": Wrong(
@@ -129,10 +134,10 @@ WRONG = {
         PYTHON, 'path = "wheels/', 'url = "https://index.example/', "packages[0].wheels[0]: `path`"
     ),
     "an edited lock": Wrong(
-        PYTHON, b"\n\n", b"\n\n\n", f"{PYTHON}:6", "it was edited", "lock-drift"
+        PYTHON, b"\n\n", b"\n\n\n", f"{PYTHON}:6", "the lock was edited", "lock-drift"
     ),
     "a lock with other line ends": Wrong(
-        PYTHON, b"\n", b"\r\n", f"{PYTHON}:1", "it was edited", "lock-drift"
+        PYTHON, b"\n", b"\r\n", f"{PYTHON}:1", "the lock was edited", "lock-drift"
     ),
     "a path out of the pool": lock(DEBIAN, '"pool/', '"../pool/', "packages[0].path"),
     "a wrong count": lock(DEBIAN, "count = 34", "count = 33", "count: must be 34, not 33"),

@@ -61,7 +61,7 @@ def test_a_user_without_a_home_is_told(monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 987_654_321)
-    with pytest.raises(InputError, match="this user has none"):
+    with pytest.raises(InputError, match="has no home folder"):
         user_state.folder()
 
 

@@ -112,7 +112,7 @@ def test_a_dependency_on_another_architecture_cannot_be_met(qualifier, met) -> N
     if met:
         assert names(packages, ["a"]) == ["a", "b"]
     else:
-        with pytest.raises(InputError, match="a needs b:i386, which the archive doesn't have"):
+        with pytest.raises(InputError, match="a needs b:i386, which the archive lacks"):
             names(packages, ["a"])
 
 
@@ -151,7 +151,7 @@ def test_a_dependency_that_cannot_be_met_is_named(depends, said) -> None:
 @pytest.mark.parametrize("relation", ["b", "b (<< 2)", "virtual"])
 def test_packages_that_exclude_each_other_are_refused(field, relation) -> None:
     packages = index(f"a 1; {field}: {relation}", "b 1; Provides: virtual")
-    with pytest.raises(InputError, match="a and b exclude each other"):
+    with pytest.raises(InputError, match="a and b conflict"):
         names(packages, ["a"], ["b"])
 
 
@@ -212,7 +212,7 @@ def test_a_released_file_that_changed_is_an_alarm_never_a_new_lock() -> None:
     first = locked(wanted, index("a 1"))
     assert locked(wanted, index("a 1"), first) == first
     for fresh in ((), {"a"}):
-        with pytest.raises(InputError, match="other bytes") as caught:
+        with pytest.raises(InputError, match="the archive has sha256") as caught:
             locked(wanted, index("a 1; Section: x"), first, fresh)
         assert caught.value.findings[0].code == "content-mismatch"
         assert caught.value.findings[0].where == "pool/main/a/a/a_1_amd64.deb"
@@ -222,7 +222,7 @@ def test_a_released_file_that_changed_is_an_alarm_never_a_new_lock() -> None:
 def test_other_bytes_in_the_archive_of_security_updates_are_an_alarm_too() -> None:
     wanted = debian_lock.inputs("bookworm", ["a"])
     first = locked(wanted, index("a 1"))
-    with pytest.raises(InputError, match="other bytes"):
+    with pytest.raises(InputError, match="the archive has sha256"):
         locked(wanted, index("a 1", security=("a 1; Section: x",)), first)
 
 
@@ -270,7 +270,7 @@ def test_a_locked_version_gives_way_where_it_excludes_what_comes_in() -> None:
     later = index("a 1", "a 2", "c 1; Breaks: a (<< 2)")
     wanted = debian_lock.inputs("bookworm", ["a", "c"])
     assert versions(locked(wanted, later, first)) == {"a": "2", "c": "1"}
-    with pytest.raises(InputError, match="c and a exclude each other"):
+    with pytest.raises(InputError, match="c and a conflict"):
         locked(wanted, index("a 1", "c 1; Breaks: a"), first)
 
 
@@ -381,17 +381,17 @@ def test_link_tables_of_base_and_model_go_into_the_lock_without_reasons() -> Non
 @pytest.mark.parametrize(
     ("base", "system", "said"),
     [
-        (LINKS[:1], (), "the base's links name b, which is none of its packages"),
-        ((), LINKS[1:], "environment.links name a, which the base brings"),
+        (LINKS[:1], (), "the base's links name b, which is not one of its packages"),
+        ((), LINKS[1:], "environment.links name a, which is part of the base"),
         (
             (),
             (LinkTable(package="c", omitted="x"),),
-            "environment.links name c, which is none of the packages",
+            "environment.links name c, which is not one of the packages",
         ),
         (
             (LinkTable(package="a", path="/usr/bin/b", target="/usr/bin/a"),),
             LINKS[:1],
-            "two links of the link table would stand at /usr/bin/b",
+            "the link table has two links at /usr/bin/b",
         ),
     ],
 )

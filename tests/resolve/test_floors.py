@@ -60,7 +60,7 @@ def test_a_modest_lock_asks_for_nothing(environment: str) -> None:
 def test_a_newer_glibc_than_the_base_has_is_malformed() -> None:
     (finding,) = check(lock("cpu", {"a": "1.0"}, "cp311-cp311-manylinux_2_39_x86_64"))
     assert (finding.code, finding.where) == ("lock-malformed", "lock")
-    assert finding.message == "its wheels need glibc 2.39, and the base has 2.36"
+    assert finding.message == "its wheels need glibc 2.39, but the base has 2.36"
 
 
 @pytest.mark.parametrize("environment", ["cpu", "rocm"])
@@ -68,7 +68,7 @@ def test_nvidia_belongs_to_cuda_alone(environment: str) -> None:
     (finding,) = check(lock(environment, {"a": "1.0"} | CUDA_12))
     assert (finding.code, finding.where) == ("spec-invalid", "spec")
     assert finding.message == (
-        f"the dependencies of {environment} bring nvidia-cuda-runtime-cu12 12.4.127"
+        f"the dependencies of {environment} include nvidia-cuda-runtime-cu12 12.4.127"
     )
     assert "build without CUDA" in finding.hint
 
@@ -89,9 +89,9 @@ def test_a_spec_may_require_what_the_lock_needs_or_more(packages, driver: str) -
 @pytest.mark.parametrize(
     ("packages", "driver", "said"),
     [
-        (CUDA_13, "525.60.13", "is >=525.60.13, and CUDA 13.5 of the lock needs 580"),
-        (CUDA_13, "579.99", "is >=579.99, and CUDA 13.5 of the lock needs 580"),
-        (CUDA_12, "525", "is >=525, and CUDA 12.4 of the lock needs 525.60.13"),
+        (CUDA_13, "525.60.13", "is >=525.60.13, but CUDA 13.5 of the lock needs 580"),
+        (CUDA_13, "579.99", "is >=579.99, but CUDA 13.5 of the lock needs 580"),
+        (CUDA_12, "525", "is >=525, but CUDA 12.4 of the lock needs 525.60.13"),
     ],
 )
 def test_a_spec_that_requires_an_older_driver_is_told_both(packages, driver, said) -> None:

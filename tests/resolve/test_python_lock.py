@@ -216,7 +216,7 @@ def test_a_marker_brings_no_further_line_to_a_resolver(text: str) -> None:
 
 
 def test_a_requirement_with_an_address_is_refused() -> None:
-    with pytest.raises(InputError, match="names an address"):
+    with pytest.raises(InputError, match="names a URL"):
         inputs("a @ https://index.example/a-1.0-py3-none-any.whl")
 
 

@@ -175,7 +175,7 @@ def test_skew_names_the_package_and_both_versions(lock, wheels):
     }
     (finding,) = skew(locks)
     assert (finding.code, finding.where) == ("lock-drift", "pylock.cuda.toml")
-    assert finding.message == "shared is 1.0 for cpu and 2.0 for cuda, and they must agree"
+    assert finding.message == "shared is 1.0 for cpu and 2.0 for cuda, but they must agree"
     assert finding.hint == "run `mpbuild lock`"
 
 

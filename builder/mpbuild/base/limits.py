@@ -47,6 +47,10 @@ SDIST_MEMBERS = 1 << 17
 
 # Debian packages.
 
+DEBIAN_RELEASE_BYTES = 16 << 20
+"""The size of an InRelease file."""
+DEBIAN_INDEX_BYTES = 1 << 30
+"""The size of an uncompressed package index, and the memory to decompress it."""
 DEB_CONTROL_BYTES = 64 << 20
 """The size of an uncompressed control.tar."""
 DEB_DATA_BYTES = 2 << 30
@@ -91,6 +95,11 @@ REGISTRY_MANIFEST_BYTES = 4 << 20
 """The size of a manifest, as registries must accept it ("Pushing Manifests")."""
 REGISTRY_NAME_CHARACTERS = 255
 """The length of a repository's name."""
+
+# Folders.
+
+FOLDER_FILES = 1 << 20
+"""The number of files in a folder that is listed, such as an exported PEX."""
 
 # Packages.
 

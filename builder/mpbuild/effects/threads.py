@@ -1,4 +1,4 @@
-"""Threads for work that mostly waits for others."""
+"""Threads for work that mostly waits."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 @contextlib.contextmanager
 def at_once(most: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of ``most`` threads, none of which works behind the back of who goes on after it.
+    """Yields a pool of ``most`` threads and waits for all of them at the end.
 
-    Who interrupts it doesn't wait for servers: the threads end with the process, as cli/main.py
-    says.
+    An interruption does not wait for servers: the threads end with the process (see cli/main.py).
     """
     pool = ThreadPoolExecutor(most)
     try:

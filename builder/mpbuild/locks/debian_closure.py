@@ -1,4 +1,4 @@
-"""The closure of Debian packages over an index: one answer, whatever the order of anything."""
+"""Computes the closure of Debian packages over an index, independent of any order."""
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,22 +15,22 @@ _FOR_SCRIPTS = frozenset({"dpkg", "debconf", "debconf-2.0", "install-info"})
 
 
 class HeldBackError(InputError):
-    """Packages, by ``names``, that are kept older than they could be stand in the way."""
+    """Packages that are kept at older versions prevent a solution; ``names`` lists them."""
 
     def __init__(self, names: Collection[str]) -> None:
         self.names = frozenset(names)
-        super().__init__(f"older versions of {', '.join(sorted(names))} are in the way")
+        super().__init__(f"older versions of {', '.join(sorted(names))} prevent a solution")
 
 
 def resolve(
     index: PackagesIndex, base: Sequence[str], system: Sequence[str] = ()
 ) -> tuple[DebianPackage, ...]:
-    """The closure of ``base``, then of ``system`` above it, over Depends and Pre-Depends.
+    """Computes the closure of ``base``, then of ``system`` above it, over Depends and Pre-Depends.
 
-    Essential packages are not implied, nor is what is only recommended, nor what only maintainer
-    scripts need, since they never run: dpkg and debconf come in by name alone. The base's part
-    doesn't depend on ``system``, so that models share it. Raise InputError where there is no
-    solution, HeldBackError where there might be one if packages that are kept were not.
+    Excludes Essential and recommended packages, and those that only maintainer scripts need, which
+    never run: dpkg and debconf must be named. The base's part does not depend on ``system``, so
+    that models share it. Raises InputError if there is no solution, HeldBackError if there might be
+    one without the kept versions.
     """
     chosen: Chosen = {}
     _close(index, sorted(base), chosen)
@@ -41,10 +41,10 @@ def resolve(
 
 
 def _close(index: PackagesIndex, names: Sequence[str], chosen: Chosen) -> None:
-    """Add the closure of ``names`` to ``chosen``.
+    """Adds the closure of ``names`` to ``chosen``.
 
-    Dependencies without an alternative go first, so that a choice is made only where none of
-    the alternatives comes in anyway; then the first alternative counts, as in apt.
+    Follows dependencies without alternatives first. If no alternative of a dependency is chosen by
+    then, takes the first one, as apt does.
     """
     waiting: list[tuple[str, Alternatives]] = []
     for name in names:
@@ -75,7 +75,7 @@ def _wanted(index: PackagesIndex, name: str) -> IndexedPackage:
         hint = f"it is provided by {', '.join(providers[:5])}: name one of them"
     else:
         near = difflib.get_close_matches(name, index.names, 1, 0.75)
-        hint = f"did you mean {near[0]}?" if near else "packages are named as in Debian"
+        hint = f"did you mean {near[0]}?" if near else "use Debian's package names"
     raise InputError(f"there is no Debian package {name!r}", hint=hint)
 
 
@@ -93,7 +93,7 @@ def _first(index: PackagesIndex, owner: str, alternatives: Alternatives) -> Inde
     if held:
         raise HeldBackError(held)
     wanted = " | ".join(map(str, alternatives))
-    raise InputError(f"{owner} needs {wanted}, which the archive doesn't have")
+    raise InputError(f"{owner} needs {wanted}, which the archive lacks")
 
 
 def _satisfies(package: IndexedPackage, relation: Relation) -> bool:
@@ -117,18 +117,18 @@ def _refuse_conflicts(index: PackagesIndex, chosen: Mapping[str, IndexedPackage]
         raise HeldBackError(held)
     if conflicts:
         findings = [
-            Finding(Code.SPEC_INVALID, f"{name} and {other} exclude each other: {relation}")
+            Finding(Code.SPEC_INVALID, f"{name} and {other} conflict: {relation}")
             for name, other, relation in conflicts
         ]
         raise InputError.collect(sorted(findings))
 
 
 def locked(package: IndexedPackage, *, base: bool) -> DebianPackage:
-    """A package of the index as a lock has it; raise InputError for one outside of the pool."""
+    """Returns the lock's form of a package; raises InputError for one outside of the pool."""
     file = filename(package.name, package.version, package.architecture)
     if not is_pool_path(package.path, file):
         raise InputError(
-            f"the archive keeps {package.name} at {package.path!r}, not as {file} in pool/",
+            f"the archive has {package.name} at {package.path!r}, not as {file} in pool/",
             code=Code.CONTENT_MISMATCH,
         )
     return DebianPackage(

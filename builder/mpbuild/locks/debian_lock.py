@@ -1,7 +1,7 @@
-"""Debian locks: the closure of a base's packages, and what a model's own add to it.
+"""Locks Debian packages: the closure of a base, and the packages that a model adds.
 
-What was locked stays as long as the archive has it and it does: the archive drops a version when
-the next one comes, so what is gone moves, and with it what must.
+Locked versions stay while the archive has them and they satisfy the dependencies. The archive drops
+a version when the next one arrives; such packages move, and others as far as necessary.
 """
 
 from collections import Counter
@@ -29,10 +29,10 @@ from mpbuild.spec.workspace import LinkSettings as LinkTable
 
 
 class DebianInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a Debian lock is resolved from besides the archive, in one order.
+    """The inputs of a Debian lock besides the archive, in canonical order.
 
-    ``security`` says whether security updates count, ``snapshot`` at which moment the archive is
-    looked at (empty: today).
+    ``security`` includes security updates. ``snapshot`` is the time of the archive; empty means
+    today.
     """
 
     suite: str
@@ -47,20 +47,20 @@ class DebianInputs(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> Digest:
-        """The digest of the canonical JSON of the inputs."""
+        """The digest of the inputs as canonical JSON."""
         return canonical.digest(plain(self))
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """The whole link table."""
+        """The link table of base and model."""
         return tuple(sorted((*self.base_links, *self.system_links)))
 
 
 class OutdatedPackage(msgspec.Struct, frozen=True):
-    """A locked package that the archive has moved on from.
+    """A locked package of which the archive has a newer version, or none.
 
-    ``offered`` is the newest version there, empty where there is none at all; ``security`` says
-    that a newer one is a security update, ``gone`` that the locked one is no longer there.
+    ``offered`` is the newest version, empty if there is none. ``security`` marks a newer version as
+    a security update, ``gone`` that the archive no longer has the locked one.
     """
 
     name: str
@@ -80,7 +80,7 @@ def inputs(
     base_links: Iterable[LinkTable] = (),
     system_links: Iterable[LinkTable] = (),
 ) -> DebianInputs:
-    """The canonical inputs: package names and link tables of the base and of the model."""
+    """Returns the canonical inputs: package names and link tables of base and model."""
     return DebianInputs(
         suite=suite,
         base=tuple(sorted(set(base))),
@@ -99,11 +99,11 @@ def lock(
     previous: Mapping[str, DebianLock] = MappingProxyType({}),
     fresh: Collection[str] = (),
 ) -> dict[str, DebianLock]:
-    """Lock the environments of one base together; raise InputError where there is no solution.
+    """Locks the environments of a base together; raises InputError if there is no solution.
 
-    What one of the locks in ``previous`` has stays, the same in all of them, unless its name is
-    among ``fresh``, the archive has dropped it, or something asks for a newer one. A file of
-    ``previous`` that has other bytes today is an InputError (content-mismatch).
+    Packages of ``previous`` locks keep their versions, the same in all environments, unless they
+    are in ``fresh``, the archive has dropped them, or a dependency needs a newer version. Raises
+    InputError (content-mismatch) if a file of ``previous`` has changed.
     """
     locked = [package for one in previous.values() for package in one.packages]
     _refuse_changed(locked, index)
@@ -113,14 +113,14 @@ def lock(
 
 
 def newer(lock: DebianLock, index: PackagesIndex) -> tuple[OutdatedPackage, ...]:
-    """The packages of ``lock`` that ``index`` has newer versions of, or no longer has."""
+    """Yields the packages of ``lock`` that ``index`` has in newer versions, or no longer has."""
     return tuple(found for package in lock.packages if (found := _newer(package, index)))
 
 
 def _resolve_all(
     wanted: Mapping[str, DebianInputs], index: PackagesIndex, kept: Mapping[str, IndexedPackage]
 ) -> dict[str, tuple[DebianPackage, ...]]:
-    """The closures of all, with as much ``kept`` as there can be."""
+    """The closures of all environments, keeping as many ``kept`` versions as possible."""
     while True:
         view = index.keeping(kept)
         try:
@@ -146,7 +146,7 @@ def _lock(
 
 
 def _rows(tables: Iterable[LinkTable]) -> tuple[Link, ...]:
-    """The rows without the reasons why packages are left out."""
+    """The link table without the reasons for excluded packages."""
     rows = {Link(table.package, table.path or "", table.target or "") for table in tables}
     return tuple(sorted(rows))
 
@@ -155,22 +155,22 @@ def _wrong_links(wanted: DebianInputs, packages: Iterable[DebianPackage]) -> Ite
     base = {package.name: package.base for package in packages}
     for row in wanted.base_links:
         if not base.get(row.package):
-            message = f"the base's links name {row.package}, which is none of its packages"
-            yield Finding(Code.SPEC_INVALID, message, hint="take it out, or add it to `packages`")
+            message = f"the base's links name {row.package}, which is not one of its packages"
+            yield Finding(Code.SPEC_INVALID, message, hint="remove it, or add it to `packages`")
     for row in wanted.system_links:
         if row.package not in base:
-            message = f"environment.links name {row.package}, which is none of the packages"
-            yield Finding(Code.SPEC_INVALID, message, hint="take it out, or add it to `system`")
+            message = f"environment.links name {row.package}, which is not one of the packages"
+            yield Finding(Code.SPEC_INVALID, message, hint="remove it, or add it to `system`")
         elif base[row.package]:
-            message = f"environment.links name {row.package}, which the base brings"
+            message = f"environment.links name {row.package}, which is part of the base"
             yield Finding(Code.SPEC_INVALID, message, hint="move it to the links of the base")
     for path, count in Counter(row.path for row in wanted.links if row.path).items():
         if count > 1:
-            yield Finding(Code.SPEC_INVALID, f"two links of the link table would stand at {path}")
+            yield Finding(Code.SPEC_INVALID, f"the link table has two links at {path}")
 
 
 def _kept(locked: Iterable[DebianPackage], index: PackagesIndex) -> dict[str, IndexedPackage]:
-    """What the archive still has of ``locked``, in the highest of the locked versions."""
+    """The locked packages that the archive still has, at the highest locked version."""
     kept: dict[str, IndexedPackage] = {}
     for package in locked:
         found = _same(package, index)
@@ -181,7 +181,7 @@ def _kept(locked: Iterable[DebianPackage], index: PackagesIndex) -> dict[str, In
 
 
 def _same(package: DebianPackage, index: PackagesIndex) -> IndexedPackage | None:
-    """The very file in ``index``, at its old path if it is there, too."""
+    """The same file in ``index``, at its old path if possible."""
     found = [p for p in index.versions(package.name) if p.sha256 == package.sha256]
     return min(found, key=lambda p: (p.path != package.path, p.path), default=None)
 
@@ -206,9 +206,9 @@ def _refuse_changed(locked: Iterable[DebianPackage], index: PackagesIndex) -> No
     findings = {
         Finding(
             Code.CONTENT_MISMATCH,
-            f"the archive has other bytes for it than the lock: {p.sha256}, not {package.sha256}",
+            f"the archive has {p.sha256}, the lock {package.sha256}",
             package.path,
-            "released files never change: find out which of the two is false before locking again",
+            "released files never change: find out which one is wrong before locking again",
         )
         for package in locked
         for p in index.versions(package.name)
@@ -219,6 +219,6 @@ def _refuse_changed(locked: Iterable[DebianPackage], index: PackagesIndex) -> No
 
 
 def _is_same_file(package: IndexedPackage, locked: DebianPackage) -> bool:
-    """Whether both should be one file, by version or by path."""
+    """Whether both describe the same file, by version or by path."""
     version = (package.version, package.architecture) == (locked.version, locked.architecture)
     return version or (package.path, package.security) == (locked.path, locked.security)

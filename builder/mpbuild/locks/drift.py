@@ -1,4 +1,4 @@
-"""Whether a lock still is what the spec asks for: offline, from the texts alone."""
+"""Checks offline, from the texts alone, that locks match the spec."""
 
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
@@ -23,7 +23,7 @@ _CHANGED_TOGETHER = f"{_CHANGED}: all accelerators are locked together"
 
 
 class DriftCheck(NamedTuple, Generic[L]):
-    """A lock as it was parsed, None where it can't be, and what is wrong with it."""
+    """A parsed lock, None if it is malformed, and the findings about it."""
 
     lock: L | None
     findings: list[Finding]
@@ -32,10 +32,10 @@ class DriftCheck(NamedTuple, Generic[L]):
 def check_python(
     text: str | None, wanted: PythonInputs, *, environment: str, file: str
 ) -> DriftCheck[pylock.PythonLock]:
-    """What is wrong with the Python lock ``text`` of ``file``; None where there is no file.
+    """Checks the Python lock ``text`` of ``file``; ``text`` is None if there is no file.
 
-    What can be seen in the packages is looked for whatever the lock says of its resolution.
-    Codes: lock-missing, lock-malformed, lock-drift.
+    Compares the packages with the spec even if the lock's resolution inputs match. Codes:
+    lock-missing, lock-malformed, lock-drift.
     """
 
     def drift(lock: pylock.PythonLock) -> list[str]:
@@ -48,7 +48,7 @@ def check_python(
 def check_debian(
     text: str | None, wanted: debian_lock.DebianInputs, *, environment: str, file: str
 ) -> DriftCheck[deblock.DebianLock]:
-    """What is wrong with the Debian lock ``text`` of ``file``; None where there is no file."""
+    """Checks the Debian lock ``text`` of ``file``; ``text`` is None if there is no file."""
 
     def drift(lock: deblock.DebianLock) -> list[str]:
         return _absent(wanted, lock) or ([] if lock.resolution == wanted.digest else [_CHANGED])
@@ -57,7 +57,7 @@ def check_debian(
 
 
 def check_weights(model: Model, text: str, *, file: str) -> list[Finding]:
-    """Weights of the model.toml ``text`` that are fetched and could be any bytes: lock-missing."""
+    """Yields the fetched weights of the model.toml ``text`` without a pin: lock-missing."""
     found = [(i, weight) for i, weight in enumerate(model.core.weights) if not weight.pinned]
     if not found:
         return []
@@ -67,7 +67,7 @@ def check_weights(model: Model, text: str, *, file: str) -> list[Finding]:
     return [
         Finding(
             Code.LOCK_MISSING,
-            f"the weights {weight.name} are fetched and not pinned",
+            f"the weights {weight.name} are fetched but not pinned",
             f"{file}:{toml_positions.line_of(('core', 'weights', index, 'url'), lines)}",
             _HINT,
         )
@@ -100,22 +100,22 @@ def _check(
     except InputError as error:
         return DriftCheck(None, list(error.findings))
     if lock.environment != environment:
-        message = f"it is the lock of {lock.environment}, not of {environment}"
+        message = f"the lock is for {lock.environment}, not for {environment}"
         return DriftCheck(lock, [Finding(Code.LOCK_DRIFT, message, file, _HINT)])
     changes = [Finding(Code.LOCK_DRIFT, change, file, _HINT) for change in drift(lock)]
     return DriftCheck(lock, changes or list(_edited(text, form.write(lock), file)))
 
 
 def _edited(text: str, canonical: str, file: str) -> Iterator[Finding]:
-    """Where a lock isn't what mpbuild would write: its layout, or the digest of its content."""
+    """Reports a lock that is not in canonical form, or whose content digest does not match."""
     if text == canonical:
         return
     pairs = zip_longest(text.split("\n"), canonical.split("\n"))
     line, (found, _) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
-    what = "mpbuild writes other bytes for it"
+    what = "it is not in canonical form"
     if found and found.startswith("content = "):
-        what = "its content has another digest"
-    message = f"it was edited or merged by hand: {what}"
+        what = "its content does not match its digest"
+    message = f"the lock was edited or merged by hand: {what}"
     yield Finding(Code.LOCK_DRIFT, message, f"{file}:{line}", _HINT)
 
 
@@ -123,26 +123,26 @@ def _unmet(wanted: PythonInputs, lock: pylock.PythonLock) -> list[str]:
     versions = {package.name: package.version for package in lock.packages}
     found = []
     if lock.python != wanted.python:
-        found.append(f"it is for Python {lock.python}, and the spec asks for {wanted.python}")
+        found.append(f"the lock is for Python {lock.python}, the spec for {wanted.python}")
     required, bounds = _asked(wanted)
     found += [
-        f"{requirement} is not in it"
+        f"the lock lacks {requirement}"
         for requirement in required
         if canonicalize_name(requirement.name) not in versions
     ]
     for requirement in bounds:
         version = versions.get(canonicalize_name(requirement.name))
         if version and not requirement.specifier.contains(version, prereleases=True):
-            found.append(f"the spec asks for {requirement}, and it has {version}")
+            found.append(f"the spec requires {requirement}, but {version} is locked")
     for package in lock.packages:
         index = wanted.index_of(package.name)
         if package.index != index:
-            found.append(f"{package.name} is from the index {package.index}, and {index} owns it")
+            found.append(f"{package.name} is from the index {package.index}, but {index} owns it")
     return found
 
 
 def _asked(wanted: PythonInputs) -> tuple[list[Requirement], list[Requirement]]:
-    """What must be there, and what bounds versions; of a package, overrides count alone."""
+    """Required packages, and version bounds; overrides replace other requirements."""
     required, constraints, overrides = (
         [one for one in map(Requirement, texts) if markers.applies(one, wanted.python)]
         for texts in (wanted.requirements, wanted.constraints, wanted.overrides)
@@ -155,15 +155,17 @@ def _asked(wanted: PythonInputs) -> tuple[list[Requirement], list[Requirement]]:
 def _absent(wanted: debian_lock.DebianInputs, lock: deblock.DebianLock) -> list[str]:
     names = {package.name for package in lock.packages}
     if lock.suite != wanted.suite:
-        return [f"it is for {lock.suite}, and the base is {wanted.suite}"]
-    found = [f"{name} is not in it" for name in (*wanted.base, *wanted.system) if name not in names]
+        return [f"the lock is for {lock.suite}, the base is {wanted.suite}"]
+    found = [
+        f"the lock lacks {name}" for name in (*wanted.base, *wanted.system) if name not in names
+    ]
     found += [
-        f"{package.name} is the base's, and it says otherwise"
+        f"{package.name} is part of the base, but not marked so"
         for package in lock.packages
         if package.name in wanted.base and not package.base
     ]
     if lock.links != wanted.links:
-        found.append("its link table is not the spec's")
+        found.append("its link table differs from the spec's")
     if not wanted.security and any(package.security for package in lock.packages):
-        found.append("it has security updates, and they don't count for the base")
+        found.append("the lock has security updates, but the base excludes them")
     return found

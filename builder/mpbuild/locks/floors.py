@@ -1,4 +1,4 @@
-"""What the wheels of a lock ask of base and machine, against what the spec says of them."""
+"""Compares the floors of a lock (glibc, CUDA, driver) with base and spec."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def check(
     lock_file: str,
     spec_file: str,
 ) -> list[Finding]:
-    """How ``lock`` asks for more than there is; ``accelerator`` is None of further environments.
+    """Yields floors that base or spec do not meet; ``accelerator`` is None for step environments.
 
     Codes: lock-malformed, spec-invalid, not-supported-yet.
     """
@@ -40,7 +40,7 @@ def check(
 
 def _glibc(lock: PythonLock, wanted: PythonInputs, where: str) -> Iterator[Finding]:
     if lock.glibc and DottedVersion(lock.glibc) > wanted.glibc:
-        message = f"its wheels need glibc {lock.glibc}, and the base has {wanted.glibc}"
+        message = f"its wheels need glibc {lock.glibc}, but the base has {wanted.glibc}"
         yield Finding(Code.LOCK_MALFORMED, message, where, "run `mpbuild lock`")
 
 
@@ -51,7 +51,7 @@ def _nvidia(lock: PythonLock, where: str) -> Iterator[Finding]:
         if cuda.is_nvidia(package.name):
             yield Finding(
                 Code.SPEC_INVALID,
-                f"the dependencies of {lock.environment} bring {package.name} {package.version}",
+                f"the dependencies of {lock.environment} include {package.name} {package.version}",
                 where,
                 "choose the framework's build without CUDA for this accelerator",
             )
@@ -68,7 +68,7 @@ def _requirements(
         if required is not None and required < least:
             yield Finding(
                 Code.SPEC_INVALID,
-                f"accelerators.cuda.requires.{key} is >={required}, and CUDA {lock.cuda} of the"
+                f"accelerators.cuda.requires.{key} is >={required}, but CUDA {lock.cuda} of the"
                 f" lock needs {least}",
                 where,
                 f"write >={least}, or depend on wheels for an older CUDA",

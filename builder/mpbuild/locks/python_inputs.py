@@ -1,4 +1,4 @@
-"""What a Python lock is resolved from: pure data with a digest, so that drift shows offline."""
+"""The resolution inputs of a Python lock: pure data with a digest, for offline drift checks."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -19,11 +19,11 @@ _SUITES = {"bookworm": ("3.11", "2.36"), "trixie": ("3.13", "2.41")}
 
 
 class PythonInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that a Python lock is resolved from, and nothing else, in one order.
+    """All inputs of a Python lock, in canonical order.
 
-    ``indexes`` are the name of the default one, then ``NAME: PATTERN...`` of those that own
-    packages. ``overrides`` replace what packages ask for. ``union`` holds the requirements of all
-    accelerators where there are several: whatever one of them adds can move what the others share.
+    ``indexes`` has the name of the default index, then ``NAME: PATTERN...`` for those that own
+    packages. ``overrides`` replace requirements of packages. ``union`` has the requirements of all
+    accelerators if there are several, since each can affect the shared packages.
     """
 
     requirements: tuple[str, ...]
@@ -38,11 +38,11 @@ class PythonInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def digest(self) -> Digest:
-        """The digest of the canonical JSON of the inputs."""
+        """The digest of the inputs as canonical JSON."""
         return canonical.digest(plain(self))
 
     def index_of(self, name: str) -> str:
-        """The index that the package ``name`` must come from."""
+        """Returns the index that owns the package ``name``."""
         default, *owning = self.indexes
         owners = {index: patterns.split() for index, _, patterns in map(_split, owning)}
         return index_ownership.owner(owners, name) or default
@@ -58,11 +58,10 @@ def inputs(
     union: Iterable[str] = (),
     owners: Mapping[str, Iterable[str]] = MappingProxyType({}),
 ) -> PythonInputs:
-    """The canonical inputs for an environment on a base of the Debian ``suite``.
+    """Returns the canonical inputs for an environment on a base of the Debian ``suite``.
 
-    ``owners`` are indexes by name with the patterns of the packages that they own. Raises
-    InputError where a requirement is none or names an address, and where the suite has another
-    Python.
+    ``owners`` maps indexes to the patterns of the packages that they own. Raises InputError for an
+    invalid requirement, a requirement by URL, or a Python that the suite lacks.
     """
     known = _SUITES.get(suite)
     if known is None:
@@ -70,12 +69,12 @@ def inputs(
         raise InputError(
             f"the Debian suite {suite!r} is not supported yet",
             code=Code.NOT_SUPPORTED_YET,
-            hint=f"the suites whose Python and glibc are known: {names}",
+            hint=f"supported suites: {names}",
         )
     if python != known[0]:
         raise InputError(
             f"{suite} has no Python {python}",
-            hint=f"Debian {suite} comes with Python {known[0]}; choose it, or another base",
+            hint=f"Debian {suite} has Python {known[0]}; choose it, or another base",
         )
     owning = [f"{name}: {' '.join(sorted(owners[name]))}" for name in sorted(owners)]
     return PythonInputs(
@@ -105,15 +104,15 @@ def _requirement(text: str) -> str:
     except InvalidRequirement as error:
         first = str(error).split("\n", 1)[0]
         raise InputError(
-            f"{text!r} is not a requirement: {first}", hint="write it as in numpy>=2"
+            f"{text!r} is not a requirement: {first}", hint="write it like numpy>=2"
         ) from error
     if "\\" in text:
-        # A marker could hold a line end so, and what resolvers read is a line a requirement.
-        raise InputError(f"{text!r} has a backslash in it")
+        # It could escape a line end in a marker; resolvers read one requirement a line.
+        raise InputError(f"{text!r} contains a backslash")
     if requirement.url:
         raise InputError(
-            f"{text!r} names an address",
-            hint="locks hold no addresses: put the wheel into an index and name its version",
+            f"{text!r} names a URL",
+            hint="locks contain no URLs: add the wheel to an index and name its version",
         )
     requirement.name = canonicalize_name(requirement.name)
     return str(requirement)

@@ -1,4 +1,4 @@
-"""Whether the locks of a target's accelerators agree on what they share; from the locks alone."""
+"""Checks that the locks of a target's accelerators agree on shared packages."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from mpbuild.formats.python.pylock import PythonLock, PythonPackage
 
 
 def skew(locks: Mapping[str, PythonLock]) -> list[Finding]:
-    """Every package that two of ``locks``, by file name, have in another version or wheel."""
+    """Yields packages that two of ``locks``, by file name, have in different versions or wheels."""
     findings = []
     first: dict[str, tuple[str, PythonPackage]] = {}
     for file, lock in locks.items():
@@ -18,7 +18,7 @@ def skew(locks: Mapping[str, PythonLock]) -> list[Finding]:
             name, other = first.setdefault(package.name, (lock.environment, package))
             if not _agree(other, package):
                 told = f"{_told(other, package)} for {name} and {_told(package, other)} for"
-                message = f"{package.name} is {told} {lock.environment}, and they must agree"
+                message = f"{package.name} is {told} {lock.environment}, but they must agree"
                 findings.append(Finding(Code.LOCK_DRIFT, message, file, "run `mpbuild lock`"))
     return findings
 

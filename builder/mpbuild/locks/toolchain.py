@@ -8,7 +8,7 @@ from mpbuild.spec.workspace import Base
 
 NAME = "toolchain"
 REQUIREMENTS = ("pex==2.105.2",)
-# As the base of most models, so that they share its layer.
+# The base of most models, so that they share its layer.
 BASE = Base(
     suite=Suite.BOOKWORM,
     packages=(

@@ -191,15 +191,15 @@ def test_what_stands_around_the_signed_text_does_not_count(archive, read):
 def test_the_release_of_another_suite_is_refused(archive, read):
     archive.head["Codename"] = "trixie"
     archive.publish()
-    mismatch(read, "it is the signed release of trixie, not of bookworm")
+    mismatch(read, "the signed release is that of trixie, not of bookworm")
 
 
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("Date", "Sat, 11 Jul 2037 10:16:37 UTC", "yet to come"),
-        ("Date", "yesterday", "its date can't be read"),
-        ("Date", "", "its date can't be read"),
+        ("Date", "Sat, 11 Jul 2037 10:16:37 UTC", "in the future"),
+        ("Date", "yesterday", "its date is malformed"),
+        ("Date", "", "its date is malformed"),
         ("Valid-Until", "Sat, 18 Jul 2026 10:16:37 UTC", "it was valid until"),
     ],
 )
@@ -234,7 +234,7 @@ def test_an_index_that_does_not_unpack_is_refused(archive, read, packed):
 def test_an_index_that_unpacks_to_more_than_the_release_says_is_refused(archive, read):
     archive.indexes[f"{PLAIN}.xz"] = lzma.compress(bytes(50_000_000))
     archive.publish()
-    mismatch(read, "doesn't unpack to the main/binary-amd64/Packages that the release signs")
+    mismatch(read, "does not decompress to the signed main/binary-amd64/Packages")
 
 
 def test_a_release_without_our_index_is_a_failed_fetch(archive, read):
@@ -286,10 +286,10 @@ def damage_index(other):
     ("happen", "said"),
     [
         (expire, "it was valid until Sat, 18 Jul 2026 10:16:37 UTC only"),
-        (precede, "it is of Sat, 11 Jul 2037 10:16:37 UTC, which is yet to come"),
+        (precede, "it is of Sat, 11 Jul 2037 10:16:37 UTC, which is in the future"),
         (lose_indexes, "404"),
-        (keep_old_index, "the index is not the one that the release signs"),
-        (damage_index, "the index is not the one that the release signs"),
+        (keep_old_index, "the index is not the signed one"),
+        (damage_index, "the index is not the signed one"),
     ],
 )
 def test_a_mirror_that_is_behind_is_passed_over_and_heard_if_none_will_do(
@@ -337,7 +337,7 @@ def test_security_updates_that_cannot_be_had_are_an_error_that_says_what_to_do(a
     archive.publish()
     error = refused(read, security=[f"{archive.site.url}/debian-security"])
     first, second = error.findings
-    assert first.message.startswith("the security updates of bookworm can't be read")
+    assert first.message.startswith("cannot read the security updates of bookworm")
     assert "MPBUILD_DEBIAN_SECURITY_MIRROR" in first.hint
     assert "`security = false`" in first.hint
     assert "/debian-security/dists/bookworm-security/InRelease" in second.where
@@ -370,12 +370,12 @@ def test_a_release_from_after_the_snapshot_is_refused(archive, read):
     archive.publish()
     signed = datetime(2026, 7, 11, 10, 16, 37, tzinfo=UTC)
     assert read(snapshot=signed).get("tiny")
-    mismatch(read, "from after the snapshot", snapshot=signed - timedelta(seconds=1))
+    mismatch(read, "later than the snapshot", snapshot=signed - timedelta(seconds=1))
 
 
 def test_a_snapshot_that_is_yet_to_come_is_refused(archive, read):
     archive.publish()
-    with pytest.raises(InputError, match="the snapshot of 2026-08-02T00:00:00Z is yet to come"):
+    with pytest.raises(InputError, match="the snapshot of 2026-08-02T00:00:00Z is in the future"):
         read(snapshot=NOW + timedelta(days=1))
 
 
@@ -383,7 +383,7 @@ def test_the_moment_of_a_snapshot_is_in_utc():
     assert signed_archive.moment("20260711T101637Z") == datetime(
         2026, 7, 11, 10, 16, 37, tzinfo=UTC
     )
-    with pytest.raises(InputError, match="there is no moment '20260231T000000Z'"):
+    with pytest.raises(InputError, match="not a valid time: '20260231T000000Z'"):
         signed_archive.moment("20260231T000000Z")
 
 
@@ -416,5 +416,5 @@ def test_a_suite_without_shipped_keys_needs_a_keyring(suite):
 def test_a_keyring_of_the_workspace_is_read_or_named(tmp_path):
     (tmp_path / "own.pgp").write_bytes(b"keys")
     assert signed_archive.read_keyring(tmp_path / "own.pgp") == b"keys"
-    with pytest.raises(InputError, match="can't be read"):
+    with pytest.raises(InputError, match="cannot read"):
         signed_archive.read_keyring(tmp_path / "none.pgp")

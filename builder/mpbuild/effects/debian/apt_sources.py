@@ -1,7 +1,7 @@
-"""The Debian mirrors that this machine's apt uses (sources.list(5), both formats).
+"""Finds the Debian mirrors that this machine's apt uses (sources.list(5), both formats).
 
-``{snapshot}`` in an address stands for the moment of a base's snapshot; without one such an
-address leads nowhere and is passed over.
+``{snapshot}`` in a URL is replaced by the time of a base's snapshot. Without a snapshot, such a URL
+is skipped.
 """
 
 import re
@@ -18,7 +18,7 @@ _SNAPSHOT = "{snapshot}"
 _FOLDER = Path("/etc/apt")
 _ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.+)")
 _SCHEME = re.compile(r"(?:https?|file)://?.+")
-# bookworm-security is of one other archive, bookworm-backports and the like of others still.
+# bookworm-security is part of another archive; bookworm-backports and others are not used.
 _PLAIN_SUITE = re.compile(r"[a-z]+")
 _SECURITY_SUITE = re.compile(r"[a-z]+-security")
 
@@ -30,11 +30,11 @@ def mirrors(
     snapshot: str = "",
     folder: Path = _FOLDER,
 ) -> tuple[str, ...]:
-    """Roots of the Debian archive, best first, without a slash at the end.
+    """Returns the roots of the Debian archive, best first, without a trailing slash.
 
-    ``configured`` ones, else those in MPBUILD_DEBIAN_MIRROR (by spaces), else apt's in
-    ``folder``. An archive holds all suites, so whatever release this machine runs, its mirror
-    serves. Raises EnvironmentFailureError where there is none.
+    They are the ``configured`` ones, else those in MPBUILD_DEBIAN_MIRROR (separated by spaces),
+    else apt's in ``folder``. An archive has all suites, so the mirror of any release will do.
+    Raises EnvironmentFailureError if there is none.
     """
     usable = [_at(root, snapshot) for root in _roots(configured, environ, folder)]
     if not any(usable):
@@ -53,11 +53,11 @@ def security_mirrors(
     snapshot: str = "",
     folder: Path = _FOLDER,
 ) -> tuple[str, ...]:
-    """Roots of the archive of security updates, best first, without a slash at the end.
+    """Returns the roots of the archive of security updates, best first, without a trailing slash.
 
-    ``configured`` ones, else those in MPBUILD_DEBIAN_SECURITY_MIRROR, else apt's in ``folder``,
-    else what stands beside each mirror of ``main``, the configured ones of the archive itself, as
-    debian-security stands beside debian.
+    They are the ``configured`` ones, else those in MPBUILD_DEBIAN_SECURITY_MIRROR, else apt's in
+    ``folder``, else the siblings of ``main``, the configured mirrors of the archive itself, as
+    debian-security is the sibling of debian.
     """
     found = (
         list(configured)
@@ -76,14 +76,14 @@ def _roots(configured: Sequence[str], environ: Mapping[str, str], folder: Path) 
 
 
 def _at(root: str, snapshot: str) -> str:
-    """The address of ``root`` at a moment; empty where it asks for one and there is none."""
+    """The URL of ``root`` at a time; empty if it needs one and there is none."""
     if _SNAPSHOT in root and not snapshot:
         return ""
     return root.replace(_SNAPSHOT, snapshot).rstrip("/")
 
 
 def _beside(root: str) -> str:
-    """The sibling of an archive: a snapshot's moment stands below both of their names."""
+    """The security archive beside an archive; a snapshot's time is below both names."""
     name, slash, moment = root.rstrip("/").partition(f"/{_SNAPSHOT}")
     return f"{name}-security{slash}{moment}"
 
@@ -101,7 +101,7 @@ def _from_apt(folder: Path, suite: re.Pattern[str]) -> Iterator[str]:
 
 
 def _in_file(file: Path, suite: re.Pattern[str]) -> Iterator[str]:
-    """What apt itself could not read is passed over: it is not ours to judge."""
+    """Skips lines that apt itself could not read."""
     try:
         text = file.read_text("utf-8")
         sources = _deb822(text) if file.suffix == ".sources" else _one_line(text)
@@ -120,7 +120,7 @@ class _Source(NamedTuple):
 
     @property
     def is_debian(self) -> bool:
-        """Whether it can be an archive of Debian's; its signature decides later whether it is."""
+        """Whether it may be a Debian archive; its signature is checked later."""
         keys = Path(self.keys.strip()).name
         return "main" in self.components and (not keys or keys.startswith("debian-archive"))
 

@@ -1,8 +1,7 @@
-"""A Debian archive, read so that nothing counts which its keyring doesn't vouch for.
+"""Reads a Debian archive and verifies everything with its keyring (Debian repository format).
 
-The Debian repository format: a signed InRelease names each index by sha256 and size.
-EnvironmentFailureError fetch-failed where nothing can be had, content-mismatch where what came
-isn't what was signed.
+A signed InRelease lists each index with its sha256 and size. Errors are EnvironmentFailureError:
+fetch-failed if nothing is available, content-mismatch if the content is not what was signed.
 """
 
 import gzip
@@ -16,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, Finding, InputError
@@ -29,8 +29,6 @@ from mpbuild.formats.debian.release import listed_files
 
 COMPONENT = "main"
 
-_RELEASE_LIMIT = 16 << 20
-_INDEX_LIMIT = 1 << 30
 _CLOCKS_DIFFER = timedelta(days=1)
 _SUFFIXES = (".xz", ".gz", "")
 
@@ -38,7 +36,7 @@ Listed = dict[str, tuple[Digest, int]]
 
 
 def shipped_keyring(suite: str) -> bytes:
-    """The keys of Debian's archive for ``suite``; raise InputError for a suite without any."""
+    """Returns the keys of Debian's archive for ``suite``; raises InputError if there are none."""
     file = resources.files("mpbuild.effects.debian") / "keys" / f"debian-{suite}.pgp"
     if not suite.isalpha() or not file.is_file():
         raise InputError(
@@ -49,18 +47,18 @@ def shipped_keyring(suite: str) -> bytes:
 
 
 def read_keyring(path: Path) -> bytes:
-    """A keyring of the workspace; raise InputError where it can't be read."""
+    """Reads a keyring of the workspace; raises InputError if that fails."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"the keyring can't be read: {error.strerror}", where=str(path)) from error
+        raise InputError(f"cannot read the keyring: {error.strerror}", where=str(path)) from error
 
 
 class ArchiveMirrors(NamedTuple):
-    """Where to read: roots of mirrors of the archive, and of that of its security updates.
+    """Roots of mirrors of an archive, and of the archive of its security updates.
 
-    ``security`` is empty where these don't count. ``snapshot`` is the moment at which the
-    archive is wanted; without one it is today's.
+    ``security`` is empty if these are excluded. ``snapshot`` is the requested time of the archive;
+    None means today.
     """
 
     mirrors: Sequence[str]
@@ -69,24 +67,24 @@ class ArchiveMirrors(NamedTuple):
 
 
 def moment(snapshot: str) -> datetime:
-    """The moment that a snapshot is called by, in UTC; raise InputError where it is none."""
+    """Parses the time of a snapshot, in UTC; raises InputError."""
     try:
         return datetime.strptime(snapshot, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
-        raise InputError(f"there is no moment {snapshot!r}") from error
+        raise InputError(f"not a valid time: {snapshot!r}") from error
 
 
 def packages(
     suite: str, archive: ArchiveMirrors, *, keyring: bytes, now: datetime, web: HttpClient
 ) -> PackagesIndex:
-    """The index of ``suite``'s main packages for amd64, with its security updates.
+    """Reads the index of ``suite``'s main packages for amd64, with its security updates.
 
-    Each comes from the first mirror that has it. A mirror is passed over that can't be reached,
-    lacks the suite, is stale or in the middle of an update; one whose signature is wrong is an
-    error. Security updates that are wanted and can't be read are an error, too.
+    Each comes from the first mirror that has it. Skips mirrors that are unreachable, lack the
+    suite, are stale or in the middle of an update. A wrong signature is an error, and so are
+    requested security updates that cannot be read.
     """
     if archive.snapshot and archive.snapshot > now:
-        raise InputError(f"the snapshot of {archive.snapshot:%Y-%m-%dT%H:%M:%SZ} is yet to come")
+        raise InputError(f"the snapshot of {archive.snapshot:%Y-%m-%dT%H:%M:%SZ} is in the future")
     read = _Reader(keyring, now, archive.snapshot, web)
     index = read.first(suite, archive.mirrors)
     if not archive.security:
@@ -109,7 +107,7 @@ class _Reader(NamedTuple):
     web: HttpClient
 
     def first(self, suite: str, mirrors: Sequence[str]) -> str:
-        """The text of the index, from the first mirror that has it."""
+        """Returns the text of the index from the first mirror that has it."""
         failed: list[Finding] = []
         for mirror in mirrors:
             try:
@@ -121,7 +119,7 @@ class _Reader(NamedTuple):
         raise EnvironmentFailureError.collect(failed)
 
     def _index(self, suite: str, root: str) -> str:
-        signed = self.web.read(f"{root}/InRelease", limit=_RELEASE_LIMIT)
+        signed = self.web.read(f"{root}/InRelease", limit=limits.DEBIAN_RELEASE_BYTES)
         where = f"{shown(root)}/InRelease"
         release = _release(verified(signed, self.keyring, where), suite, where)
         self._check_time(release, where)
@@ -130,7 +128,7 @@ class _Reader(NamedTuple):
     def _check_time(self, release: Paragraph, where: str) -> None:
         latest = self.snapshot or self.now + _CLOCKS_DIFFER
         if _moment(release, "date", where) > latest:
-            when = "from after the snapshot" if self.snapshot else "yet to come"
+            when = "later than the snapshot" if self.snapshot else "in the future"
             raise _stale(f"it is of {release['date']}, which is {when}", where)
         moment = self.snapshot or self.now
         if "valid-until" in release and _moment(release, "valid-until", where) < moment:
@@ -138,16 +136,16 @@ class _Reader(NamedTuple):
 
 
 def verified(signed: bytes, keyring: bytes, where: str) -> bytes:
-    """What a clear-signed message says, if a key of ``keyring`` signed it (RFC 9580, section 7).
+    """Returns the text of a cleartext-signed message that a key of ``keyring`` signed.
 
-    Text around the signed part is not in it.
+    RFC 9580, section 7. Text around the signed part is discarded.
     """
     import pysequoia
 
     try:
         certificates = pysequoia.Cert.split_bytes(keyring)
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"the keyring can't be read: {_reason(error)}") from error
+        raise InputError(f"cannot read the keyring: {_reason(error)}") from error
     try:
         message = pysequoia.verify(signed, lambda _: certificates)
     except (RuntimeError, ValueError) as error:
@@ -161,7 +159,7 @@ def _release(text: bytes, suite: str, where: str) -> Paragraph:
     release = next(read_paragraphs(_decoded(text, where)), {})
     names = (release.get("codename"), release.get("suite"))
     if suite not in names:
-        raise _untrusted(f"it is the signed release of {names[0]}, not of {suite}", where)
+        raise _untrusted(f"the signed release is that of {names[0]}, not of {suite}", where)
     return release
 
 
@@ -169,7 +167,7 @@ def _moment(release: Paragraph, field: str, where: str) -> datetime:
     try:
         moment = parsedate_to_datetime(release.get(field, ""))
     except ValueError as error:
-        raise _untrusted(f"its {field} can't be read", where) from error
+        raise _untrusted(f"its {field} is malformed", where) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -205,7 +203,7 @@ def _file(path: str, listed: Listed, root: str, web: HttpClient, *, hashed: bool
 def _checked(data: bytes, digest: Digest, size: int, where: str) -> bytes:
     if len(data) != size or Digest.of(data) != digest:
         raise EnvironmentFailureError(
-            "the index is not the one that the release signs",
+            "the index is not the signed one",
             where=shown(where),
             code=Code.CONTENT_MISMATCH,
             hint="the mirror may be in the middle of an update: try again, or use another",
@@ -214,8 +212,8 @@ def _checked(data: bytes, digest: Digest, size: int, where: str) -> bytes:
 
 
 def _unpacked(data: bytes, suffix: str, plain: str, listed: Listed) -> bytes:
-    """``data`` decompressed, never beyond the size that the release gives the plain index."""
-    size = listed[plain][1] if plain in listed else _INDEX_LIMIT
+    """Decompresses ``data``, up to the size that the release lists for the plain index."""
+    size = listed[plain][1] if plain in listed else limits.DEBIAN_INDEX_BYTES
     try:
         if suffix == ".xz":
             text = _unxz(data, size + 1)
@@ -224,17 +222,17 @@ def _unpacked(data: bytes, suffix: str, plain: str, listed: Listed) -> bytes:
         else:
             text = data
     except (lzma.LZMAError, OSError, EOFError, zlib.error) as error:
-        raise _broken(f"{plain}{suffix} can't be unpacked: {error}") from error
+        raise _broken(f"{plain}{suffix} cannot be decompressed: {error}") from error
     if len(text) > size or (plain in listed and listed[plain] != (Digest.of(text), len(text))):
-        raise _broken(f"{plain}{suffix} doesn't unpack to the {plain} that the release signs")
+        raise _broken(f"{plain}{suffix} does not decompress to the signed {plain}")
     return text
 
 
 def _unxz(data: bytes, limit: int) -> bytes:
-    decompressor = lzma.LZMADecompressor(memlimit=_INDEX_LIMIT)
+    decompressor = lzma.LZMADecompressor(memlimit=limits.DEBIAN_INDEX_BYTES)
     text = decompressor.decompress(data, limit)
     if not decompressor.eof and len(text) < limit:
-        raise EOFError("it is cut off")
+        raise EOFError("it is truncated")
     return text
 
 
@@ -254,7 +252,7 @@ def _broken(message: str) -> EnvironmentFailureError:
 
 
 class _UntrustedError(EnvironmentFailureError):
-    """What a mirror gives isn't what the keyring vouches for."""
+    """The content of a mirror is not signed by the keyring."""
 
 
 def _untrusted(message: str, where: str) -> EnvironmentFailureError:
@@ -262,7 +260,7 @@ def _untrusted(message: str, where: str) -> EnvironmentFailureError:
         message,
         where=where,
         code=Code.CONTENT_MISMATCH,
-        hint="the base's `keyring` says whose releases count; unsigned ones never do",
+        hint="releases must be signed by a key of the base's `keyring`",
     )
 
 
@@ -278,7 +276,7 @@ def _stale(message: str, where: str) -> EnvironmentFailureError:
 def _without_security(suite: str) -> Finding:
     return Finding(
         Code.FETCH_FAILED,
-        f"the security updates of {suite} can't be read, and the base asks for them",
+        f"cannot read the security updates of {suite}, which the base includes",
         hint="give the base `security_mirrors`, or set MPBUILD_DEBIAN_SECURITY_MIRROR; "
         "`security = false` does without",
     )

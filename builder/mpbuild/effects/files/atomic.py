@@ -1,4 +1,4 @@
-"""Writing a file so that a reader sees all of it or nothing; imports little."""
+"""Writes files atomically: readers see all of a file or nothing; imports little."""
 
 import contextlib
 import os
@@ -16,9 +16,9 @@ _LONGEST_S = 3600
 
 
 def write_new(scratch: Path, final: Path, data: bytes) -> None:
-    """Write beside, sync, and rename into place; ``scratch`` is on the same filesystem.
+    """Writes to a temporary file, syncs and renames it; ``scratch`` is on the same file system.
 
-    Not even a power cut leaves half a file under ``final``. Raises OSError.
+    Not even a power failure leaves a partial file at ``final``. Raises OSError.
     """
     stream_new(scratch, final, [data], mode=0o444)
 
@@ -31,9 +31,9 @@ def stream_new(
     mode: int,
     owner: tuple[int, int] | None = None,
 ) -> None:
-    """The same for what comes in pieces; ``owner`` is a user and a group, where not who runs this.
+    """Does the same for chunks; ``owner`` is a user and a group, by default those of the process.
 
-    Raises OSError, and whatever ``chunks`` raise.
+    Raises OSError, and the errors of ``chunks``.
     """
     import tempfile
 
@@ -55,7 +55,7 @@ def stream_new(
 
 
 def tidy(folder: Path) -> None:
-    """Remove what killed processes left in ``folder``, once nobody can be writing it any more."""
+    """Removes temporary files of killed processes from ``folder``, once they are old."""
     for path in folder.glob(f"{_NEW}*"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < time.time() - _LONGEST_S:
@@ -63,20 +63,20 @@ def tidy(folder: Path) -> None:
 
 
 class ChangedError(Exception):
-    """A file holds something else than it held when it was read."""
+    """A file has changed since it was read."""
 
 
 def is_writable(path: Path) -> bool:
-    """Whether ``replace`` may put something else behind ``path``; a mode says no to root, too."""
+    """Whether ``replace`` may change ``path``; read-only modes apply to root as well."""
     real = path.resolve()
     allowed = os.access(real, os.W_OK) and os.access(real.parent, os.W_OK)
     return allowed and bool(real.stat().st_mode & 0o222)
 
 
 def replace(path: Path, old: bytes, new: bytes) -> None:
-    """Exchange the content of a file that people keep: behind its links, with mode and owner.
+    """Replaces the content of a user's file; follows links, keeps mode and owner.
 
-    Raises OSError, and ChangedError where it doesn't hold ``old`` any more; then it stays as it is.
+    Raises OSError, and ChangedError, without a change, if the content is no longer ``old``.
     """
     real = path.resolve(strict=True)
     looks = real.stat()

@@ -1,4 +1,4 @@
-"""What the operating system says about files and folders of ours, as our errors; imports little."""
+"""Translates errors of the operating system into ours; imports little."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from mpbuild.base.errors import EnvironmentFailureError
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Let an OSError from inside be an EnvironmentFailureError."""
+    """Translates an OSError from inside into an EnvironmentFailureError."""
     try:
         yield
     except OSError as error:
@@ -19,7 +19,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def disk_error(error: OSError, path: Path) -> EnvironmentFailureError:
-    """What the operating system said about ``path``, as our error."""
+    """Returns our error for an OSError about ``path``."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return EnvironmentFailureError(
         f"{error.strerror or error}",

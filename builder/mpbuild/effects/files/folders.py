@@ -1,4 +1,4 @@
-"""Folders of files that are told by digest: looked at without trust, written all or nothing."""
+"""Folders of files by digest: lists untrusted ones, writes new ones all or nothing."""
 
 import contextlib
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest, Hasher
 from mpbuild.base.errors import InputError
 from mpbuild.effects.files.disk import disk_error
 
 _CHUNK = 1 << 20
-_MOST = 1 << 20
 
 
 class FolderEntry(msgspec.Struct, frozen=True):
-    """What stands at a path: a file by its bytes, a link by its target, or something else."""
+    """An entry of a folder: a file with its digest, a link with its target, or something else."""
 
     digest: Digest | None = None
     size: int = 0
@@ -29,19 +29,21 @@ class FolderEntry(msgspec.Struct, frozen=True):
 
 
 def listing(folder: Path, skip: str = "") -> dict[str, FolderEntry]:
-    """Everything in ``folder`` by relative path but folders themselves, and the entry ``skip``.
+    """Lists all files in ``folder`` by relative path, except the entry ``skip``.
 
-    Links are not followed, pipes and devices not opened. Raise InputError where it can't be read.
+    Does not follow links or open pipes and devices. Raises InputError if it cannot be read.
     """
     found: dict[str, FolderEntry] = {}
     try:
         for path in _walk(folder, skip):
-            if len(found) >= _MOST:
-                raise InputError(f"it holds more than {_MOST} files", where=str(folder))
+            if len(found) >= limits.FOLDER_FILES:
+                raise InputError(
+                    f"the folder has more than {limits.FOLDER_FILES} files", where=str(folder)
+                )
             found[os.fsdecode(os.path.relpath(path, folder))] = _look(path)
     except OSError as error:
         raise InputError(
-            f"can't be read: {error.strerror}",
+            f"cannot be read: {error.strerror}",
             where=str(error.filename or folder),
             code=Code.CONTENT_MISSING,
         ) from error
@@ -77,13 +79,13 @@ def _look(path: str) -> FolderEntry:
 
 
 class NewFolder:
-    """A folder in the making; see ``new_folder``."""
+    """An incomplete folder; see ``new_folder``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, path: str, chunks: Iterable[Buffer], *, executable: bool = False) -> None:
-        """A file; ``chunks`` must check themselves at their end."""
+        """Writes a file; ``chunks`` must check themselves at their end."""
         target = self.path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
@@ -92,20 +94,20 @@ class NewFolder:
             os.fchmod(file.fileno(), 0o755 if executable else 0o644)
 
     def link(self, path: str, target: str) -> None:
-        """A symbolic link."""
+        """Writes a symbolic link."""
         (self.path / path).symlink_to(target)
 
 
 @contextlib.contextmanager
 def new_folder(final: Path) -> Iterator[NewFolder]:
-    """A folder that stands at ``final`` once the block ends well, and not at all before.
+    """Makes a folder that appears at ``final`` once the block succeeds.
 
-    Raise InputError where something other than an empty folder is there already.
+    Raises InputError if ``final`` exists and is not an empty folder.
     """
     try:
         if final.is_symlink() or (final.exists() and not final.is_dir()) or _holds(final):
             raise InputError(
-                "is there, and is no empty folder",
+                "exists and is not an empty folder",
                 where=str(final),
                 hint="name a new folder",
                 code=Code.USAGE,

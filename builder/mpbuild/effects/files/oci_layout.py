@@ -1,4 +1,4 @@
-"""OCI image layouts on disk (OCI image specification, "Image Layout Specification")."""
+"""Reads and writes OCI image layouts (OCI image specification, "Image Layout Specification")."""
 
 import contextlib
 import fcntl
@@ -32,36 +32,36 @@ class Layout:
         return (self.path / "oci-layout").is_file()
 
     def blob(self, digest: Digest) -> Path:
-        """Where a blob is, or would be."""
+        """Returns the path of a blob, whether it exists or not."""
         return self.path / "blobs" / "sha256" / digest.hex
 
     def begin(self) -> None:
-        """Make the folder; refuse one that holds something else."""
+        """Creates the folder; refuses one with other content."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not self.exists:
                 if any(not path.name.startswith(_NEW) for path in self.path.iterdir()):
                     raise InputError(
-                        "is neither empty nor an OCI layout",
+                        "neither empty nor an OCI layout",
                         where=str(self.path),
                         hint="name a new folder with --output",
                     )
-                # First, so that an interrupted build finds its own folder again.
+                # First, so that a build recognizes the folder of an interrupted one.
                 self._write(self.path / "oci-layout", [oci.LAYOUT_FILE])
             (self.path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, self.path) from error
 
     def add(self, digest: Digest, chunks: Iterable[Buffer]) -> None:
-        """Write a blob unless it is there; ``chunks`` must check themselves at their end."""
+        """Writes a blob unless it exists; ``chunks`` must check themselves at their end."""
         if not self.blob(digest).is_file():
             self._write(self.blob(digest), chunks)
 
     def share(self, digest: Digest, source: Path, chunks: Iterable[Buffer]) -> bool:
-        """Make a blob another name of ``source``, which nobody writes to; whether that can be.
+        """Links a blob to the read-only file ``source``; returns whether that succeeded.
 
-        It can't on another filesystem, or where the file is somebody else's. ``chunks`` are its
-        bytes, and must check themselves at their end.
+        It fails on another file system, or for another user's file. ``chunks`` are the bytes of the
+        file, and must check themselves at their end.
         """
         if self.blob(digest).is_file():
             return True
@@ -76,36 +76,36 @@ class Layout:
         return True
 
     def remove(self, digest: Digest) -> None:
-        """Take away a blob that nothing points at any more."""
+        """Removes a blob that nothing refers to."""
         try:
             self.blob(digest).unlink(missing_ok=True)
         except OSError as error:
             raise disk_error(error, self.path) from error
 
     def finish(self, package: oci.Descriptor) -> None:
-        """Point ``index.json`` at the package: last, so that a half-written layout shows none.
+        """Writes ``index.json``, last, so that an incomplete layout has no package.
 
-        The package stands first; what was tagged before (referrers) stays behind it.
+        The package comes first; tagged referrers stay behind it.
         """
         with self.locked():
             tagged = [e for e in self.entries() if _tag(e).startswith(REFERRERS)]
             self._write(self.path / "index.json", [oci.layout_index([package, *tagged])])
 
     def point(self, tag: str, descriptor: oci.Descriptor) -> None:
-        """Tag a blob in ``index.json``; to be called while ``locked``."""
+        """Tags a blob in ``index.json``; the caller holds ``locked``."""
         named = oci.retagged(descriptor, tag)
         others = [entry for entry in self.entries() if _tag(entry) != tag]
         self._write(self.path / "index.json", [oci.layout_index([*others, named])])
 
     def tagged(self, tag: str) -> oci.Descriptor | None:
-        """What a tag of ``index.json`` points at."""
+        """Returns the entry of ``index.json`` with a tag."""
         return next((entry for entry in self.entries() if _tag(entry) == tag), None)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from changing ``index.json``."""
+        """Locks ``index.json`` against other processes."""
         try:
-            # Whoever made the layout may have put a link there.
+            # An untrusted layout may have a link there.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             lock = os.open(self.path / ".lock", flags, 0o644)
             try:
@@ -117,7 +117,7 @@ class Layout:
             raise disk_error(error, self.path) from error
 
     def read(self, digest: Digest, size: int | None = None) -> bytes:
-        """A document of the layout, checked."""
+        """Reads a document, checked."""
         try:
             data = self.blob(digest).read_bytes()
         except OSError as error:
@@ -128,27 +128,27 @@ class Layout:
             ) from error
         if Digest.of(data) != digest or (size is not None and len(data) != size):
             raise InputError(
-                f"the blob {digest} has other bytes than its descriptor says",
+                f"the blob {digest} does not match its descriptor",
                 where=str(self.path),
                 code=Code.CONTENT_MISMATCH,
             )
         return data
 
     def packages(self) -> tuple[oci.Descriptor, ...]:
-        """What ``index.json`` points at, apart from referrers."""
+        """Returns the entries of ``index.json`` except referrers."""
         return tuple(entry for entry in self.entries() if not _tag(entry).startswith(REFERRERS))
 
     def entries(self) -> tuple[oci.Descriptor, ...]:
-        """All that ``index.json`` points at; nothing before the layout is finished."""
+        """Returns all entries of ``index.json``; none while the layout is incomplete."""
         try:
             return oci.read_layout_index((self.path / "index.json").read_bytes())
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise InputError(f"can't be read: {error.strerror}", where=str(self.path)) from error
+            raise InputError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
 
     def chunks(self, digest: Digest) -> Iterator[bytes]:
-        """The bytes of a blob, as they are."""
+        """Streams a blob, unchecked."""
         try:
             with self.blob(digest).open("rb") as file:
                 while data := file.read(1 << 20):

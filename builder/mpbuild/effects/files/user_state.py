@@ -1,8 +1,8 @@
-"""What stays with the user: records of builds and of checks, in a folder nobody else can write.
+"""The user's state folder: records of builds and of checks, which no other user can write.
 
-``$XDG_STATE_HOME/mpbuild`` (XDG base directory specification), 0700. A record found in a shared
-store proves nothing; one found here was written by this user's own builds. Imports little, because
-a check that has nothing to do looks here.
+It is ``$XDG_STATE_HOME/mpbuild`` (XDG base directory specification), 0700. Unlike a record in a
+shared store, one in this folder was written by this user's own builds. Imports little, because
+checks that have nothing to do read it.
 """
 
 import os
@@ -15,14 +15,14 @@ from mpbuild.effects.files.disk import disk_error, disk_errors
 
 
 def folder() -> Path:
-    """The state folder, made if need be."""
+    """Returns the state folder; creates it if necessary."""
     base = os.environ.get("XDG_STATE_HOME", "")
     try:
-        # The specification wants a relative path ignored.
+        # The specification requires that relative paths are ignored.
         path = Path(base if base.startswith("/") else "~/.local/state").expanduser() / "mpbuild"
     except RuntimeError as error:
         raise InputError(
-            "records are kept in the home folder, and this user has none",
+            "this user has no home folder for records",
             hint="set HOME or XDG_STATE_HOME",
         ) from error
     try:
@@ -34,7 +34,7 @@ def folder() -> Path:
 
 
 def keep_record(data: bytes, package: Digest) -> Path:
-    """Write a record under its digest, and as the last one of ``package``; its path."""
+    """Writes a record by its digest, and as the last one of ``package``; returns its path."""
     path = _records() / f"{Digest.of(data).hex}.json"
     try:
         for target in (path, _last(package)):
@@ -45,7 +45,7 @@ def keep_record(data: bytes, package: Digest) -> Path:
 
 
 def record_of(package: Digest) -> bytes | None:
-    """The record of this user's last build of ``package``."""
+    """Returns the record of this user's last build of ``package``, if any."""
     try:
         return _last(package).read_bytes()
     except FileNotFoundError:
@@ -55,7 +55,7 @@ def record_of(package: Digest) -> bytes | None:
 
 
 def keep_check(data: bytes, subject: Digest) -> None:
-    """Write what the last check of ``subject`` found."""
+    """Writes the result of the last check of ``subject``."""
     path = _check(subject)
     with disk_errors(path):
         path.parent.mkdir(exist_ok=True, mode=0o700)
@@ -63,9 +63,9 @@ def keep_check(data: bytes, subject: Digest) -> None:
 
 
 def check_of(subject: Digest) -> bytes:
-    """What this user's last check of ``subject`` found.
+    """Returns the result of this user's last check of ``subject``, if any.
 
-    Raises an EnvironmentFailureError where there was none.
+    Raises EnvironmentFailureError if it cannot be read.
     """
     path = _check(subject)
     with disk_errors(path):
