@@ -1,8 +1,8 @@
-"""Whether a second resolver comes to the same lock.
+"""Compares locks with the answers of a second resolver.
 
-pip is asked for names, versions and files, pip-tools for names and versions, both under the lock's
-own versions. Of two wheels of one version pip may prefer one that came to the index after it was
-locked; that is told as a warning as long as the index has the locked one.
+pip checks names, versions and files, pip-tools names and versions, both constrained to the locked
+versions. pip may prefer a wheel that was uploaded after the lock; that is a warning while the index
+still has the locked wheel.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,9 +29,9 @@ _CHANGED = "released files never change: find out which of the two is false befo
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """A lock and what it answers; ``file`` names it in messages.
+    """A lock to check and its inputs; ``file`` names it in messages.
 
-    ``view`` is what resolvers see of the indexes, ``environ`` what they may take settings from.
+    ``view`` is the resolver's view of the indexes, ``environ`` the source of its settings.
     """
 
     lock: PythonLock
@@ -42,7 +42,7 @@ class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
 
     def found_by_pip(self) -> tuple[PipPackage, ...]:
-        """What pip takes; where there are overrides, which it doesn't know, for the pins alone."""
+        """The packages that pip selects; with overrides, which pip lacks, for the pins only."""
         target = python_lock.target(self.wanted)
         pins = [_pin(package, hashed=self._owned(package)) for package in self.lock.packages]
         if self.wanted.overrides:
@@ -52,7 +52,7 @@ class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
         return pip.resolve(wanted, target, self.view, self.environ, constraints=bounds)
 
     def found_by_pip_tools(self) -> dict[str, str]:
-        """Versions by name; what belongs to an index of its own is named by hash for it, too."""
+        """The locked versions, with hashes for packages that an index owns."""
         pins = [_pin(package, hashed=self._owned(package)) for package in self.lock.packages]
         return pip_tools.resolve(
             *(self.wanted.requirements, self.lock.python, self.view, self.uv, self.environ),
@@ -60,7 +60,7 @@ class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def offers(self, package: PythonPackage) -> bool:
-        """Whether pip, told the wheel's hash, finds the wheel."""
+        """Whether pip finds the wheel by its hash."""
         target, pin = python_lock.target(self.wanted), _pin(package, hashed=True)
         try:
             (found,) = pip.resolve([pin], target, self.view, self.environ, dependencies=False)
@@ -69,27 +69,26 @@ class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
         return found.sha256 == package.wheel.sha256
 
     def _owned(self, package: PythonPackage) -> bool:
-        """Whether to name its hash: pip looks for every package in every index."""
+        """Whether to constrain the hash, since pip searches every index."""
         return package.name in self.view.owned
 
 
 def check(question: CrossCheck) -> list[Finding]:
-    """Where pip or pip-tools come to something else than the lock.
+    """Yields differences between the lock and the answers of pip and pip-tools.
 
-    Codes: lock-disagreement; content-mismatch, where a file has other bytes; lock-unchecked, where
-    one couldn't be asked. Raises EnvironmentFailureError (fetch-failed) where an index can't be
-    read.
+    Codes: lock-disagreement; content-mismatch if a file has changed; lock-unchecked if a resolver
+    could not run. Raises EnvironmentFailureError (fetch-failed) if an index cannot be read.
     """
     return by_pip(question) + by_pip_tools(question)
 
 
 def by_pip(question: CrossCheck) -> list[Finding]:
-    """Where pip comes to something else."""
+    """Compares with pip."""
     return _told(question, _pip)
 
 
 def by_pip_tools(question: CrossCheck) -> list[Finding]:
-    """Where pip-tools comes to something else."""
+    """Compares with pip-tools."""
     return _told(question, _pip_tools)
 
 
@@ -136,7 +135,7 @@ def _versions(tool: str, question: CrossCheck, found: Mapping[str, str]) -> Iter
 
 
 def _file(question: CrossCheck, package: PythonPackage, found: PipPackage) -> Iterator[Finding]:
-    """What pip says of the wheel where it takes the locked version."""
+    """Compares the wheel that pip selects for the locked version."""
     wheel, where = package.wheel, question.file
     if found.yanked:
         message = f"pip finds {package.name} {package.version} withdrawn from the index (yanked)"
@@ -162,7 +161,7 @@ def _other_build(question: CrossCheck, package: PythonPackage, found: PipPackage
 
 
 def _closure(question: CrossCheck, found: Mapping[str, PipPackage]) -> Iterator[Finding]:
-    """The dependencies in the metadata that pip found, followed with the overrides applied."""
+    """Checks the dependencies in the metadata that pip found, with overrides applied."""
     wanted = question.wanted
     subject = AuditedEnvironment(
         file=question.file,
@@ -194,13 +193,13 @@ def _facts(package: PipPackage) -> WheelFacts:
 
 
 def _pin(package: PythonPackage, *, hashed: bool) -> str:
-    """``===``, because ``==1.0`` admits 1.0+local."""
+    """Uses ``===``, since ``==1.0`` also matches 1.0+local."""
     told = f" --hash=sha256:{package.wheel.sha256.hex}" if hashed else ""
     return f"{package.name}==={package.version}{told}"
 
 
 def _bound(text: str) -> str:
-    """A constraint as pip takes it: without extras, which bind nothing."""
+    """Returns a constraint for pip: without extras, which have no effect."""
     requirement = Requirement(text)
     requirement.extras = set()
     return str(requirement)

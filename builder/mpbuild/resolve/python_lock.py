@@ -1,4 +1,4 @@
-"""Python locks: from what is wanted to the one wheel of each package that comes out."""
+"""Resolves Python locks: from requirements to one wheel for each package."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -37,7 +37,7 @@ _SIZES_AT_ONCE = 8
 
 
 def target(wanted: PythonInputs) -> WheelPlatform:
-    """What the wheels must run on."""
+    """Returns the platform of the wheels."""
     major, minor = wanted.glibc.split(".")
     return WheelPlatform(wanted.python, (int(major), int(minor)))
 
@@ -52,11 +52,11 @@ def resolve(
     pins: Iterable[Pin] = (),
     fresh: Collection[str] = (),
 ) -> tuple[ResolvedPackage, ...]:
-    """The versions that uv chooses for ``wanted``, or for other ``requirements`` under its bounds.
+    """Resolves ``wanted``, or other ``requirements`` within its bounds, to versions.
 
-    Versions of ``known`` stay where they can unless named in ``fresh``; ``pins`` bind what they
-    name. Raises InputError where there is no solution, and (content-mismatch) where a known file
-    has other bytes today.
+    Keeps versions of ``known`` if possible, except those in ``fresh``; ``pins`` are mandatory.
+    Raises ResolutionError if there is no solution, and InputError (content-mismatch) if a known
+    file has changed.
     """
     resolved = uv.compile(
         wanted.requirements if requirements is None else requirements,
@@ -81,10 +81,10 @@ def lock(
     pins: Iterable[Pin] = (),
     fresh: Collection[str] = (),
 ) -> PythonLock:
-    """Resolve ``wanted``; packages ``known`` by name stay as they are unless named in ``fresh``.
+    """Locks ``wanted``; ``known`` packages keep their versions, except those in ``fresh``.
 
-    ``pins`` bind what they name. Raises InputError where there is no solution, and
-    (content-mismatch) where a known file has other bytes today.
+    ``pins`` are mandatory. Raises ResolutionError if there is no solution, and InputError
+    (content-mismatch) if a known file has changed.
     """
     resolved = resolve(wanted, view, uv, known=known, pins=pins, fresh=fresh)
     aim = target(wanted)
@@ -110,10 +110,10 @@ def lock(
 def requests(
     lock: PythonLock, *, find: Callable[[str], PythonIndex], uv: Uv, projects: "Projects"
 ) -> tuple[FileRequest, ...]:
-    """How to get the wheels of ``lock``; their addresses come from the indexes, just now.
+    """Yields requests for the wheels of ``lock`` with current URLs from the indexes.
 
-    ``find`` gives an index by its name. Raises EnvironmentFailureError (fetch-failed) where one of
-    them has a file no longer.
+    ``find`` returns an index by its name. Raises EnvironmentFailureError (fetch-failed) if an index
+    no longer has a file.
     """
     places: dict[Digest, str] = {}
     for name in sorted({package.index for package in lock.packages}):
@@ -132,9 +132,9 @@ def requests(
 def _places(
     index: PythonIndex, packages: Sequence[PythonPackage], python: str, uv: Uv, projects: "Projects"
 ) -> dict[Digest, str]:
-    """Where the wheels of ``packages`` are in ``index``: uv knows the default one's mirrors.
+    """The URLs of the wheels of ``packages`` in ``index``; uv knows the default one's mirrors.
 
-    A folder says no digests: what lies there under the wheel's name is checked when it comes.
+    Folders have no digests; files are checked when they are fetched.
     """
     if index.name == "default" and not index.flat:
         return uv.locate([(p.name, p.version) for p in packages], python, index)
@@ -150,10 +150,10 @@ def _places(
 def choose(
     package: ResolvedPackage, ranks: Mapping[Tag, int], locked: PythonPackage | None = None
 ) -> WheelCandidate:
-    """The wheel to lock: the one already ``locked`` if it still serves, else the best by its tags.
+    """Returns the wheel to lock: the ``locked`` one if it still fits, else the best by its tags.
 
-    Among equals the higher build number counts, then the name, so that the choice is one. That
-    ``locked`` has not changed meanwhile is for ``refuse_changed`` to say.
+    The higher build number decides between equals, then the name. ``refuse_changed`` checks that
+    ``locked`` has not changed.
     """
     fitting = []
     for wheel in package.wheels:
@@ -174,7 +174,7 @@ def choose(
 
 
 def refuse_changed(resolved: Iterable[ResolvedPackage], old: Mapping[str, PythonPackage]) -> None:
-    """Raise InputError (content-mismatch) where a locked file name stands for other bytes now."""
+    """Raises InputError (content-mismatch) if a locked file name now has another digest."""
     findings = []
     for package in resolved:
         locked = old.get(package.name)
@@ -214,7 +214,7 @@ def _sizes(
     view: IndexView,
     web: "HttpClient",
 ) -> dict[Digest, int]:
-    """Sizes in bytes by digest; those that neither lock nor index tells, asked of the server."""
+    """Returns sizes in bytes by digest: from the lock, the index, or else the server."""
 
     def size(wheel: WheelCandidate) -> int:
         told = wheel.size or (known.get(wheel.sha256) if wheel.sha256 else None)

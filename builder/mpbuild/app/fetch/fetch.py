@@ -27,7 +27,7 @@ WHEELS = "wheels"
 
 
 class DownloadObserver(Protocol):
-    """Watches downloads, from several threads."""
+    """Receives the progress of downloads, from several threads."""
 
     def fetching(self, files: int, size: int) -> None:
         """``files`` files of ``size`` bytes in all are about to be fetched."""
@@ -37,7 +37,7 @@ class DownloadObserver(Protocol):
 
 
 class FetchResult(NamedTuple):
-    """How many files were fetched, and their bytes."""
+    """The number of fetched files, and their bytes."""
 
     files: int = 0
     bytes: int = 0

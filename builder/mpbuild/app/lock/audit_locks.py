@@ -1,7 +1,6 @@
-"""The audit of a target's locks: whether what they name fits together, before it is fetched.
+"""Audits the locks of a target: checks before fetching that what they name fits together.
 
-Wheels that the store has are looked into there. Of others parts are read where they are today, by
-range: no wheel is fetched for it.
+Reads wheels in the store completely, and parts of others by range requests. Fetches no wheel.
 """
 
 import os
@@ -40,15 +39,15 @@ from mpbuild.formats.python.pylock import PythonPackage
 from mpbuild.package.derived_layers import LayerDeriver, layer_task
 
 LIMITS = ReadLimits(objects=128 << 10, modules=24 << 10)
-"""How much of a wheel that isn't in the store is read beyond its directory and metadata."""
+"""The bytes of a wheel that are read by range beyond its directory and metadata."""
 
 _AT_ONCE = 8
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, in how many wheels, and the bytes of wheels that were read by range for it.
+    """The findings of an audit, the number of wheels, and the bytes that were read by range.
 
-    No finding of severity ``error`` means that the locks are right as far as was looked.
+    Without findings of severity ``error`` the locks are sound as far as they were read.
     """
 
     findings: tuple[Finding, ...]
@@ -58,7 +57,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no error."""
         return all(finding.severity != "error" for finding in self.findings)
 
 
@@ -69,11 +68,10 @@ def audit(
     store: Store,
     accelerators: Sequence[Accelerator] | None = None,
 ) -> AuditReport:
-    """Audit the locks of ``accelerators``, or of all environments of ``target``.
+    """Audits the locks of ``accelerators``, or of all environments of ``target``.
 
-    ``locks`` are by environment and answer to the spec. Debian packages of them that the store
-    lacks are fetched. Raises EnvironmentFailureError where something can't be had, such as a part
-    of a wheel from a server that gives files whole.
+    ``locks``, by environment, match the spec. Fetches Debian packages that the store lacks. Raises
+    EnvironmentFailureError if something is not available, such as ranges of a wheel.
     """
     wanted = [e for e in environments(target) if e.concerns(accelerators or ())]
     reader = _Reader(target, store)
@@ -100,7 +98,7 @@ def audit(
 
 
 class _Reader:
-    """Facts of wheels and needs of Debian packages, from the store or from where they are."""
+    """Collects facts of wheels and needs of Debian packages, from the store or from servers."""
 
     def __init__(self, target: Target, store: Store) -> None:
         self._target = target
@@ -109,7 +107,7 @@ class _Reader:
         self.meter = Meter()
 
     def facts(self, locks: Sequence[EnvironmentLocks]) -> dict[Digest, WheelFacts | InputError]:
-        """Of every wheel its facts, or why it has none."""
+        """The facts of every wheel, or the error that prevents them."""
         packages = {p.wheel.sha256: p for lock in locks for p in lock.python.packages}
         with at_once(_AT_ONCE) as pool:
             known = dict(zip(packages, pool.map(self._known, packages.values()), strict=True))
@@ -126,7 +124,7 @@ class _Reader:
             yield from wheel_requests(lock, missing, find, self._web)
 
     def _known(self, package: PythonPackage) -> WheelFacts | InputError | None:
-        """What can be told without asking anybody."""
+        """Facts that need no request."""
         wheel = package.wheel.sha256
         whole = self._store.has(wheel)
         facts = self._kept(kept.key(wheel, whole=whole))
@@ -161,7 +159,7 @@ class _Reader:
         return facts
 
     def debian(self, environment: LockEnvironment, lock: EnvironmentLocks) -> tuple[ElfNeeds, ...]:
-        """What the layers of Debian packages need and offer; a build derives them no more."""
+        """The needs of the layers of Debian packages, which a build reuses."""
         missing = {p.sha256 for p in lock.debian.packages if not self._store.has(p.sha256)}
         download(
             tuple(deb_requests(lock, missing, environment.base)),
@@ -189,7 +187,7 @@ def _unreadable(
     lock: EnvironmentLocks,
     facts: Mapping[Digest, WheelFacts | InputError],
 ) -> Iterator[Finding]:
-    """Wheels that are no sound archives, which leaves nothing to be compared."""
+    """Reports wheels that are not valid archives."""
     for package in lock.python.packages:
         found = facts[package.wheel.sha256]
         if isinstance(found, InputError):
@@ -225,7 +223,7 @@ def _subject(
 
 
 def _undecided(subjects: Iterable[AuditedEnvironment]) -> set[Code]:
-    """Codes of which there may be findings in what was not read."""
+    """Codes whose findings may be missing because something was not read."""
     found: set[Code] = set()
     for subject in subjects:
         for _, facts in subject.wheels:

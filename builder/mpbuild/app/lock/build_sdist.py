@@ -1,8 +1,8 @@
-"""From one source distribution to a wheel: its own backend (PEP 517), asked in the sandbox.
+"""Builds a wheel from a source distribution with its own backend (PEP 517), in the sandbox.
 
-Nothing of a source distribution ever runs elsewhere, and there is no way to build without a
-sandbox. The backend sees the base's Debian packages and the wheels that its build system asks
-for, which are locked and fetched like all others, and no network.
+Nothing of a source distribution runs elsewhere, and there is no way to build without a sandbox. The
+backend sees the base's Debian packages and its build requirements, which are locked and fetched
+like all wheels, and no network.
 """
 
 import json
@@ -57,7 +57,7 @@ from mpbuild.package.derived_layers import LayerDeriver, layer_name, layer_task
 from mpbuild.resolve import python_lock
 
 _APART_S = 3
-"""So many seconds lie between two builds: times in a zip archive count in twos."""
+"""The seconds between two builds: times in zip archives have a resolution of two."""
 
 _ELSEWHERE = "or put a wheel that was built elsewhere into the folder that owns the package"
 _HINT = (
@@ -67,10 +67,10 @@ _HINT = (
 
 
 class SourceBuildEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a wheel is built for and on.
+    """The environment that a wheel is built for.
 
-    ``debian`` is the lock of the environment, whose base the backend stands on; ``view`` are the
-    indexes that build requirements come from.
+    ``debian`` is its lock, whose base the backend runs on; ``view`` has the indexes of build
+    requirements.
     """
 
     environment: LockEnvironment
@@ -79,18 +79,18 @@ class SourceBuildEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def python(self) -> str:
-        """The interpreter, such as "3.11"."""
+        """The Python version, such as "3.11"."""
         return self.environment.python.python
 
     def find(self, name: str) -> PythonIndex:
-        """The index of that name."""
+        """Returns the index with a name."""
         sources = self.view.sources
         owners = {owner.index.name: owner.index for owner in sources.owners}
         return owners.get(name, sources.default)
 
 
 class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
-    """A wheel in the store, and what is to be told of how it was made."""
+    """A wheel in the store, and findings about its build."""
 
     filename: str
     digest: Digest
@@ -98,7 +98,7 @@ class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SdistBuilder:
-    """Builds wheels; ``observer`` is told what runs."""
+    """Builds wheels and reports progress to ``observer``."""
 
     def __init__(
         self,
@@ -119,12 +119,11 @@ class SdistBuilder:
         self._depot = FileSink(store.path / "partial", store.has, store.adopt)
 
     def build(self, source: SdistFile, ground: SourceBuildEnvironment) -> WheelBuild:
-        """The wheel of ``source``, made twice and compared.
+        """Builds the wheel of ``source`` twice and compares.
 
-        Raises EnvironmentFailureError (sandbox-unavailable) where this machine has no sandbox;
-        AnswerError (step-failed) with the end of its output where the backend fails or gives
-        something other than the package's wheel; and whatever resolving and fetching raise. Each
-        error says which package and step it speaks of.
+        Raises EnvironmentFailureError (sandbox-unavailable) if this machine has no sandbox,
+        AnswerError (step-failed) with the end of the output if the backend fails or makes another
+        wheel, and the errors of resolving and fetching. Each error names the package and the step.
         """
         gzip.prove()
         package = f"{source.name} {source.version}"
@@ -153,7 +152,7 @@ class SdistBuilder:
         ground: SourceBuildEnvironment,
         requires: Sequence[str],
     ) -> "_Prepared":
-        """The layers of the base and of what is required, derived."""
+        """Derives the layers of the base and of the build requirements."""
         locks = EnvironmentLocks(self._lock(requires, ground), _base(ground.debian))
         self._fetch(locks, ground)
         plans = image_layers.environment_layers(locks, ground.python)
@@ -173,7 +172,7 @@ class SdistBuilder:
         return _Prepared(data, {name: one.result for name, one in done.items()})
 
     def _lock(self, requires: Sequence[str], ground: SourceBuildEnvironment) -> PythonLock:
-        """The environment's own constraints bind what builds, too: the one way to hold it back."""
+        """The environment's constraints also apply to build requirements."""
         environment = ground.environment
         wanted = inputs(
             requires,
@@ -218,7 +217,7 @@ class SdistBuilder:
         return WheelBuild(filename=filename, digest=first["wheel"].digest, findings=findings)
 
     def _run(self, hook: Hook, prepared: "_Prepared") -> Mapping[str, Output]:
-        """No result of earlier is taken: a build is compared with another that really ran."""
+        """Caches nothing: a build is compared with another one that really ran."""
         task = _rule()(hook, prepared.data)
         self._observer.started(task.name)
         result = self._steps.run(task.bind(prepared.results), task.timeout_ms)
@@ -228,7 +227,7 @@ class SdistBuilder:
     def _check(
         self, outputs: Mapping[str, Output], source: SdistFile, ground: SourceBuildEnvironment
     ) -> str:
-        """The wheel's file name, once it is sound and that of this package for this Python."""
+        """Returns the file name of a sound wheel of this package for this Python."""
         filename = self._store.read(outputs["filename"].digest).decode("utf-8", "replace")
         try:
             said = wheel_tags.WheelName.of(filename)
@@ -245,14 +244,14 @@ class SdistBuilder:
 
 
 class _Prepared(msgspec.Struct, frozen=True):
-    """What to ask a backend about, and the layers it stands on."""
+    """The data for a backend, and the layers it runs on."""
 
     data: SourceData
     results: Mapping[str, ActionResult]
 
 
 def _base(lock: DebianLock) -> DebianLock:
-    """Of the base alone, so that a wheel doesn't depend on who asked for it first."""
+    """Only the base, so that a wheel does not depend on the first environment that needs it."""
     packages = tuple(package for package in lock.packages if package.base)
     return msgspec.structs.replace(lock, packages=packages)
 
@@ -262,7 +261,7 @@ def _no_leaf(path: str, leaf: Leaf) -> Digest:
 
 
 def _rule() -> SourceRule:
-    """Found as every rule is: by entry point."""
+    """Loads the rule by entry point."""
     for entry in entry_points(group="mpbuild.rules", name="source"):
         rule: SourceRule = entry.load()
         return rule
@@ -285,7 +284,7 @@ def _not_reproduced(filename: str) -> Finding:
 
 @contextmanager
 def _told(package: str, step: str) -> Iterator[None]:
-    """Let every error say which package and step it speaks of, and not the command that ran."""
+    """Adds the package and the step to errors, in place of the command."""
     try:
         yield
     except MpbuildError as error:
@@ -295,7 +294,7 @@ def _told(package: str, step: str) -> Iterator[None]:
 
 
 def _hint(finding: Finding) -> str:
-    """What a step may do without a sandbox, a build may not."""
+    """Refuses hosts without a sandbox, which steps may accept."""
     if finding.code == Code.STEP_FAILED:
         return finding.hint or _HINT
     return finding.hint.replace(WITHOUT, _ELSEWHERE)

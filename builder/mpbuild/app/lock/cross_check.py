@@ -1,4 +1,4 @@
-"""``mpbuild lock --check=cross``: the locks of a target put to a second resolver."""
+"""Compares the locks of a target with a second resolver (``mpbuild lock --check=cross``)."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,17 @@ from mpbuild.effects.python.uv import Uv
 from mpbuild.effects.threads import at_once
 from mpbuild.resolve import cross_check
 
-# Mostly they wait for an index.
+# They mostly wait for an index.
 _AT_ONCE = 8
 
 
 def check(
     environments: Sequence[LockEnvironment], views: Mapping[Accelerator, IndexView], uv: Uv
 ) -> list[Finding]:
-    """Where pip or pip-tools disagree with the Python locks of ``environments``, which exist.
+    """Returns disagreements of pip and pip-tools with the Python locks of ``environments``.
 
-    ``views`` are what each accelerator's environments see of the indexes. Codes and errors are
-    those of ``resolve.cross.check``.
+    The locks exist. ``views`` has each accelerator's view of the indexes. Codes and errors are
+    those of resolve/cross_check.py.
     """
     questions = [
         cross_check.CrossCheck(

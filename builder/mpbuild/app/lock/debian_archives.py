@@ -1,4 +1,4 @@
-"""Debian archives as bases name them: read once for everything that stands on one."""
+"""Reads the Debian archives of bases, once for all environments on a base."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from mpbuild.spec.workspace import Base
 
 
 class DebianArchives:
-    """What archives offer, fetched and checked when it is first asked for."""
+    """The indexes of archives, fetched and verified on demand."""
 
     def __init__(self, web: HttpClient, now: datetime | None = None) -> None:
         self._web = web
@@ -31,9 +31,9 @@ class DebianArchives:
         previous: Mapping[str, DebianLock],
         fresh: Collection[str] = (),
     ) -> dict[str, DebianLock]:
-        """The Debian locks of a target's environments, those of one base together.
+        """Locks the Debian packages of a target's environments, those of one base together.
 
-        What ``previous`` ones have stays where it can, except the packages ``fresh``.
+        Keeps versions of ``previous`` locks if possible, except for packages in ``fresh``.
         """
         found: dict[str, DebianLock] = {}
         for base in dict.fromkeys(environment.base for environment in environments):
@@ -47,9 +47,9 @@ class DebianArchives:
         return found
 
     def outdated(self, environment: LockEnvironment, lock: DebianLock) -> Iterator[Finding]:
-        """What the archive has that is newer than ``lock``: lock-outdated, no errors.
+        """Yields packages with newer versions than in ``lock``: lock-outdated.
 
-        A warning for security updates, a note for the rest. That what is gone would move is drift.
+        Security updates are warnings, others notes. Packages that are gone are drift.
         """
         found = debian_lock.newer(lock, self._packages(environment))
         updates = [one for one in found if one.security]
@@ -77,13 +77,13 @@ class DebianArchives:
 
 
 def debian_mirrors(base: Base | None) -> tuple[str, ...]:
-    """Roots of the archive of a base; without one those that this machine has."""
+    """The roots of a base's archive; without a base, this machine's."""
     configured, snapshot = (base.mirrors, base.snapshot) if base else ((), None)
     return mirrors(configured, os.environ, snapshot=snapshot or "")
 
 
 def debian_security_mirrors(base: Base | None) -> tuple[str, ...]:
-    """Roots of the archive of security updates of a base; without one the machine's."""
+    """The roots of a base's archive of security updates; without a base, this machine's."""
     if base is None:
         return security_mirrors((), (), os.environ)
     return security_mirrors(

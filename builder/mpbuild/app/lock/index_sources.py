@@ -1,4 +1,4 @@
-"""The package indexes of a workspace: by name, and as the sources of one environment."""
+"""The package indexes of a workspace, by name and as sources of an environment."""
 
 import os
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ from mpbuild.effects.python.indexes import PythonIndex, find_index, folder_index
 
 
 def open_index(workspace: OpenWorkspace, name: str = "default") -> PythonIndex:
-    """The index ``name`` of the workspace, where it or the user's configuration says it is.
+    """Returns the index ``name``, as the workspace or the user's configuration defines it.
 
-    Raises InputError where the workspace has none of that name, or nothing says where it is.
+    Raises InputError if the workspace has no such index, or its URL is unknown.
     """
     settings = workspace.settings
     if name != "default" and name not in settings.indexes:
@@ -30,7 +30,7 @@ def open_index(workspace: OpenWorkspace, name: str = "default") -> PythonIndex:
 
 
 def toolchain_index(workspace: OpenWorkspace, files: Iterable[str], name: str) -> PythonIndex:
-    """The workspace's; the user's where that is a folder without ``files``, mpbuild's own tools."""
+    """The index for mpbuild's tools: the user's if the workspace's folder lacks ``files``."""
     index = open_index(workspace, name)
     if index.flat and not all((index.folder / file).is_file() for file in files):
         return find_index(os.environ, name=name)
@@ -38,7 +38,7 @@ def toolchain_index(workspace: OpenWorkspace, files: Iterable[str], name: str) -
 
 
 def sources(workspace: OpenWorkspace, accelerator: Accelerator) -> IndexSources:
-    """Where the packages of environments for ``accelerator`` come from."""
+    """Returns the sources of packages for ``accelerator``."""
     settings = workspace.settings
     return IndexSources(
         default=open_index(workspace),

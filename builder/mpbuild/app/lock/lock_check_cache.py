@@ -1,12 +1,11 @@
-"""Checking locks, with a memory of what was good: texts that have not changed are not read again.
+"""Checks locks and caches good results: unchanged texts are not parsed again.
 
-A hit means that this mpbuild found nothing wrong with exactly these bytes of mpbuild.toml, of the
-model.toml and of each lock; then nothing is parsed or loaded. What failed is never remembered. The
-module imports little for that reason.
+A hit means that this mpbuild found no fault with exactly these bytes of mpbuild.toml, model.toml
+and each lock. Then nothing is parsed or imported. Failures are never cached.
 
-The memory is in the user's own state folder and not in the store: whoever can write a shared
-store, or plant one through a cache of CI, could answer there for locks that have drifted. It
-speaks to who asks for a check, and to nobody else: builds and signatures read the locks.
+The cache is in the user's state folder instead of the store: a user who can write to a shared
+store, or fill it from a CI cache, could hide drift. Only checks use it; builds and signatures read
+the locks.
 """
 
 import contextlib
@@ -30,30 +29,30 @@ SCHEMA = "mpbuild.checked/1"
 
 
 class LockCheckKey(NamedTuple):
-    """The target whose locks are meant."""
+    """The target of the locks."""
 
     root: Path
     label: Label
 
     @property
     def subject(self) -> Digest:
-        """What the memory is filed under."""
+        """The key of the cache entry."""
         return Digest.of(os.fsencode(f"{self.root}\0{self.label}"))
 
     @property
     def specs(self) -> tuple[str, str]:
-        """The files that say what the locks must answer to: paths from the root."""
+        """The files that locks must match, by paths relative to the root."""
         return WORKSPACE_FILE, f"{self.label.path}/{MODEL_FILE}".lstrip("/")
 
 
 def check(root: Path, label: Label) -> list[Finding]:
-    """What ``locks.check`` finds wrong with the locks of a target; nothing means they are good."""
+    """Returns findings about the locks of a target; none means that they are good."""
     slot = LockCheckKey(root, label)
     return [] if remembered(slot) else _check(slot)
 
 
 def remembered(slot: LockCheckKey) -> bool:
-    """Whether the locks were found good and nothing that decides it has changed since."""
+    """Whether the locks were good and nothing relevant has changed since."""
     with contextlib.suppress(*GARBAGE, MpbuildError):
         memory = json.loads(user_state.check_of(slot.subject))
         files = memory["files"]
@@ -67,7 +66,7 @@ def remembered(slot: LockCheckKey) -> bool:
 
 
 def _check(slot: LockCheckKey) -> list[Finding]:
-    """Checks, and remembers the digests of exactly what was read and found good."""
+    """Checks the locks; caches the digests of what was read if they are good."""
     from mpbuild.app.lock import lock_files
     from mpbuild.app.workspace.workspace import OpenWorkspace
 
@@ -84,7 +83,7 @@ def _digests(root: Path, paths: Iterable[str]) -> dict[str, str]:
 
 
 def _digest(root: Path, path: str) -> str:
-    """The digest of a file; empty where it can't be read, or is none to be read to its end."""
+    """The digest of a file; empty if it cannot be read, or is not a regular file."""
     if not (root / path).is_file():
         return ""
     try:
@@ -94,7 +93,7 @@ def _digest(root: Path, path: str) -> str:
 
 
 def _remember(slot: LockCheckKey, files: Mapping[str, str]) -> None:
-    """Where that can't be written, the next check does its work again."""
+    """Writes the cache entry; without it, the next check works again."""
     memory = {
         "schema": SCHEMA,
         "mpbuild": find_installation().identity,

@@ -1,4 +1,4 @@
-"""The locks of a target: where they are, what they must answer to, and reading them."""
+"""Reads the locks of a target: their paths, their resolution inputs, their checks."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ _NAMED = 3
 
 
 class LockEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment to lock: what is resolved for it, and the files that hold the answer.
+    """An environment to lock: its resolution inputs and its lock files.
 
-    ``accelerator`` is the spec's table of it, None of further environments; ``serves`` the
-    accelerator whose indexes it takes.
+    ``accelerator`` is its table of the spec, None for environments of steps; ``serves`` is the
+    accelerator whose indexes it uses.
     """
 
     name: str
@@ -45,37 +45,37 @@ class LockEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def python_file(self) -> Path:
-        """The Python lock."""
+        """The path of the Python lock."""
         return self.folder / f"pylock.{self.name}.toml"
 
     @property
     def debian_file(self) -> Path:
-        """The Debian lock."""
+        """The path of the Debian lock."""
         return self.folder / f"debian.{self.name}.toml"
 
     def concerns(self, accelerators: Collection[Accelerator]) -> bool:
-        """Whether it is one of ``accelerators``; without any, all are meant."""
+        """Whether it belongs to ``accelerators``; an empty sequence means all."""
         return not accelerators or self.name in accelerators
 
     def where(self, file: Path) -> str:
-        """A lock as messages name it: by its path in the workspace."""
+        """Returns a lock's path relative to the workspace, for messages."""
         return file.relative_to(self.root).as_posix()
 
 
 class LockSet(msgspec.Struct, frozen=True):
-    """The locks of all environments of a target, and the bytes of their files by name."""
+    """The locks of all environments of a target, and their files by name."""
 
     locks: "dict[str, EnvironmentLocks]"
     files: dict[str, bytes]
 
 
 def environments(target: Target) -> list[LockEnvironment]:
-    """Every environment of a target: the accelerators', then further ones."""
+    """Returns every environment of a target: accelerators first."""
     return list(_environments(target))
 
 
 def refuse_absent(targets: Sequence[Target], accelerators: Iterable[Accelerator]) -> None:
-    """Raise InputError where one of ``accelerators`` is none of any target."""
+    """Raises InputError if no target has one of ``accelerators``."""
     declared = {name for target in targets for name in target.model.accelerators}
     absent = next((one for one in accelerators if one not in declared), None)
     if absent:
@@ -88,16 +88,15 @@ def refuse_absent(targets: Sequence[Target], accelerators: Iterable[Accelerator]
 
 
 def check(target: Target, accelerators: Collection[Accelerator] = ()) -> list[Finding]:
-    """How the locks have drifted, offline: nothing found means they answer to the spec.
+    """Returns the drift of the locks, offline; none means that they match the spec.
 
-    Fetched weights, which the spec itself pins, count among them. With ``accelerators``, only
-    their locks are looked at.
+    Includes unpinned weights. With ``accelerators``, checks only their locks.
     """
     return _LockCheck(target, accelerators).findings
 
 
 class _LockCheck:
-    """One pass over the locks of a target: each is read and parsed once."""
+    """Reads and parses each lock of a target once."""
 
     def __init__(self, target: Target, accelerators: Collection[Accelerator] = ()) -> None:
         self._documents = target.workspace.documents
@@ -133,7 +132,7 @@ class _LockCheck:
 def check_floors(
     target: Target, found: Iterable[LockEnvironment], locks: Mapping[str, pylock.PythonLock]
 ) -> list[Finding]:
-    """Where the wheels of ``locks``, by environment, ask for more than base or spec promise."""
+    """Yields floors of ``locks``, by environment, that base or spec do not meet."""
     return [
         finding
         for environment in found
@@ -148,7 +147,7 @@ def check_floors(
 
 
 def read_locks(target: Target) -> LockSet:
-    """All locks; raise InputError where one is missing, malformed or has drifted."""
+    """Returns all locks; raises InputError if one is missing, malformed or has drifted."""
     from mpbuild.derive.environment_locks import EnvironmentLocks
 
     checked = _LockCheck(target)
@@ -161,21 +160,21 @@ def read_locks(target: Target) -> LockSet:
 
 
 def read(environment: LockEnvironment) -> "EnvironmentLocks":
-    """The two locks of an environment, which were found good."""
+    """Returns the two locks of an environment, which have been checked."""
     from mpbuild.derive.environment_locks import EnvironmentLocks
 
     return EnvironmentLocks(_present(read_python(environment)), _present(read_debian(environment)))
 
 
 def read_python(environment: LockEnvironment) -> pylock.PythonLock | None:
-    """The environment's Python lock, None where there is none yet."""
+    """Returns the environment's Python lock; None if there is none."""
     where = environment.where(environment.python_file)
     text = _text(FreshDocuments(environment.root), where)
     return None if text is None else pylock.read(text, file=where)
 
 
 def read_debian(environment: LockEnvironment) -> deblock.DebianLock | None:
-    """The environment's Debian lock, None where there is none yet."""
+    """Returns the environment's Debian lock; None if there is none."""
     where = environment.where(environment.debian_file)
     text = _text(FreshDocuments(environment.root), where)
     return None if text is None else deblock.read(text, file=where)
@@ -184,7 +183,7 @@ def read_debian(environment: LockEnvironment) -> deblock.DebianLock | None:
 def debian_inputs(
     base: Base, system: Iterable[str] = (), links: Iterable[LinkSettings] = ()
 ) -> debian_lock.DebianInputs:
-    """What a Debian lock is resolved from: a base, and the packages and links above it."""
+    """The inputs of a Debian lock: a base, and packages and links above it."""
     return debian_lock.inputs(
         base.suite,
         base.packages,
@@ -263,7 +262,7 @@ def _python(
     serves: Accelerator,
     union: Iterable[str] = (),
 ) -> PythonInputs:
-    """What the workspace and the environment ask for together."""
+    """The requirements of workspace and environment together."""
     settings = target.workspace.settings
     overrides = (*settings.lock.overrides, *own.overrides)
     return inputs(

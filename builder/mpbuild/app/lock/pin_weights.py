@@ -70,9 +70,9 @@ def pin(
 
 
 def check(target: "Target", web: "HttpClient") -> list[Finding]:
-    """What is other than pinned by now: a moved tag (weights-moved, a warning), other bytes.
+    """Yields pins that no longer match: moved tags (weights-moved, a warning), other content.
 
-    Of a file at https: servers tell the size only; its bytes are compared when it is fetched.
+    For https URLs, only sizes are compared; content is compared when it is fetched.
     """
     from mpbuild.effects.registry.artifacts import Registries
 
@@ -90,7 +90,7 @@ def check(target: "Target", web: "HttpClient") -> list[Finding]:
 
 
 class _Pinner:
-    """Pins the weights of one target, whose model.toml nobody else is pinning."""
+    """Pins the weights of a target, whose model.toml is locked against other processes."""
 
     def __init__(self, target: "Target", store: "Store", web: "HttpClient") -> None:
         from mpbuild.effects.registry.artifacts import Registries
@@ -102,7 +102,7 @@ class _Pinner:
         self._registries = Registries(web)
 
     def pin(self, *, upgrade: bool, say: Callable[[str], None]) -> Iterator[PinnedWeight]:
-        """Pin one after the other."""
+        """Pins weights one after the other."""
         for index, weight in _open(self._target.model, upgrade=upgrade):
             say(f"  {'looking at' if weight.pinned else 'pinning'} {weight.name} at {weight.url}")
             lines = toml_positions.lines(self._text)
@@ -134,7 +134,7 @@ class _Pinner:
         return made if weight.pinned else _agreeing(weight, made)
 
     def _file(self, weight: "Weight", url: str) -> Pin:
-        """What a web server has: its size if the digest is known, or else all of it."""
+        """Pins a file of a web server: by its size if the digest is known, else by all of it."""
         if weight.pinned:
             _compare(weight, self._web)
             return _certain(weight)
@@ -170,14 +170,14 @@ class _Pinner:
 
 
 def _open(model: "Model", *, upgrade: bool) -> Iterator[tuple[int, "Weight"]]:
-    """The weights that are to be asked for, by their index."""
+    """The weights to pin, by their index."""
     for index, weight in enumerate(model.core.weights):
         if not weight.pinned or (upgrade and weight.url and _may_move(weight.url)):
             yield index, weight
 
 
 def _may_move(url: str) -> bool:
-    """Whether ``url`` may lead to something else than it did."""
+    """Whether the content at ``url`` may have changed."""
     from mpbuild.effects.registry.reference import RegistryReference
 
     return not url.startswith("oci:") or bool(RegistryReference.parse(url).tag)
@@ -199,7 +199,7 @@ def _moved(weight: "Weight", registries: "Registries") -> Iterator[Finding]:
 
 
 def _compare(weight: "Weight", web: "HttpClient") -> None:
-    """Compare a pin with what the server tells of the file; raises EnvironmentFailureError."""
+    """Compares a pin with the server's data; raises EnvironmentFailureError."""
     from mpbuild.effects.registry.artifacts import artifact_request
 
     known = _certain(weight)
@@ -210,7 +210,7 @@ def _compare(weight: "Weight", web: "HttpClient") -> None:
 
 
 def _agreeing(weight: "Weight", found: Pin) -> Pin:
-    """``found``, unless the spec says otherwise already."""
+    """Returns ``found`` unless it contradicts the spec."""
     for said, is_so, what in (
         (weight.sha256, found.sha256, "sha256"),
         (weight.size, found.size, "size"),

@@ -1,9 +1,9 @@
-"""Which index each package of an environment comes from, laid out so that a resolver can't err.
+"""Presents index ownership to the resolver as a local PEP 503 repository.
 
-Resolvers know indexes in an order of preference, not owners of packages. So the pages of owned
-packages are written into a folder, a simple repository (PEP 503) that holds nothing else, and the
-resolver asks that folder first: of a package with a page there it never looks further, and what
-an owner has beside is not seen. Folders of wheels become such repositories, too.
+Resolvers order indexes by preference and know no owners of packages. Therefore the pages of owned
+packages are written into a folder, a simple repository with nothing else. The resolver asks it
+first and looks no further for a package that has a page there, so it never sees what other indexes
+have. Folders of wheels become such repositories, too.
 """
 
 import html
@@ -25,9 +25,9 @@ _HEAD = "<!DOCTYPE html>\n<html><head></head><body>\n"
 
 
 class IndexOwner(msgspec.Struct, frozen=True, kw_only=True):
-    """An index that owns packages: normal names, or beginnings of names with ``*`` after them.
+    """An index that owns packages: normalized names, or prefixes followed by ``*``.
 
-    ``dated`` says whether it tells when files were uploaded.
+    ``dated`` tells whether the index has upload dates.
     """
 
     index: PythonIndex
@@ -36,7 +36,7 @@ class IndexOwner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexSources(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the packages of one environment come from: their owners, and one for all others.
+    """The indexes of an environment: the owners of packages, and the default for all others.
 
     ``dated`` is that of the default index.
     """
@@ -46,12 +46,12 @@ class IndexSources(msgspec.Struct, frozen=True, kw_only=True):
     dated: bool = True
 
     def without(self, names: Collection[str]) -> "IndexSources":
-        """The same without the owners whose indexes are called so."""
+        """Returns the same without the owners with these index names."""
         kept = tuple(owner for owner in self.owners if owner.index.name not in names)
         return msgspec.structs.replace(self, owners=kept)
 
     def owner(self, name: str) -> IndexOwner | None:
-        """Who owns the package; None where the default index has it."""
+        """Returns the owner of a package; None if it is the default index."""
         found = index_ownership.owner(
             {owner.index.name: owner.patterns for owner in self.owners}, name
         )
@@ -59,11 +59,11 @@ class IndexSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IndexView(msgspec.Struct, frozen=True, kw_only=True):
-    """Sources as a resolver is to see them.
+    """The indexes as a resolver sees them.
 
-    ``default`` is empty where the resolver's own is meant; ``folder`` holds the pages of the
-    packages ``owned``, names to names of indexes. ``released_before`` (RFC 3339, or empty) is
-    for the resolver to keep to with all other packages; with owned ones it was kept to here.
+    ``default`` is empty for the resolver's own. ``folder`` has the pages of the packages ``owned``,
+    which maps names to names of indexes. ``released_before`` (RFC 3339, or empty) applies to all
+    other packages; pages of owned ones already respect it.
     """
 
     sources: IndexSources = IndexSources()
@@ -74,13 +74,13 @@ class IndexView(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, index: PythonIndex) -> "IndexView":
-        """The view of one repository that has everything."""
+        """Returns the view of a single repository that has all packages."""
         return cls(sources=IndexSources(default=index), default=index)
 
     def index_of(self, name: str) -> str:
-        """The name of the index that a resolved package came from.
+        """Returns the name of the index that a resolved package came from.
 
-        Raises InputError where the package has an owner that doesn't have it.
+        Raises InputError if the package has an owner that lacks it.
         """
         owner = self.sources.owner(name)
         if owner is None:
@@ -96,10 +96,10 @@ class IndexView(msgspec.Struct, frozen=True, kw_only=True):
 def lay_out(
     sources: IndexSources, folder: Path, projects: Projects, released_before: datetime | None = None
 ) -> IndexView:
-    """Write what ``sources`` own into ``folder``, which must be empty and private.
+    """Writes the pages of packages that ``sources`` own into ``folder``, empty and private.
 
-    Pages hold addresses with logins. Files uploaded after ``released_before`` are left out.
-    Raises EnvironmentFailureError where an index can't be read, InputError where it tells no dates.
+    Pages contain URLs with logins, and no files that were uploaded after ``released_before``.
+    Raises EnvironmentFailureError if an index cannot be read, InputError if it has no dates.
     """
     owned = dict(_pages(sources, folder / "owned", projects, released_before))
     default = sources.default
@@ -132,7 +132,7 @@ def _pages(
 
 
 def _names(owner: IndexOwner, projects: Projects) -> set[str]:
-    """The names it is known to own: of patterns, those that the index lists."""
+    """The names that an owner has; for patterns, those that the index lists."""
     exact = {pattern for pattern in owner.patterns if not pattern.endswith("*")}
     if len(exact) == len(owner.patterns):
         return exact
@@ -157,7 +157,7 @@ def _released(
 
 
 def _write(folder: Path, files: Iterable[ProjectFile]) -> None:
-    """The page of a project; one without files still tells that there is nothing elsewhere."""
+    """The page of a project; one without files keeps the resolver from looking elsewhere."""
     folder.mkdir(parents=True, exist_ok=True)
     links = "".join(f"{_link(file)}<br>\n" for file in files)
     (folder / "index.html").write_text(f"{_HEAD}{links}</body></html>\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Which package index the user means: uv's settings, then pip's, as their manuals document them."""
+"""Finds the user's package indexes: in the settings of uv, then of pip, as their manuals define."""
 
 import configparser
 import re
@@ -19,9 +19,9 @@ _YES = ("1", "true", "yes", "on")
 
 
 class PythonIndex(msgspec.Struct, frozen=True):
-    """An index by the name that locks use, and its address with any login; empty is uv's own.
+    """An index by its name in locks, and its URL with any login; empty for uv's own.
 
-    ``flat`` tells a folder of wheels (a file address) from a repository with a page a project.
+    ``flat`` tells a folder of wheels (a file URL) from a repository with a page for each project.
     """
 
     name: str = "default"
@@ -30,11 +30,11 @@ class PythonIndex(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> Path:
-        """Where a file address leads."""
+        """The path of a file URL."""
         return Path(unquote(urlsplit(self.url).path))
 
     def with_login(self, url: str) -> str:
-        """``url`` with the index's login where it is on the index's own host."""
+        """Returns ``url`` with the index's login if it is on the index's own host."""
         parts, own = urlsplit(url), urlsplit(self.url)
         login, _, host = own.netloc.rpartition("@")
         if not login or (parts.scheme, parts.netloc) != (own.scheme, host):
@@ -43,9 +43,9 @@ class PythonIndex(msgspec.Struct, frozen=True):
 
 
 def folder_index(name: str, folder: Path, *, filled_later: bool = False) -> PythonIndex:
-    """The index ``name`` that is a folder of wheels.
+    """Returns the index ``name``, a folder of wheels.
 
-    Raises InputError where there is none, unless it is ``filled_later``.
+    Raises InputError if the folder does not exist, unless it is ``filled_later``.
     """
     if not folder.is_dir() and not filled_later:
         raise InputError(
@@ -59,15 +59,15 @@ def folder_index(name: str, folder: Path, *, filled_later: bool = False) -> Pyth
 def find_index(
     environ: Mapping[str, str], *, name: str = "default", url: str = "", system: Path = Path("/etc")
 ) -> PythonIndex:
-    """The index ``name``: at ``url`` where the workspace gives one, else where uv or pip looks.
+    """Returns the index ``name``: at ``url`` if given, else as configured for uv or pip.
 
-    An index called ``name`` in UV_INDEX goes before ``url``, as a mirror of it. Of the default
-    one is asked, in this order: UV_DEFAULT_INDEX, UV_INDEX_URL, pip's no-index with a folder in
-    find-links, which means that folder, PIP_INDEX_URL, the user's uv.toml, the machine's in
-    ``system``, the pip.conf files alike; of others UV_INDEX and the indexes of these names in
-    uv.toml. Logins in UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD count. Raises
-    InputError where a file can't be read or a folder isn't there, and where nothing says where an
-    index other than the default one is.
+    An index called ``name`` in UV_INDEX takes precedence over ``url``, as a mirror of it. For the
+    default index the order is: UV_DEFAULT_INDEX, UV_INDEX_URL, pip's no-index with a folder in
+    find-links, which is then the index, PIP_INDEX_URL, the user's uv.toml, the machine's in
+    ``system``, the pip.conf files likewise. For others it is UV_INDEX, then the indexes of that
+    name in uv.toml. Logins come from UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD. Raises
+    InputError if a file cannot be read, a folder does not exist, or another index than the default
+    has no URL.
     """
     mirror = _named(environ.get("UV_INDEX", "").split(), name)
     if mirror or url:
@@ -86,7 +86,7 @@ def find_index(
 
 
 def _index(name: str, own: str, address: str, environ: Mapping[str, str]) -> PythonIndex:
-    """``own`` is what variables with the login call it; a folder with wheels in it is flat."""
+    """``own`` is the name in the variables with the login; a folder with wheels is flat."""
     index = PythonIndex(name, _with_login(own, _address(address), environ))
     if index.url.startswith("file:") and not index.folder.is_dir():
         raise InputError(f"the folder of the index {name} does not exist", where=str(index.folder))
@@ -107,15 +107,15 @@ def _configured(environ: Mapping[str, str], name: str, system: Path) -> PythonIn
 
 
 def _named(words: Iterable[str], name: str) -> str:
-    """The address that one of ``NAME=URL`` gives ``name``."""
+    """The URL that one of ``NAME=URL`` gives to ``name``."""
     matches = (_NAMED.fullmatch(word) for word in words)
     return next((match[2] for match in matches if match and match[1] == name), "")
 
 
 def _only_folder(environ: Mapping[str, str], system: Path) -> Path | None:
-    """The folder of wheels that pip is told to use in place of any index.
+    """The folder of wheels that pip uses in place of an index.
 
-    Raises InputError where it is told to, and there is none: an index is what nobody wants.
+    Raises InputError if pip is configured so, but the folder does not exist.
     """
     if environ.get("PIP_NO_INDEX", "").lower() in _YES:
         links = environ.get("PIP_FIND_LINKS", "").split()
@@ -193,7 +193,7 @@ def _in_uv_toml(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pip_settings(file: Path) -> dict[str, str]:
-    """Options of ``pip install``: those of its own section go before the global ones."""
+    """Options of ``pip install``: its own section takes precedence over the global one."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text("utf-8"), str(file))

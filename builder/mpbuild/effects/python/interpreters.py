@@ -1,4 +1,4 @@
-"""The Pythons of this machine."""
+"""Finds the Pythons of this machine."""
 
 import json
 import subprocess
@@ -8,14 +8,14 @@ from typing import Any
 
 from mpbuild.base.errors import EnvironmentFailureError
 
-# UV_PYTHON_INSTALL_DIR and XDG_DATA_HOME say where uv keeps those that it installed.
+# uv finds the Pythons that it installed by UV_PYTHON_INSTALL_DIR and XDG_DATA_HOME.
 _PASSED = ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR")
 
 
 def find(python: str, uv: str, environ: Mapping[str, str]) -> str | None:
-    """A CPython of the minor version ``python`` ("3.11") on linux/amd64; None where there is none.
+    """Returns a CPython of the minor version ``python`` ("3.11") on linux/amd64, or None.
 
-    This one if it will do, else the first that ``uv``, the binary, knows of.
+    That is the running one if it fits, else the first that ``uv``, the binary, finds.
     """
     if python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable

@@ -1,8 +1,8 @@
-"""pip, asked what it would install: a second resolver, which is told what the first one was.
+"""Runs pip as a second resolver and reports what it would install.
 
-It runs with nothing of the user's but what it needs to reach an index, installs nothing, and reads
-metadata only: beside a wheel where the index has it there (PEP 658), else by ranges of the wheel.
-It downloads a wheel whole where the server does neither.
+It runs with a minimal environment, installs nothing and reads only metadata: beside the wheel if
+the index serves it (PEP 658), else by ranges of the wheel. If the server supports neither, pip
+downloads the whole wheel.
 """
 
 import json
@@ -29,7 +29,7 @@ from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.uv import WheelPlatform
 from mpbuild.formats.python import markers, wheel_tags
 
-# Everything else, PIP_CONSTRAINT and PIP_FIND_LINKS among them, would change what is resolved.
+# Others, such as PIP_CONSTRAINT and PIP_FIND_LINKS, would change the resolution.
 _PASSED = frozenset(
     {
         *("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "PIP_CACHE_DIR", "PIP_DEFAULT_TIMEOUT"),
@@ -40,10 +40,10 @@ _PASSED = frozenset(
         *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     }
 )
-# What pip and pip-tools import; all of it is Python, so that any interpreter can run it.
+# The imports of pip and pip-tools; pure Python, so that any interpreter can run them.
 _MODULES = ("pip", "piptools", "build", "click", "packaging", "pyproject_hooks")
-# Markers are evaluated for the Python that runs pip, whatever --python-version says, so that
-# Python gives the lock's answers. Only these are not the same on every CPython on linux/amd64.
+# pip evaluates markers for the running Python, whatever --python-version is, so that Python reports
+# the lock's values. Only these differ between CPythons on linux/amd64.
 _AS_TARGET = """\
 import platform, runpy, sys
 module, python, folders, *words = sys.argv[1:]
@@ -55,7 +55,7 @@ sys.argv = [module, *words]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
-# So talkative it tells an index that fails from one without the package, at twice the effort.
+# Verbose output tells a failing index from one without the package, at twice the cost.
 _ALOUD = "-vvv"
 _UNREACHABLE = re.compile(r"HTTP error|\b(401|403) Error|Could not fetch URL (?!.*: 404 )")
 _OTHER_BYTES = "DO NOT MATCH THE HASHES"
@@ -63,9 +63,9 @@ _NO_EXTRA = re.compile(r"WARNING: (.* does not provide the extra .*)")
 
 
 class PipPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """A package that pip would install: its wheel, and what the wheel's metadata ask for.
+    """A package that pip would install: its wheel, and the requirements in the wheel's metadata.
 
-    ``name`` and ``version`` are normal forms; ``sha256`` is None where the index tells none.
+    ``name`` and ``version`` are normalized; ``sha256`` is None if the index has none.
     """
 
     name: str
@@ -87,11 +87,11 @@ def resolve(
     constraints: Sequence[str] = (),
     dependencies: bool = True,
 ) -> tuple[PipPackage, ...]:
-    """What pip would install for ``requirements``, on ``target``, from the indexes of ``view``.
+    """Returns what pip would install for ``requirements`` on ``target`` from ``view``.
 
-    ``requirements`` and ``constraints`` are lines of pip's requirements files; hashes in them
-    choose among wheels. Raises InputError (lock-disagreement, content-mismatch) where pip finds
-    no solution, EnvironmentFailureError (fetch-failed) where it can't read an index.
+    ``requirements`` and ``constraints`` are lines of pip's requirements files; their hashes select
+    wheels. Raises InputError (lock-disagreement, content-mismatch) if pip finds no solution,
+    EnvironmentFailureError (fetch-failed) if it cannot read an index.
     """
     if not requirements:
         return ()
@@ -115,10 +115,10 @@ def run(
     cwd: Path,
     interpreter: str = sys.executable,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ``module``, as if the Python that runs it were a ``python`` (3.11); says all on stdout.
+    """Runs ``module`` as if its Python were ``python`` ("3.11"), with all output on stdout.
 
-    It sees the standard library, pip and pip-tools, and nothing that is installed beside them. One
-    that fails runs once more, to say all that it knows.
+    It sees the standard library, pip and pip-tools only. If it fails, it runs again with verbose
+    output.
     """
     full = markers.environment(python)["python_full_version"]
     program = (interpreter, "-I", "-S", "-B", "-c", _AS_TARGET)
@@ -148,9 +148,9 @@ def _run(
 
 
 def pip_environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
-    """What pip is to see of ``environ``, and the indexes: their logins are for no process list.
+    """The environment of pip: settings of ``environ``, and the indexes with their logins.
 
-    pip takes a package from whichever index has it. So what ``view`` owns must be told by hashes.
+    pip takes packages from any index, so packages that ``view`` owns must be identified by hashes.
     """
     passed = {name: value for name, value in environ.items() if name in _PASSED}
     own = {"PIP_INDEX_URL": view.default.url} if view.default.url else {}
@@ -168,7 +168,7 @@ def pip_environment(environ: Mapping[str, str], view: IndexView) -> dict[str, st
 
 
 def refuse(tool: str, done: "subprocess.CompletedProcess[str]") -> None:
-    """Raise what ``tool`` said as an error of ours, unless it found what it was asked for."""
+    """Raises our error for the output of ``tool`` unless it succeeded."""
     said = redacted(done.stdout)
     if done.returncode:
         _fail(tool, said)
@@ -191,7 +191,7 @@ def _fail(tool: str, said: str) -> NoReturn:
 
 
 def _reason(said: str) -> str:
-    """From the first error on, without advice; the last line of a traceback if there is no more."""
+    """The output from the first error on, without advice; of a traceback, the last line."""
     told = said.partition("\nTraceback (most recent call last)")[0].partition("\nTo fix this")[0]
     _, error, reason = told.partition("ERROR: ")
     if not error:
@@ -212,7 +212,7 @@ def _words(target: WheelPlatform) -> list[str]:
 
 
 def _folders() -> list[str]:
-    """The folders that pip, pip-tools and what they stand on are imported from."""
+    """The folders from which pip, pip-tools and their dependencies are imported."""
     specs = {name: find_spec(name) for name in _MODULES}
     absent = [name for name, spec in specs.items() if spec is None or spec.origin is None]
     if absent:

@@ -1,8 +1,7 @@
-"""pip-compile of pip-tools, asked for the versions of a set.
+"""Runs pip-compile of pip-tools as a second resolver for versions.
 
-It resolves for the interpreter that runs it, so that must be one of the lock's Python. It isn't
-asked for hashes: where an index has no JSON API it takes them from the files themselves, those of
-all platforms.
+It resolves for the interpreter that runs it, which must therefore be the lock's Python. It does not
+report hashes: without a JSON API, it would download the files of all platforms for them.
 """
 
 import tempfile
@@ -29,10 +28,10 @@ def resolve(
     *,
     constraints: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The versions of all packages that ``requirements`` bring on ``python`` ("3.11"), by name.
+    """Returns the versions of all packages for ``requirements`` on ``python`` ("3.11"), by name.
 
-    Errors are those of ``pip.resolve``, and InputError (lock-unchecked) where this machine has no
-    such Python.
+    Raises the errors of ``pip.resolve``, and InputError (lock-unchecked) if this machine lacks that
+    Python.
     """
     if not requirements:
         return {}

@@ -1,4 +1,4 @@
-"""What a package index says of its projects: the simple repository API, or a folder of wheels.
+"""Reads the projects of a package index: a simple repository, or a folder of wheels.
 
 The packaging specification "Simple repository API" (PEP 503, 592, 658, 691, 700), in JSON or HTML.
 """
@@ -31,10 +31,10 @@ _BASE = re.compile(rb"<base\b", re.IGNORECASE)
 
 
 class ProjectFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a project: what an index tells of it, empty or None where it doesn't.
+    """A file of a project as the index describes it; unknown fields are empty or None.
 
     ``metadata`` is the digest of the wheel's METADATA beside it (PEP 658), or ``true``; ``yanked``
-    None or the reason.
+    is None or the reason.
     """
 
     filename: str
@@ -48,7 +48,7 @@ class ProjectFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Projects:
-    """The projects of indexes; each page is asked for once, a folder is looked into each time."""
+    """Reads projects of indexes: each page once, folders every time."""
 
     def __init__(self, web: HttpClient) -> None:
         self._web = web
@@ -56,11 +56,10 @@ class Projects:
         self._names: dict[PythonIndex, frozenset[str]] = {}
 
     def files(self, index: PythonIndex, name: str) -> tuple[ProjectFile, ...]:
-        """The files of the project ``name`` (its normal form); none where there is no such.
+        """Returns the files of the project ``name`` (normalized); none if it does not exist.
 
-        Addresses carry the index's login where they are on its host; what a server keeps on this
-        machine's disk is left out. Raises EnvironmentFailureError (fetch-failed) where the index
-        can't be read.
+        URLs contain the index's login if they are on its host; local files that a server links to
+        are left out. Raises EnvironmentFailureError (fetch-failed) if the index cannot be read.
         """
         if index.flat:
             return _in_folder(index, name)
@@ -70,11 +69,9 @@ class Projects:
         return self._files[key]
 
     def names(self, index: PythonIndex) -> frozenset[str]:
-        """The normal names of all projects.
+        """Returns the normalized names of all projects, without invalid names.
 
-        Raises EnvironmentFailureError where the index doesn't list them.
-
-        What is no name is left out: nobody can ask for it.
+        Raises EnvironmentFailureError if the index does not list them.
         """
         if index.flat:
             return _folder_names(index)
@@ -133,7 +130,7 @@ def _folder_names(index: PythonIndex) -> frozenset[str]:
 
 
 def _wheels(index: PythonIndex) -> list[Path]:
-    """The files that are called wheels; none where the folder is made later."""
+    """The wheels of a folder; none if the folder is made later."""
     try:
         return sorted(
             path for path in index.folder.iterdir() if path.suffix == ".whl" and path.is_file()
@@ -146,7 +143,7 @@ def _wheels(index: PythonIndex) -> list[Path]:
 
 
 def _name_of(path: Path) -> str:
-    """The normal name of a wheel's package, empty where the file is no wheel by its name."""
+    """The normalized name of a wheel's package; empty if the file name is not a wheel's."""
     try:
         return parse_wheel_filename(path.name)[0] if path.name.isprintable() else ""
     except ValueError:
@@ -158,7 +155,7 @@ def _path(url: str) -> Path:
 
 
 def _parsed(page: Document, name: str, key: str) -> list[Mapping[str, Any]]:
-    """What the page has under ``key`` of the form of PEP 691; no name means the list of all."""
+    """The value of ``key`` in the form of PEP 691; without a name, of the list of all projects."""
     from mousebender import simple
 
     media_type = page.media_type.partition(";")[0].strip().lower()
@@ -182,7 +179,7 @@ def _parsed(page: Document, name: str, key: str) -> list[Mapping[str, Any]]:
 
 
 class _BaseReader(HTMLParser):
-    """Finds the first ``href`` that relative links start from (HTML, "The base element")."""
+    """Finds the first base URL of a page (HTML, "The base element")."""
 
     href = ""
 
@@ -192,7 +189,7 @@ class _BaseReader(HTMLParser):
 
 
 def _base(page: Document) -> str:
-    """The address that the links of a page start from: its own unless it says another."""
+    """The URL that the links of a page are relative to."""
     reader = _BaseReader()
     if "html" in page.media_type and _BASE.search(page.data):
         reader.feed(page.data.decode("utf-8", "replace"))
@@ -226,7 +223,7 @@ def _file(found: Mapping[str, Any], base: str, index: PythonIndex) -> ProjectFil
 
 
 def _text(said: Any) -> str:
-    """``said`` if it is a text that can be written out again; raise TypeError or ValueError."""
+    """Returns ``said`` if it is valid Unicode text; raises TypeError or ValueError."""
     if not isinstance(said, str):
         raise TypeError(f"{said!a} is no text")
     said.encode()
@@ -240,7 +237,7 @@ def _size(said: Any) -> int | None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """PEP 700: in UTC, so that of a time without a zone, too."""
+    """Parses an upload time (PEP 700); times without a zone are in UTC."""
     if not text:
         return None
     moment = datetime.fromisoformat(text)

@@ -1,7 +1,7 @@
-"""Source distributions of an index: which there are, and getting one by its digest.
+"""Finds the source distributions of an index, and fetches one by its digest.
 
 The packaging specifications "Simple repository API" and "Source distribution format". Nothing of
-them runs here: name, version and Python are what the index and the file name say.
+them is run: name, version and Python come from the index and the file name.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ LARGEST = 256 << 20
 
 
 class SdistFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One source distribution: normal name and version, and where its file is today."""
+    """A source distribution: its normalized name and version, and its current URL."""
 
     name: str
     version: Version
@@ -43,11 +43,12 @@ def newest(
     index: str = "default",
     released_before: datetime | None = None,
 ) -> SdistFile:
-    """The newest source distribution of ``name`` in a version ``wanted``, for ``python``.
+    """Returns the newest source distribution of ``name`` in a ``wanted`` version for ``python``.
 
-    Pre-releases count where nothing else does or ``wanted`` names one, yanked files where it
-    names exactly that version (PEP 440, PEP 592). With ``released_before`` younger files don't
-    count, nor do undated ones. Raises InputError where there is none, which names the ``index``.
+    Considers pre-releases if nothing else fits or ``wanted`` names one, and yanked files if it
+    names exactly their version (PEP 440, PEP 592). Ignores files that are younger than
+    ``released_before`` or have no date. Raises ResolutionError, which names the ``index``, if there
+    is none.
     """
     found = [
         source
@@ -65,15 +66,12 @@ def newest(
             f" Python {python}{before}",
             hint="ask for another version, or put a wheel of it into the folder that owns it",
         )
-    # Of one version the tar: zip files are of older times and lose the executable bit.
+    # Prefers the tar of a version: zip files are historical and lose the executable bit.
     return max(fitting, key=lambda one: (one.version, one.filename.endswith(".tar.gz")))
 
 
 def fetch(source: SdistFile, *, into: FileSink, web: HttpClient) -> None:
-    """Keep the file of ``source``.
-
-    Raises EnvironmentFailureError where it can't be had or is another one.
-    """
+    """Fetches the file of ``source``; raises EnvironmentFailureError."""
     size = source.size or web.size(source.url)
     if size > LARGEST:
         raise InputError(
@@ -86,7 +84,7 @@ def fetch(source: SdistFile, *, into: FileSink, web: HttpClient) -> None:
 
 
 def _sources(files: Iterable[ProjectFile], name: str) -> Iterator[tuple[ProjectFile, SdistFile]]:
-    """Those files that are source distributions of ``name`` by what they are called."""
+    """The files that are source distributions of ``name``, by their names."""
     for file in files:
         try:
             said, version = parse_sdist_filename(file.filename)
