@@ -1,1 +1,1 @@
-"""What people write, read strictly into frozen data."""
+"""Reads the files that people write strictly into frozen data."""

@@ -1,6 +1,6 @@
-"""What must hold between the tables of a model, and between it and the workspace.
+"""Checks constraints across the tables of a model, and between a model and its workspace.
 
-All of it runs on data with blanks where something is wrong already; see place.Reading.add.
+The checks run on data with blanks in place of wrong values; see place.Reading.add.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ UNPINNED = "run `mpbuild lock`: it writes sha256 and size, and into an oci:// ad
 
 
 def check(model: Model, workspace: Workspace | None, at: Place) -> None:
-    """Report every name that names nothing, and every circle of steps."""
+    """Reports undefined names and cycles of steps."""
     if workspace is not None:
         _check_bases(model, workspace.bases, at)
     outputs = {step.name: step.outputs for step in model.steps}
@@ -30,7 +30,7 @@ def check(model: Model, workspace: Workspace | None, at: Place) -> None:
 
 
 def check_pinned(model: Model, at: Place) -> None:
-    """Report weights that are fetched and could be any bytes."""
+    """Reports fetched weights without a pin."""
     for index, weight in enumerate(model.core.weights):
         if not weight.pinned:
             place = at / "core" / "weights" / index
@@ -91,7 +91,7 @@ def _check_inputs(step: Step, outputs: Mapping[str, tuple[str, ...]], at: Place)
 def _check_output(
     step: str, output: str, outputs: Mapping[str, tuple[str, ...]], at_step: Place, at_output: Place
 ) -> None:
-    """A blank among the names may be the one that is meant, so nothing is said then."""
+    """Skips names if one of them is a blank, which may be the missing one."""
     if step not in outputs:
         if "" not in outputs:
             at_step.wrong(f"no step {shown(step)}", hint=nearest(step, outputs))
@@ -116,7 +116,7 @@ def _check_circles(steps: Iterable[Step], at: Place) -> None:
 
 
 def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
-    """Names of which each is needed by the next, the first again at the end."""
+    """Returns a cycle of names, with the first repeated at the end."""
     if not any(graph.values()):
         return []
     import graphlib

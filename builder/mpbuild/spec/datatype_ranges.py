@@ -1,4 +1,4 @@
-"""Which numbers and texts an element type of the Open Inference Protocol v2 can hold."""
+"""Checks values against the element types of the Open Inference Protocol v2."""
 
 import math
 
@@ -17,7 +17,7 @@ _WHOLE = {
     Datatype.INT32: (-(2**31), 2**31 - 1),
     Datatype.INT64: (-(2**63), 2**63 - 1),
 }
-# The numbers that a spec can hold at all end far below the other two's greatest.
+# Numbers in a spec are far below the greatest values of the other two types.
 _FLOATING = {Datatype.FP16: 65504.0, Datatype.FP32: math.inf, Datatype.FP64: math.inf}
 _UNORDERED = (Datatype.BOOL, Datatype.BYTES)
 
@@ -25,7 +25,7 @@ _UNORDERED = (Datatype.BOOL, Datatype.BYTES)
 def check_bounds(
     datatype: Datatype, minimum: float | None, maximum: float | None, at: Place
 ) -> None:
-    """Report bounds that the type can't hold, and a minimum above the maximum."""
+    """Reports bounds outside of the type's range, and a minimum above the maximum."""
     for key, bound in (("minimum", minimum), ("maximum", maximum)):
         if bound is not None:
             _check_bound(datatype, bound, at / key)
@@ -36,7 +36,7 @@ def check_bounds(
 def check_default(
     datatype: Datatype, default: Value, minimum: float | None, maximum: float | None, at: Place
 ) -> None:
-    """Report a default that the type or the bounds don't allow."""
+    """Reports a default outside of type or bounds."""
     reason = _misfit(datatype, default)
     if reason:
         at.wrong(reason)
@@ -55,7 +55,7 @@ def _check_bound(datatype: Datatype, bound: float, at: Place) -> None:
 
 
 def _misfit(datatype: Datatype, value: Value) -> str:
-    """Why ``value`` is none of ``datatype``, ``""`` if it is one or the type itself is wrong."""
+    """Returns why ``value`` is not of ``datatype``; empty if it is, or the type is invalid."""
     if datatype in _WHOLE:
         fits, what = _is_whole(value, *_WHOLE[datatype]), "an integer that it can hold"
     elif datatype in _FLOATING:

@@ -1,6 +1,6 @@
-"""The environments of a model.toml: what images, PEX files and steps stand on.
+"""The environments of a model.toml: the foundations of images, PEX files and steps.
 
-Each class is a table of the file, each field a key; tables.py says how to read them.
+Each class is a table of the file, each field a key; see tables.py.
 """
 
 from typing import Annotated
@@ -28,7 +28,7 @@ from mpbuild.spec.workspace import LinkSettings, Override, check_links
 
 
 class AcceptedFinding(Table, frozen=True, kw_only=True):
-    """A finding of the audit of locks that is known and does no harm."""
+    """A finding of the audit that is known to be harmless."""
 
     code: Annotated[AcceptableCode, "The code of the finding."]
     packages: Annotated[
@@ -38,7 +38,7 @@ class AcceptedFinding(Table, frozen=True, kw_only=True):
 
 
 class Stack(Table, frozen=True, kw_only=True):
-    """What an environment has above its base, and bounds on what comes along."""
+    """The packages of an environment above its base, and bounds on their versions."""
 
     system: Annotated[
         tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
@@ -56,12 +56,12 @@ class Stack(Table, frozen=True, kw_only=True):
     ] = ()
 
     def check(self, at: Place) -> None:
-        """The link table fits together."""
+        """Checks the link table."""
         check_links(self.links, at / "links")
 
 
 class Environment(Stack, frozen=True, kw_only=True):
-    """What the model runs on, versioned apart from it."""
+    """The environment that the model runs in, with its own version."""
 
     version: Annotated[SemanticVersion, "The version of the environment."]
     python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
@@ -80,7 +80,7 @@ class Environment(Stack, frozen=True, kw_only=True):
 
 
 class HostRequirements(Table, frozen=True, kw_only=True):
-    """What the machine must have beside the image."""
+    """Requirements on the machine, beyond the image."""
 
     memory: Annotated[Size | None, "The least memory of the accelerator."] = None
     libraries: Annotated[
@@ -92,7 +92,7 @@ class HostRequirements(Table, frozen=True, kw_only=True):
 
 
 class CudaRequirements(HostRequirements, frozen=True, kw_only=True):
-    """What a machine with NVIDIA GPUs must have beside the image."""
+    """Requirements on a machine with NVIDIA GPUs."""
 
     driver: Annotated[
         DriverFloor | None, "The least version of the driver; the lock's floor if not given."
@@ -103,7 +103,7 @@ class CudaRequirements(HostRequirements, frozen=True, kw_only=True):
 
 
 class RocmRequirements(HostRequirements, frozen=True, kw_only=True):
-    """What a machine with AMD GPUs must have beside the image."""
+    """Requirements on a machine with AMD GPUs."""
 
     gfx: Annotated[
         tuple[Gfx, ...], Items(distinct=True), "The processors that will do; all if not given."
@@ -111,7 +111,7 @@ class RocmRequirements(HostRequirements, frozen=True, kw_only=True):
 
 
 class AcceleratorEnvironment(Table, frozen=True, kw_only=True):
-    """What one accelerator adds to the environment; each such table gives an image."""
+    """Additions of an accelerator to the environment; each such table gives an image."""
 
     dependencies: Annotated[
         tuple[Requirement, ...], Items(distinct=True), "Python packages for this accelerator."
@@ -125,19 +125,19 @@ class AcceleratorEnvironment(Table, frozen=True, kw_only=True):
 
 
 class CudaEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
-    """What CUDA adds to the environment."""
+    """Additions of CUDA to the environment."""
 
     requires: Annotated[CudaRequirements, "What the machine must have."] = CudaRequirements()
 
 
 class RocmEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
-    """What ROCm adds to the environment."""
+    """Additions of ROCm to the environment."""
 
     requires: Annotated[RocmRequirements, "What the machine must have."] = RocmRequirements()
 
 
 class ExtraEnvironment(Stack, frozen=True, kw_only=True):
-    """A further environment for steps, locked the same way."""
+    """An environment of steps, locked the same way."""
 
     dependencies: Annotated[
         tuple[Requirement, ...], Items(distinct=True), "Python packages (PEP 508)."

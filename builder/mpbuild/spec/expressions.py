@@ -1,4 +1,4 @@
-"""Expressions that other standards define: SPDX licences and PEP 508 requirements."""
+"""Parses expressions of other standards: SPDX licences and PEP 508 requirements."""
 
 import functools
 import re
@@ -7,10 +7,10 @@ from typing import Any
 from mpbuild.base.errors import InputError
 from mpbuild.spec.place import nearest
 
-# SPDX specification 2.3, annex D: a reference to a licence that is in no list.
+# SPDX specification 2.3, annex D: a reference to an unlisted licence.
 _REFERENCE = re.compile(r"(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+")
 _FOR_ANY = "MIT"
-# What most specs say: known without the list, which takes longer to read than a small build.
+# The most common licences, known without the list, which takes longer to load than a small build.
 COMMON = frozenset(
     {
         *("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MPL-2.0", "Unlicense"),
@@ -21,7 +21,7 @@ COMMON = frozenset(
 
 
 def licence(text: str) -> str:
-    """``text`` if it is an SPDX licence expression over listed licences and LicenseRefs."""
+    """Returns ``text`` if it is an SPDX licence expression over listed licences and LicenseRefs."""
     if text in COMMON or _REFERENCE.fullmatch(text):
         return text
     from license_expression import ExpressionError
@@ -30,7 +30,7 @@ def licence(text: str) -> str:
     try:
         parsed = licensing.parse(_REFERENCE.sub(_FOR_ANY, text), strict=True)
     except (ExpressionError, LookupError, AssertionError, RecursionError) as error:
-        # Of a malformed text the parser reports some faults and stumbles over others.
+        # The parser reports some faults of malformed texts and fails on others.
         reason = f": {error}" if isinstance(error, ExpressionError) else ""
         raise InputError(f"not an SPDX licence expression: {text!r}{reason}") from error
     unknown = licensing.unknown_license_keys(parsed)
@@ -44,7 +44,7 @@ def licence(text: str) -> str:
 
 
 def requirement(text: str) -> str:
-    """``text`` if it is a PEP 508 requirement that names a package to look up in an index."""
+    """Returns ``text`` if it is a PEP 508 requirement for a package of an index."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -65,7 +65,7 @@ def requirement(text: str) -> str:
 
 @functools.cache
 def _licensing() -> Any:
-    """The SPDX licence list; making it takes a while, as does importing it."""
+    """The SPDX licence list, which is slow to import and to build."""
     from license_expression import get_spdx_licensing
 
     return get_spdx_licensing()

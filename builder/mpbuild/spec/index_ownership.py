@@ -1,13 +1,13 @@
-"""Which index owns a package: the one whose patterns name it most closely."""
+"""Finds the index that owns a package: the one with the most specific pattern."""
 
 from collections.abc import Iterable, Mapping
 
 
 def owner(owners: Mapping[str, Iterable[str]], name: str) -> str:
-    """Who of ``owners``, index names to patterns, owns the package ``name``; empty where nobody.
+    """Returns the owner of the package ``name`` among ``owners``, patterns by index; else empty.
 
-    A pattern is a normal name, or the beginning of names with ``*`` after it. An exact name goes
-    before any beginning, a longer beginning before a shorter one.
+    A pattern is a normalized name, or a prefix followed by ``*``. An exact name takes precedence
+    over a prefix, a longer prefix over a shorter one.
     """
     ranked = [
         (_closeness(pattern, name), index)
@@ -19,7 +19,7 @@ def owner(owners: Mapping[str, Iterable[str]], name: str) -> str:
 
 
 def owns(patterns: Iterable[str], name: str) -> bool:
-    """Whether one of ``patterns`` names the package."""
+    """Whether a pattern matches the package."""
     return any(_closeness(pattern, name) for pattern in patterns)
 
 

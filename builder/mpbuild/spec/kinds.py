@@ -1,8 +1,8 @@
-"""Kinds of scalar values: each reads a value of a document and says so in JSON Schema.
+"""Kinds of scalar values: each reads a value of a document and describes itself in JSON Schema.
 
-``read`` gives the typed value, or reports what is wrong and gives None; ``blank`` is what stands
-for a wrong or missing value while the rest is checked. Whatever ``schema`` (JSON Schema 2020-12)
-refuses ``read`` refuses too; ``parse`` functions may refuse more than a schema can say.
+``read`` returns the typed value, or reports the fault and returns None. ``blank`` replaces a wrong
+or missing value in further checks. ``read`` refuses everything that ``schema`` (JSON Schema
+2020-12) refuses; ``parse`` functions may refuse more than a schema can express.
 """
 
 import re
@@ -17,16 +17,16 @@ from mpbuild.spec.place import Place, nearest, shown
 
 Schema = dict[str, Any]
 
-# JSON can spell these alone; UTF-8 can't.
+# JSON can express lone surrogates, UTF-8 cannot.
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """A text of one form.
+    """A text of a form.
 
-    ``what`` completes "expected …"; ``pattern`` is a regular expression for the whole text that
-    Python and ECMA 262 read alike; ``longest`` counts characters; ``explain`` names the fault of a
-    text that breaks the pattern; ``parse`` raises InputError or gives the typed value.
+    ``what`` completes "expected …". ``pattern`` matches the whole text, in Python and in ECMA 262.
+    ``longest`` counts characters. ``explain`` names the fault of a text that breaks the pattern.
+    ``parse`` returns the typed value or raises InputError.
     """
 
     blank: ClassVar[str] = ""
@@ -39,7 +39,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[str], Any] = str
 
     def read(self, value: Any, at: Place) -> Any:
-        """The parsed text."""
+        """Returns the parsed text."""
         if not isinstance(value, str):
             at.wrong(f"expected {self.what}, found {shown(value)}", hint=self.hint)
         elif len(value) > self.longest:
@@ -55,7 +55,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def accepts(self, text: str) -> bool:
-        """Whether the whole of ``text`` has the form."""
+        """Whether the whole ``text`` matches the pattern."""
         return re.fullmatch(self.pattern, text, re.ASCII) is not None
 
     def _parsed(self, text: str, at: Place) -> Any:
@@ -66,12 +66,12 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
             return None
 
     def schema(self) -> Schema:
-        """A string of this pattern."""
+        """Returns the schema of a string."""
         return {"type": "string", "pattern": f"^(?:{self.pattern})$", "maxLength": self.longest}
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One of a few ``words``."""
+    """One of some ``words``."""
 
     blank: ClassVar[str] = ""
 
@@ -80,7 +80,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[str], Any] = str
 
     def read(self, value: Any, at: Place) -> Any:
-        """The parsed word."""
+        """Returns the parsed word."""
         if value in self.words:
             return self.parse(value)
         words = ", ".join(self.words)
@@ -92,12 +92,12 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def schema(self) -> Schema:
-        """An enumeration."""
+        """Returns the schema of an enumeration."""
         return {"enum": [str(word) for word in self.words]}
 
 
 class Integer(msgspec.Struct, frozen=True, kw_only=True):
-    """An integer from ``least`` to ``most``, but none of ``without``; never a boolean."""
+    """An integer from ``least`` to ``most``, except those in ``without``; never a boolean."""
 
     blank: ClassVar[int] = 0
 
@@ -107,7 +107,7 @@ class Integer(msgspec.Struct, frozen=True, kw_only=True):
     without: tuple[int, ...] = ()
 
     def read(self, value: Any, at: Place) -> int | None:
-        """The integer."""
+        """Returns the integer."""
         if not isinstance(value, int) or isinstance(value, bool):
             at.wrong(f"expected {self.what}, found {shown(value)}")
         elif not self.least <= value <= self.most or value in self.without:
@@ -117,18 +117,18 @@ class Integer(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def schema(self) -> Schema:
-        """An integer with bounds."""
+        """Returns the schema of an integer with bounds."""
         found: Schema = {"type": "integer", "minimum": self.least, "maximum": self.most}
         return found | ({"not": {"enum": list(self.without)}} if self.without else {})
 
 
 class Number(msgspec.Struct, frozen=True):
-    """An integer or a float, finite and not above 2^53 - 1; never a boolean."""
+    """An integer or a float, finite and at most 2^53 - 1; never a boolean."""
 
     blank: ClassVar[float] = 0
 
     def read(self, value: Any, at: Place) -> float | None:
-        """The number, an integer where it is written as one."""
+        """Returns the number, as an integer if it is written as one."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             at.wrong(f"expected a number, found {shown(value)}")
         elif not abs(value) <= limits.JSON_INTEGER:
@@ -138,7 +138,7 @@ class Number(msgspec.Struct, frozen=True):
         return None
 
     def schema(self) -> Schema:
-        """A number with bounds."""
+        """Returns the schema of a number with bounds."""
         return {"type": "number", "minimum": -limits.JSON_INTEGER, "maximum": limits.JSON_INTEGER}
 
 
@@ -148,26 +148,26 @@ class Boolean(msgspec.Struct, frozen=True):
     blank: ClassVar[bool] = False
 
     def read(self, value: Any, at: Place) -> bool | None:
-        """The boolean."""
+        """Returns the boolean."""
         if isinstance(value, bool):
             return value
         at.wrong(f"expected true or false, found {shown(value)}")
         return None
 
     def schema(self) -> Schema:
-        """A boolean."""
+        """Returns the schema of a boolean."""
         return {"type": "boolean"}
 
 
 class Scalar(msgspec.Struct, frozen=True, kw_only=True):
-    """A boolean, a number or a text; another key says which."""
+    """A boolean, a number or a text; another key decides which."""
 
     blank: ClassVar[bool] = False
 
     text: Text
 
     def read(self, value: Any, at: Place) -> Any:
-        """The value as it is."""
+        """Returns the value unchanged."""
         return self._kind(value).read(value, at)
 
     def _kind(self, value: Any) -> Boolean | Number | Text:
@@ -176,5 +176,5 @@ class Scalar(msgspec.Struct, frozen=True, kw_only=True):
         return Number() if isinstance(value, int | float) else self.text
 
     def schema(self) -> Schema:
-        """Any of the three."""
+        """Returns the schema of any of the three."""
         return {"anyOf": [Boolean().schema(), Number().schema(), self.text.schema()]}

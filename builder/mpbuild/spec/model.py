@@ -1,7 +1,7 @@
-"""model.toml: what a model is, what it runs on, and the steps that make its weights.
+"""model.toml: a model, its environments, and the steps that make its weights.
 
-Each class is a table of the file, each field a key; tables.py says how to read them. Paths are kept
-as they are written, relative to the folder of the file.
+Each class is a table of the file, each field a key; see tables.py. Paths are kept as written,
+relative to the folder of the file.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ from mpbuild.spec.vocabulary import (
 
 
 class PackageTable(Table, frozen=True, kw_only=True):
-    """What is released."""
+    """The released package."""
 
     name: Annotated[Name, "The name of the package."]
     version: Annotated[SemanticVersion, "The version of the release."]
@@ -57,10 +57,10 @@ class PackageTable(Table, frozen=True, kw_only=True):
 
 
 class Weight(Table, frozen=True, kw_only=True):
-    """One file of weights: the output of a step, a file of the workspace, or fetched.
+    """A file of weights: the output of a step, a file of the workspace, or a fetched file.
 
-    What is fetched and lacks ``sha256`` or ``size``, or whose oci:// address names a tag alone,
-    is not pinned yet: `mpbuild lock` does that, and nothing else takes it.
+    Fetched weights without ``sha256`` or ``size``, or with an oci:// reference by tag only, are not
+    pinned yet: `mpbuild lock` pins them, and no other command accepts them.
     """
 
     ALTERNATIVES: ClassVar = (
@@ -83,7 +83,7 @@ class Weight(Table, frozen=True, kw_only=True):
 
     @property
     def pinned(self) -> bool:
-        """Whether the spec says which bytes it is, as far as it is fetched."""
+        """Whether the content is fixed, if it is fetched."""
         if self.url is None:
             return True
         by_tag = self.url.startswith("oci:") and "@" not in self.url
@@ -91,7 +91,7 @@ class Weight(Table, frozen=True, kw_only=True):
 
 
 class CoreFile(Table, frozen=True, kw_only=True):
-    """A file that travels with the weights: labels, a tokenizer, settings."""
+    """A file beside the weights: labels, a tokenizer, settings."""
 
     name: Annotated[Name, "What the code finds it by."]
     version: Annotated[SemanticVersion, "The version of this file."]
@@ -100,7 +100,7 @@ class CoreFile(Table, frozen=True, kw_only=True):
 
 
 class Core(Table, frozen=True, kw_only=True):
-    """The model, whatever it runs on."""
+    """The model, independent of its environment."""
 
     version: Annotated[SemanticVersion, "The version of code and weights together."]
     task: Annotated[Name, "What kind of question it answers, such as image-classification."]
@@ -117,12 +117,12 @@ class Core(Table, frozen=True, kw_only=True):
 
     @property
     def kept(self) -> Iterator[Weight | CoreFile]:
-        """Weights and files that are in the workspace."""
+        """Weights and files in the workspace."""
         yield from (weight for weight in self.weights if weight.path)
         yield from self.files
 
     def check(self, at: Place) -> None:
-        """The code finds weights and files by name, in one mapping."""
+        """Checks names: the code finds weights and files in one mapping."""
         weights = {weight.name for weight in self.weights}
         for index, file in enumerate(self.files):
             if file.name and file.name in weights:
@@ -133,7 +133,7 @@ class Core(Table, frozen=True, kw_only=True):
 
 
 class Tensor(Table, frozen=True, kw_only=True):
-    """A tensor of a request or response, in the words of the Open Inference Protocol v2."""
+    """A tensor of a request or response, in terms of the Open Inference Protocol v2."""
 
     name: Annotated[TensorName, "The name of the tensor."]
     datatype: Annotated[Datatype, "The type of its elements."]
@@ -143,7 +143,7 @@ class Tensor(Table, frozen=True, kw_only=True):
     description: Annotated[Prose | None, "What it means."] = None
 
     def check(self, at: Place) -> None:
-        """The bounds are of the datatype and in order."""
+        """Checks that the bounds fit the datatype and are in order."""
         datatype_ranges.check_bounds(self.datatype, self.minimum, self.maximum, at)
 
 
@@ -158,7 +158,7 @@ class Parameter(Table, frozen=True, kw_only=True):
     description: Annotated[Prose | None, "What it means."] = None
 
     def check(self, at: Place) -> None:
-        """Bounds and default are of the datatype, the bounds in order, the default between them."""
+        """Checks that bounds and default fit the datatype and are in order."""
         datatype_ranges.check_bounds(self.datatype, self.minimum, self.maximum, at)
         if self.default is not None:
             datatype_ranges.check_default(
@@ -167,7 +167,7 @@ class Parameter(Table, frozen=True, kw_only=True):
 
 
 class Io(Table, frozen=True, kw_only=True):
-    """What goes in and what comes out: the contract with whoever calls the model."""
+    """The inputs and outputs: the contract with callers of the model."""
 
     version: Annotated[SemanticVersion, "The version of the contract."]
     inputs: Annotated[tuple[Tensor, ...], Items(least=1), "The tensors of a request."]
@@ -176,21 +176,21 @@ class Io(Table, frozen=True, kw_only=True):
 
 
 class StepOutput(NamedTuple):
-    """An output of a step, as another step's input names it."""
+    """An output of a step as an input of another."""
 
     step: str
     output: str
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The output that ``step:NAME/OUTPUT`` names; None of a path or pattern."""
+        """Returns the output that ``step:NAME/OUTPUT`` names; None for a path or pattern."""
         if not text.startswith("step:"):
             return None
         return cls(*text.removeprefix("step:").split("/", 1))
 
 
 class Step(Table, frozen=True, kw_only=True):
-    """A hermetic action: it sees no network, and of the files only its inputs."""
+    """A hermetic action: it has no network and sees only its inputs."""
 
     name: Annotated[Name, "What weights and other steps call it."]
     command: Annotated[
@@ -221,7 +221,7 @@ class Step(Table, frozen=True, kw_only=True):
         return tuple(need for text in self.inputs if (need := StepOutput.parse(text)))
 
     def check(self, at: Place) -> None:
-        """The command is told where its outputs go."""
+        """Checks that the command has the placeholder for its outputs."""
         if not any("{out}" in argument for argument in self.command):
             (at / "command").wrong(
                 "{out} stands in no argument, so the outputs can't be written",
@@ -230,7 +230,7 @@ class Step(Table, frozen=True, kw_only=True):
 
 
 class Model(Table, frozen=True, kw_only=True):
-    """A model.toml: one model, what it runs on, and how its weights are made."""
+    """A model.toml: a model, its environments and its steps."""
 
     LATER: ClassVar = (
         "adapters",

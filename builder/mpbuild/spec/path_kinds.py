@@ -1,4 +1,4 @@
-"""Kinds of paths; see paths.py for what a path may hold."""
+"""Kinds of paths; see paths.py for their form."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ PATTERN = rf"{_START}{_NO_WAY_BACK}{_WILD_PART}(?:/{_WILD_PART})*"
 
 
 class Location(Text, frozen=True, kw_only=True):
-    """A path that must stay inside the workspace, seen from the document's folder."""
+    """A path that must stay inside the workspace, relative to the document's folder."""
 
     hint: str = "a path is relative to this file, with / between its parts"
 
     def read(self, value: Any, at: Place) -> Any:
-        """The path as it is written."""
+        """Returns the path as written."""
         path = super().read(value, at)
         if path is None or at.folder is None or path.startswith("step:"):
             return path
@@ -38,15 +38,15 @@ class Location(Text, frozen=True, kw_only=True):
 
 
 def fault_of_file(path: str) -> str:
-    """What is wrong with ``path`` as that of one file."""
+    """Returns the fault of ``path`` as the path of a file; empty if there is none."""
     return paths.fault(path) or ("holds a wildcard" if paths.is_pattern(path) else "")
 
 
 def fault_of_inner(path: str) -> str:
-    """What is wrong with ``path`` as one that stays below the folder it is in."""
+    """Returns the fault of ``path`` as a path below its folder; empty if there is none."""
     return fault_of_file(path) or ("has a part '..'" if ".." in path.split("/") else "")
 
 
 def fault_of_step_input(text: str) -> str:
-    """What is wrong with ``text`` as a path, a pattern or another step's output."""
+    """Returns the fault of ``text`` as a path, a pattern or a step's output."""
     return "is not of the form step:NAME/OUTPUT" if text.startswith("step:") else paths.fault(text)

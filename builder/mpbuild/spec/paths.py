@@ -1,6 +1,6 @@
-"""Paths and patterns as a spec writes them: relative, ``/`` between parts, inside the workspace.
+"""Paths and patterns in specs: relative, with ``/`` between parts, inside the workspace.
 
-A pattern is a path with wildcards: ``*`` and ``?`` within one part, ``**`` for any number of parts.
+A pattern is a path with wildcards: ``*`` and ``?`` match within a part, ``**`` any number of parts.
 """
 
 import re
@@ -12,14 +12,14 @@ _WILDCARD = re.compile(r"[*?]")
 
 
 def is_pattern(path: str) -> bool:
-    """Whether ``path`` holds a wildcard."""
+    """Whether ``path`` contains a wildcard."""
     return _WILDCARD.search(path) is not None
 
 
 def import_root(pattern: str) -> str:
-    """The folder that goes on the import path: the whole parts before the first wildcard.
+    """Returns the folder for the import path: the whole parts before the first wildcard.
 
-    ``src/**/*.py`` has ``src``; ``*.py`` and ``model.py`` have ``""``, the spec's own folder.
+    ``src/**/*.py`` gives ``src``; ``*.py`` and ``model.py`` give ``""``, the spec's own folder.
     """
     match = _WILDCARD.search(pattern)
     before = pattern[: match.start()] if match else pattern
@@ -27,9 +27,9 @@ def import_root(pattern: str) -> str:
 
 
 def resolve(folder: str, path: str) -> str:
-    """``path``, written in ``folder``, as seen from the workspace's root, without any ``..``.
+    """Returns ``path`` of ``folder``, relative to the root of the workspace and without ``..``.
 
-    ``""`` is the root itself. Raise InputError where the path leaves the workspace.
+    ``""`` is the root. Raises InputError if the path leaves the workspace.
     """
     found = folder.split("/") if folder else []
     for part in path.split("/"):
@@ -45,7 +45,7 @@ def resolve(folder: str, path: str) -> str:
 
 
 def fault(path: str) -> str:
-    """What is wrong with ``path`` in itself, ``""`` where nothing is."""
+    """Returns the fault of ``path`` by itself; empty if there is none."""
     if not path:
         return "is empty"
     if path.startswith("/"):

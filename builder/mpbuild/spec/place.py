@@ -1,4 +1,4 @@
-"""Places in a document, and what readers report about them."""
+"""Places in a document, and the findings of readers."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _LONGEST = 80
 
 
 class Problem(NamedTuple):
-    """One thing wrong: the path inside the document and the words of a Finding."""
+    """A fault: its path inside the document, and the fields of a Finding."""
 
     path: Path
     message: str
@@ -23,9 +23,9 @@ class Problem(NamedTuple):
 
 
 class Reading:
-    """One pass over a document: all its problems so far, and what readers must know about it.
+    """A pass over a document: its faults so far, and context for readers.
 
-    ``folder`` is the document's folder inside the workspace, None where no workspace is known.
+    ``folder`` is the document's folder inside the workspace; None without a workspace.
     """
 
     __slots__ = ("_reported", "folder", "problems")
@@ -36,10 +36,10 @@ class Reading:
         self._reported: set[Path] = set()
 
     def add(self, problem: Problem) -> None:
-        """Keep ``problem``, unless its place or one inside it has one already.
+        """Adds ``problem`` unless there is one at its place or inside it.
 
-        Checks run on data with blanks in the place of what is wrong, so that everything is
-        reported at once; what they say about such a blank is no news.
+        Checks run on data with blanks in place of wrong values, so that all faults are reported at
+        once. Faults of blanks are consequences and left out.
         """
         if problem.path in self._reported:
             return
@@ -48,7 +48,7 @@ class Reading:
 
 
 class Place:
-    """Where a reader is in a document; ``place / key`` and ``place / index`` are further in."""
+    """The place of a reader in a document; ``place / key`` and ``place / index`` are inside it."""
 
     __slots__ = ("_reading", "path")
 
@@ -60,29 +60,29 @@ class Place:
         return Place(self._reading, (*self.path, part))
 
     def __str__(self) -> str:
-        """``io.inputs[0].datatype``; keys that aren't bare are quoted, as in TOML."""
+        """Returns ``io.inputs[0].datatype``; quotes keys that are not bare, as TOML does."""
         return dotted(self.path) or "the document"
 
     @property
     def folder(self) -> str | None:
-        """The document's folder inside the workspace, None where no workspace is known."""
+        """The document's folder inside the workspace; None without a workspace."""
         return self._reading.folder
 
     def wrong(self, message: str, *, hint: str = "", code: Code = Code.SPEC_INVALID) -> None:
-        """Report what is wrong with the value here."""
+        """Reports a fault of the value here."""
         self.report(f"{self}: {message}", hint=hint, code=code)
 
     def report(self, message: str, *, hint: str = "", code: Code = Code.SPEC_INVALID) -> None:
-        """Report a whole sentence that names the place itself."""
+        """Reports a sentence that names the place itself."""
         self._reading.add(Problem(self.path, message, hint, code))
 
     def refuse(self, error: InputError) -> None:
-        """Report what a parser of base or of ours found wrong with the value here."""
+        """Reports the faults that a parser found in the value here."""
         for finding in error.findings:
             self.wrong(finding.message, hint=finding.hint)
 
     def not_yet(self) -> None:
-        """Report that the format has this key and that nothing acts on it yet."""
+        """Reports a key of the format that is not supported yet."""
         self.report(
             f"{self} is not supported yet",
             hint="take it out: this version of mpbuild would not act on it",
@@ -91,7 +91,7 @@ class Place:
 
 
 def dotted(path: Path) -> str:
-    """A path as text."""
+    """Returns a path as text."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -103,7 +103,7 @@ def dotted(path: Path) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value from a document in a message: short texts and numbers as they are, no logins."""
+    """Returns a value for messages: short, and without logins."""
     if isinstance(value, str):
         value = redacted(value)
         return repr(value if len(value) <= _LONGEST else value[:_LONGEST] + "…")
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """``did you mean …?`` with the known word most like ``word``, ``""`` where none is like it."""
+    """Returns ``did you mean …?`` with the known word closest to ``word``; empty without one."""
     import difflib
 
     names = {name.lower(): name for name in sorted(known)}

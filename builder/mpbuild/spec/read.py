@@ -1,4 +1,4 @@
-"""Texts and documents in, frozen data out, or every error with its line."""
+"""Reads texts and documents into frozen data, or reports every error with its line."""
 
 import datetime
 import re
@@ -19,9 +19,9 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 def read_workspace(text: str, *, file: str) -> Workspace:
-    """The workspace that ``text`` describes; ``file`` names it in messages.
+    """Reads the workspace in ``text``; ``file`` names it in messages.
 
-    Raise one InputError with a finding for everything wrong, or for the first fault of syntax.
+    Raises one InputError with a finding for each fault, or for the first syntax error.
     """
     reading = Reading(folder="")
     workspace = _read(Workspace, _parse(text, file), reading)
@@ -30,9 +30,9 @@ def read_workspace(text: str, *, file: str) -> Workspace:
 
 
 def read_model(text: str, *, file: str, folder: str, workspace: Workspace) -> Model:
-    """The model that ``text`` describes; ``folder`` is where it lies inside ``workspace``.
+    """Reads the model in ``text``; ``folder`` is its folder inside ``workspace``.
 
-    Raise one InputError with a finding for everything wrong, or for the first fault of syntax.
+    Raises one InputError with a finding for each fault, or for the first syntax error.
     """
     reading = Reading(folder=folder)
     model = _read(Model, _parse(text, file), reading)
@@ -42,7 +42,7 @@ def read_model(text: str, *, file: str, folder: str, workspace: Workspace) -> Mo
 
 
 def document(text: str) -> dict[str, Any]:
-    """The core spec as JSON data: all of a model.toml but ``[adapters]``, dates as RFC 3339."""
+    """Returns the core spec as JSON data: a model.toml without ``[adapters]``."""
     data = _parse(text, "model.toml")
     try:
         return {key: _json(value) for key, value in data.items() if key != "adapters"}
@@ -51,11 +51,11 @@ def document(text: str) -> dict[str, Any]:
 
 
 def model_from_document(data: Any, *, where: str, workspace: Workspace | None) -> Model:
-    """The model in JSON data such as ``document`` makes; ``where`` names it in findings.
+    """Reads a model from JSON data such as ``document`` returns; ``where`` names it in findings.
 
-    Everything is checked that can be without files: without a workspace not that the base exists
-    and has the interpreter, and never that paths stay inside the workspace. A model whose weights
-    are not pinned does not travel, so here it is wrong.
+    Checks everything that needs no files. Without a workspace it cannot check that the base exists
+    and has the interpreter, nor that paths stay inside the workspace. Unpinned weights are a fault
+    here, since such a model is never packaged.
     """
     reading = Reading()
     model = _read(Model, data, reading)

@@ -1,4 +1,4 @@
-"""The formats as JSON Schema (2020-12), made from the declarations that the reader follows."""
+"""Makes JSON Schemas (2020-12) of the formats from the declarations that the reader uses."""
 
 from mpbuild.spec.kinds import Schema
 from mpbuild.spec.model import Model
@@ -13,10 +13,10 @@ _FORMATS: dict[str, tuple[type[Table], str]] = {
 
 
 def json_schema(name: str) -> Schema:
-    """The schema of one format.
+    """Returns the schema of a format.
 
-    Closed to unknown keys, with a description for each known one. What lies between keys (names
-    that must exist, bounds in order, paths that leave the workspace) no schema can say.
+    It refuses unknown keys and describes each known one. A schema cannot express constraints
+    between keys, such as names that must exist, bounds in order, or paths that leave the workspace.
     """
     table, title = _FORMATS[name]
     return {

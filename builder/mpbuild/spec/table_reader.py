@@ -1,4 +1,4 @@
-"""Reader and JSON Schema of whole tables, made from their declarations (tables.py)."""
+"""Reads whole tables and makes their JSON Schema, from their declarations (tables.py)."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from mpbuild.spec.tables import Alternative, Items, Table, Variants
 
 
 class Array(msgspec.Struct, frozen=True):
-    """An array of values of one kind; tables in it differ by their ``name`` where they have one."""
+    """An array of values of a kind; tables in it have unique ``name`` keys, if any."""
 
     blank: ClassVar[tuple[Any, ...]] = ()
 
@@ -23,7 +23,7 @@ class Array(msgspec.Struct, frozen=True):
     items: Items = Items()
 
     def read(self, value: Any, at: Place) -> tuple[Any, ...] | None:
-        """The items, blanks among them where they are wrong."""
+        """Returns the items, with blanks for wrong ones."""
         if not isinstance(value, list):
             at.wrong(f"expected an array, found {shown(value)}")
             return None
@@ -37,7 +37,7 @@ class Array(msgspec.Struct, frozen=True):
         return found
 
     def schema(self) -> Schema:
-        """An array."""
+        """Returns the schema of an array."""
         found: Schema = {"type": "array", "items": self.item.schema()}
         if self.items.least:
             found["minItems"] = self.items.least
@@ -55,7 +55,7 @@ class NamedTables(msgspec.Struct, frozen=True):
     variants: dict[str, "NestedTable"] = {}
 
     def read(self, value: Any, at: Place) -> dict[str, Any] | None:
-        """The values by name; those with a wrong name are left out."""
+        """Returns the values by name, without wrong names."""
         if not isinstance(value, dict):
             at.wrong(f"expected a table, found {shown(value)}")
             return None
@@ -69,7 +69,7 @@ class NamedTables(msgspec.Struct, frozen=True):
         }
 
     def schema(self) -> Schema:
-        """An object that is closed to other names."""
+        """Returns the schema of an object without other names."""
         found: Schema = {"type": "object", "additionalProperties": False}
         if isinstance(self.name, Choice):
             found["properties"] = {str(word): self._kind(word).schema() for word in self.name.words}
@@ -88,18 +88,18 @@ class NestedTable(msgspec.Struct, frozen=True):
 
     @property
     def blank(self) -> Table:
-        """The table made of nothing but blanks and defaults."""
+        """Returns the table of blanks and defaults only."""
         blank = self.read({}, Place(Reading()))
         assert blank is not None, "an empty table is a table"
         return blank
 
     @property
     def named(self) -> bool:
-        """Whether its ``name`` tells one such table from another."""
+        """Whether ``name`` identifies such a table."""
         return "name" in self.table.__struct_fields__
 
     def read(self, value: Any, at: Place) -> Table | None:
-        """The table; every problem in it is reported, and then its own check runs."""
+        """Returns the table; reports its faults, then runs its own check."""
         if not isinstance(value, dict):
             at.wrong(f"expected a table, found {shown(value)}")
             return None
@@ -129,7 +129,7 @@ class NestedTable(msgspec.Struct, frozen=True):
             at.wrong(f"expected exactly one of {wanted}; found {' and '.join(found) or 'none'}")
 
     def schema(self) -> Schema:
-        """An object with a description for each key, closed to other keys."""
+        """Returns the schema of an object with descriptions, without other keys."""
         found: Schema = {
             "type": "object",
             "description": inspect.getdoc(self.table),
@@ -153,7 +153,7 @@ Kind = Text | Choice | Integer | Number | Boolean | Scalar | Array | NamedTables
 
 
 class TableKey(msgspec.Struct, frozen=True):
-    """A key of a table, as its field's annotation and default declare it."""
+    """A key of a table as its field's annotation and default declare it."""
 
     name: str
     kind: Kind
@@ -162,7 +162,7 @@ class TableKey(msgspec.Struct, frozen=True):
     default: Any
 
     def read(self, table: dict[str, Any], at: Place) -> Any:
-        """The key's value in ``table``; its default, or a blank, where it is missing or wrong."""
+        """Returns the key's value in ``table``; a default or a blank if it is missing or wrong."""
         if self.name in table:
             found = self.kind.read(table[self.name], at / self.name)
             if found is not None:
@@ -173,7 +173,7 @@ class TableKey(msgspec.Struct, frozen=True):
         return self.kind.blank if self.required else self.default
 
     def schema(self) -> Schema:
-        """The kind's, with the description and, where it isn't a table, the default."""
+        """Returns the kind's schema with description and, except for tables, default."""
         found = self.kind.schema() | {"description": self.description}
         if isinstance(self.default, tuple):
             found["default"] = list(self.default)
@@ -184,7 +184,7 @@ class TableKey(msgspec.Struct, frozen=True):
 
 @functools.cache
 def keys(table: type[Table]) -> tuple[TableKey, ...]:
-    """The keys of a table in the order of their declaration."""
+    """The keys of a table in the order of declaration."""
     return tuple(_key(field) for field in msgspec.structs.fields(table))
 
 
@@ -199,7 +199,7 @@ def _key(field: msgspec.structs.FieldInfo) -> TableKey:
 
 
 def kind_of(hint: Any) -> Kind:
-    """The kind that an annotation stands for."""
+    """Returns the kind of an annotation."""
     notes: tuple[Any, ...] = ()
     if typing.get_origin(hint) is Annotated:
         hint, *rest = typing.get_args(hint)
@@ -251,5 +251,5 @@ def _chosen(way: Alternative, ways: tuple[Alternative, ...], value: dict[str, An
 
 
 def _foreign(way: Alternative, ways: tuple[Alternative, ...]) -> set[str]:
-    """The keys that belong to other ways only."""
+    """The keys that belong to other alternatives only."""
     return {key for other in ways for key in other.keys} - set(way.keys)

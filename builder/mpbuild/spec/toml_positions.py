@@ -1,7 +1,7 @@
-"""Where in a TOML text everything stands: the lines of keys, headers and items, and the values.
+"""Finds positions in a TOML text: the lines of keys, headers and items, and the values.
 
-``tomllib`` reads the data and forgets the lines; this scanner walks over the same text and keeps
-nothing else. It follows TOML 1.0.0 and takes for granted that ``tomllib`` accepted the text.
+``tomllib`` returns data without lines; this scanner reads the same text for positions only. It
+follows TOML 1.0.0 and assumes that ``tomllib`` accepted the text.
 """
 
 import re
@@ -26,7 +26,7 @@ _SCALAR = re.compile(r"[^,\]}#\r\n]+")  # numbers, booleans, dates; a date may h
 
 
 def lines(text: str) -> dict[Path, int]:
-    """Every path inside the document and its line, counted from 1.
+    """Returns every path inside the document with its line, counted from 1.
 
     A table has the line of its header, or of the first key or header that implies it; an array of
     tables that of its first header.
@@ -35,12 +35,12 @@ def lines(text: str) -> dict[Path, int]:
 
 
 def values(text: str) -> dict[Path, slice]:
-    """Every value that stands in the text, and where; a table with a header is no such value."""
+    """Returns every value in the text with its position; tables with headers are not values."""
     return _Scanner(text).scan().values
 
 
 def line_of(path: Path, lines: dict[Path, int]) -> int:
-    """The line of the innermost part of ``path`` that stands in the text."""
+    """Returns the line of the innermost part of ``path`` in the text."""
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
 
 
@@ -142,7 +142,7 @@ class _Scanner:
             self._pair(path)
 
     def _closes(self, bracket: str) -> bool:
-        """Step over the opening bracket or the comma, and over ``bracket`` if it comes next."""
+        """Skips the opening bracket or the comma, and ``bracket`` if it comes next."""
         self._skip(_BLANK)
         if self._text[self._at] != bracket:
             self._at += 1

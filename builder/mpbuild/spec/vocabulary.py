@@ -1,4 +1,4 @@
-"""The words of the formats: the kinds of values that tables are made of, by name."""
+"""The vocabulary of the formats: the kinds of values in tables, by name."""
 
 import keyword
 from enum import StrEnum
@@ -49,7 +49,7 @@ class Datatype(StrEnum):
 
 
 class AcceptableCode(StrEnum):
-    """What an audit of locks finds and a spec may accept, for a reason that it gives."""
+    """The codes of audit findings that a spec may accept, with a reason."""
 
     FILE_COLLISION = Code.FILE_COLLISION.value
     ENTRY_POINT_COLLISION = Code.ENTRY_POINT_COLLISION.value
@@ -60,14 +60,14 @@ class AcceptableCode(StrEnum):
 
 
 class Suite(StrEnum):
-    """The Debian releases that a base can be made of."""
+    """The Debian releases that bases can use."""
 
     BOOKWORM = "bookworm"
     TRIXIE = "trixie"
 
     @property
     def python(self) -> str:
-        """The version of the one interpreter that the release has."""
+        """The version of the release's only interpreter."""
         return {Suite.BOOKWORM: "3.11", Suite.TRIXIE: "3.13"}[self]
 
 

@@ -1,7 +1,7 @@
-"""Pins of fetched weights in a model.toml that people keep: these keys change and no other byte.
+"""Edits the pins of fetched weights in a model.toml, and no other byte.
 
-The text is cut where ``positions`` says that a value stands, and never written out of data, since
-that would move comments, blanks and line ends (tomlkit does, for keys that are added).
+Replaces values at their positions in the text instead of writing the document anew, which would
+change comments, blanks and line ends. (tomlkit does that for added keys.)
 """
 
 import re
@@ -22,7 +22,7 @@ Edit = tuple[slice, str]
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes the bytes of fetched weights certain; ``size`` in bytes."""
+    """The pin of fetched weights; ``size`` in bytes."""
 
     url: str
     sha256: Digest
@@ -30,9 +30,9 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(text: str, pins: Mapping[int, Pin]) -> str:
-    """``text`` of a model.toml with ``pins`` for weights that have an address, by their index.
+    """Returns the text of a model.toml with ``pins`` for fetched weights, by their index.
 
-    New keys follow the address; comments, order, quotes, line ends and all else stay as they are.
+    New keys follow the URL; comments, order, quotes and line ends stay.
     """
     values = toml_positions.values(text)
     edits = [edit for index, pin in pins.items() for edit in _edits(text, values, index, pin)]
@@ -61,12 +61,12 @@ def _edits(text: str, values: Mapping[Path, slice], index: int, pin: Pin) -> lis
 
 
 def _beside(_: str, url: slice, pairs: list[str]) -> Edit:
-    """In an inline table: behind the address."""
+    """Adds keys in an inline table, behind the URL."""
     return slice(url.stop, url.stop), "".join(f", {pair}" for pair in pairs)
 
 
 def _below(text: str, url: slice, pairs: list[str]) -> Edit:
-    """In a table with a header: lines below that of the address, as far in as it is."""
+    """Adds keys in a table with a header, in lines below the URL with its indentation."""
     begin = text.rfind("\n", 0, url.start) + 1
     indent = _INDENT.match(text, begin)
     assert indent, "it matches nothing, too"

@@ -1,6 +1,6 @@
-"""mpbuild.toml: what all targets of a workspace share.
+"""mpbuild.toml: settings that all targets of a workspace share.
 
-Each class is a table of the file, each field a key; tables.py says how to read them.
+Each class is a table of the file, each field a key; see tables.py.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class WorkspaceSettings(Table, frozen=True, kw_only=True):
 
 
 class IndexSettings(Table, frozen=True, kw_only=True):
-    """An index of Python packages; locks name it and never hold its address."""
+    """An index of Python packages; locks contain its name and never its URL."""
 
     url: Annotated[
         Address | None,
@@ -74,11 +74,11 @@ class IndexSettings(Table, frozen=True, kw_only=True):
     ] = False
 
     def serves(self, accelerator: Accelerator) -> bool:
-        """Whether it is for the environments of ``accelerator``."""
+        """Whether it serves the environments of ``accelerator``."""
         return not self.accelerators or accelerator in self.accelerators
 
     def check(self, at: Place) -> None:
-        """An index is in one place."""
+        """Checks that an index has one location."""
         if self.url and self.folder:
             (at / "folder").wrong("an index has an address or a folder, not both")
         if self.build and not self.folder:
@@ -89,7 +89,7 @@ class IndexSettings(Table, frozen=True, kw_only=True):
 
 
 class Override(Table, frozen=True, kw_only=True):
-    """A requirement that replaces what packages themselves ask of one of their dependencies."""
+    """A requirement that replaces those of packages."""
 
     requirement: Annotated[Requirement, "What is asked for instead (PEP 508)."]
     reason: Annotated[Line, "Why the packages' own word doesn't count."]
@@ -99,7 +99,7 @@ _LONGEST_COOLDOWN = 3650 * 24 * 60 * 60 * 1000
 
 
 class LockSettings(Table, frozen=True, kw_only=True):
-    """Where locks are kept, and what all of them answer to."""
+    """The folder of locks, and settings for all of them."""
 
     directory: Annotated[InnerPath, "The folder of all locks."] = "lockfiles"
     cooldown: Annotated[Duration | None, "Releases younger than this don't count when locking."] = (
@@ -115,15 +115,15 @@ class LockSettings(Table, frozen=True, kw_only=True):
     ] = ()
 
     def check(self, at: Place) -> None:
-        """Some release is old enough."""
+        """Checks that the cooldown leaves releases."""
         if self.cooldown and self.cooldown > _LONGEST_COOLDOWN:
             (at / "cooldown").wrong("it is above the maximum of ten years (3650d)")
 
 
 class LinkSettings(Table, frozen=True, kw_only=True):
-    """A link that a Debian package's scripts would have made by update-alternatives.
+    """A link that a Debian package's scripts would make by update-alternatives.
 
-    With neither path nor target the package's alternatives are left out.
+    Without path and target, the package's alternatives are left out.
     """
 
     ALTERNATIVES: ClassVar = (
@@ -138,7 +138,7 @@ class LinkSettings(Table, frozen=True, kw_only=True):
 
 
 def check_links(links: Sequence[LinkSettings], at: Place) -> None:
-    """No two links stand at one path, and no package has links and is left out."""
+    """Checks that paths are unique, and that no package both has links and is left out."""
     omitted = {link.package for link in links if link.omitted}
     seen: set[str] = set()
     for position, link in enumerate(links):
@@ -150,7 +150,7 @@ def check_links(links: Sequence[LinkSettings], at: Place) -> None:
 
 
 class Base(Table, frozen=True, kw_only=True):
-    """A root file system made of Debian packages, with the interpreter among them."""
+    """A root file system of Debian packages, including the interpreter."""
 
     suite: Annotated[Suite, "The Debian release, which decides the version of Python."]
     packages: Annotated[
@@ -187,7 +187,7 @@ class Base(Table, frozen=True, kw_only=True):
     ] = None
 
     def check(self, at: Place) -> None:
-        """What the keys say of mirrors fits together, and so does the link table."""
+        """Checks the keys for mirrors, and the link table."""
         if self.security_mirrors and not self.security:
             (at / "security_mirrors").wrong("security updates don't count for this base")
         for key in ("mirrors", "security_mirrors"):
@@ -201,7 +201,7 @@ class Base(Table, frozen=True, kw_only=True):
 
 
 class StoreSettings(Table, frozen=True, kw_only=True):
-    """Where blobs and results are kept on this machine."""
+    """The location of the store on this machine."""
 
     path: Annotated[MachinePath | None, "The folder of the store."] = None
     maximum: Annotated[Size | None, "How large it may grow."] = None
@@ -240,11 +240,11 @@ class Workspace(Table, frozen=True, kw_only=True):
         return self.workspace.ignore
 
     def index(self, name: str) -> IndexSettings:
-        """The index of that name; the default one needs no table."""
+        """Returns the index with a name; the default one needs no table."""
         return self.indexes.get(name) or IndexSettings()
 
     def owning(self, accelerator: Accelerator) -> dict[str, IndexSettings]:
-        """The indexes, by name, that own packages of environments for ``accelerator``."""
+        """Returns the indexes, by name, that own packages of environments for ``accelerator``."""
         return {
             name: index
             for name, index in self.indexes.items()
@@ -252,7 +252,7 @@ class Workspace(Table, frozen=True, kw_only=True):
         }
 
     def check(self, at: Place) -> None:
-        """The default index has what no other owns, and no two own one package."""
+        """Checks that every package has at most one owner, and the default index no patterns."""
         owners: dict[str, list[tuple[str, IndexSettings]]] = {}
         for name, index in self.indexes.items():
             place = at / "indexes" / name
