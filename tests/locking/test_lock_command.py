@@ -310,7 +310,7 @@ def test_nvidia_in_the_cpu_lock_is_refused(world):
     world.model(CPU)
     status, result = world.mpbuild("lock")
     assert (status, world.file().exists()) == (2, False)
-    assert "bring nvidia-cublas 13.0" in result["findings"][0]["message"]
+    assert "include nvidia-cublas 13.0" in result["findings"][0]["message"]
 
 
 @pytest.mark.parametrize("written", [0, 1, 3, 5])

@@ -239,7 +239,7 @@ LAYOUTS = {
     "has a blob that leads to other bytes": (
         blob(lambda path, moved: path.symlink_to(moved.with_name("file"))),
         MISMATCH,
-        "has other bytes than",
+        "does not match its digest",
     ),
     "has a blob that leads to a device": (
         blob(lambda path, moved: path.symlink_to("/dev/zero")),
@@ -259,7 +259,7 @@ LAYOUTS = {
     "has a blob that ends early": (
         blob(lambda path, moved: path.write_bytes(moved.read_bytes()[:-1])),
         MISMATCH,
-        "has other bytes than",
+        "does not match its digest",
     ),
     "has a file among the blobs that is none": (
         lambda a, c, g: (a.folder / "blobs/sha256/evil.sh").write_text("#!/bin/sh\n"),
@@ -276,7 +276,7 @@ LAYOUTS = {
         MISSING,
         "cannot be read",
     ),
-    "lists itself": (in_circles, MISMATCH, "has other bytes than"),
+    "lists itself": (in_circles, MISMATCH, "does not match its digest"),
     "has an index nested without end": (document("set_index", DEEP), MISMATCH, "not JSON"),
     "has a manifest nested without end": (document("set_manifest", DEEP), MISMATCH, "not JSON"),
     "has a configuration nested without end": (document("set_config", DEEP), MISMATCH, "not JSON"),

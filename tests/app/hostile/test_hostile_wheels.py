@@ -202,7 +202,7 @@ HOSTILE = {
     "has two .dist-info folders": (
         holding("evil-1.0.dist-info/METADATA"),
         UNSAFE,
-        "has ['evil-1.0.dist-info', 'numpy-2.0.dist-info']",
+        "found ['evil-1.0.dist-info', 'numpy-2.0.dist-info']",
     ),
     "has a file that RECORD does not list": (
         lambda c: c.zipped(c.wheel_files() | {"numpy/evil.py": b"evil"}),
