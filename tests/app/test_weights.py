@@ -313,7 +313,7 @@ def test_what_a_person_writes_meanwhile_is_not_lost(server, write, pin, tmp_path
     path = write(f'url = "{server.url("/w.bin")}"')
     mine = path.read_text() + "# mine\n"
     server.meanwhile["/w.bin"] = lambda: path.write_text(mine)
-    with pytest.raises(InputError, match="changed while weights were being pinned") as caught:
+    with pytest.raises(InputError, match="changed while its weights were being pinned") as caught:
         pin()
     assert caught.value.findings[0].where == SPEC
     assert path.read_text() == mine
@@ -416,9 +416,7 @@ def test_an_upgrade_takes_no_other_file_at_an_address(server, write, pin):
     before = path.read_bytes()
     assert pin(upgrade=True) == []
     server.files["/w.bin"] = b"other"
-    with pytest.raises(
-        EnvironmentFailureError, match="5 bytes now, and 1048576 are pinned"
-    ) as caught:
+    with pytest.raises(EnvironmentFailureError, match="now has 5 bytes; pinned: 1048576") as caught:
         pin(upgrade=True)
     assert caught.value.findings[0].code == "content-mismatch"
     assert "remove sha256 and size" in caught.value.findings[0].hint
@@ -430,7 +428,7 @@ def test_a_check_tells_a_tag_that_moved_and_changes_nothing(server, write, check
     before = path.read_bytes()
     assert check() == []
     new = server.push("v1", OTHER)
-    message = f"the tag v1 of numbers names {new} now"
+    message = f"the tag v1 of numbers now points to {new}"
     assert check() == [("warning", "weights-moved", message)]
     assert path.read_bytes() == before
     assert "" not in server.asked("blobs"), "nothing is fetched whole"

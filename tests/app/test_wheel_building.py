@@ -248,7 +248,7 @@ def test_constraints_hold_build_requirements_back(place):
     environment = place.environment("thing", constraints=["flit_core<3"])
     with pytest.raises(InputError, match="flit-core") as caught:
         place.workshop().ensure_wheels(environment, ["thing"])
-    assert caught.value.findings[0].where == "thing 1.0: what it is built with"
+    assert caught.value.findings[0].where == "thing 1.0: preparing the build requirements"
 
 
 # ---- which, and when
@@ -383,7 +383,7 @@ def test_a_missing_build_requirement_is_told(place):
     text = OWN.replace("[]", '["absent>=1"]')
     place.add({"pyproject.toml": text})
     finding = place.refused(InputError)
-    assert finding.where == "thing 1.0: what it is built with"
+    assert finding.where == "thing 1.0: preparing the build requirements"
     assert "absent" in finding.message
 
 
@@ -391,15 +391,15 @@ def test_a_missing_build_requirement_is_told(place):
 def test_a_backend_that_asks_for_no_list_is_refused(place, answer):
     place.add(own("return ''\n", requires=answer))
     finding = place.refused()
-    assert finding.where == "thing 1.0: asking its build backend what else it needs"
-    assert finding.message == "the build backend gave no list of requirements"
+    assert finding.where == "thing 1.0: querying the build backend for further requirements"
+    assert finding.message == "the build backend did not return a list of requirements"
 
 
 def test_a_source_distribution_that_lies_about_its_name_is_refused(place):
     place.add(own(""), info="Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
     finding = place.refused(InputError)
     assert finding.code == "content-mismatch"
-    assert finding.where == "thing 1.0: its source distribution"
+    assert finding.where == "thing 1.0: fetching the source distribution"
     assert place.ran == []
 
 
@@ -412,18 +412,18 @@ def test_a_hostile_archive_is_refused_before_anything_runs(place):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("return wheel(folder, {}, name='other')", "what came out is other 1.0"),
-        ("return wheel(folder, {}, version='1.1')", "what came out is thing 1.1"),
+        ("return wheel(folder, {}, name='other')", "the build backend made other 1.0 instead"),
+        ("return wheel(folder, {}, version='1.1')", "the build backend made thing 1.1 instead"),
         ("return wheel(folder, {}, tag='cp312-cp312-any')", "doesn't install on Python 3.11"),
         ("return wheel(folder, {}, tag='py3-none-win_amd64')", "doesn't install on Python 3.11"),
-        ("return wheel(folder, {'../x': ''})", "no sound wheel"),
+        ("return wheel(folder, {'../x': ''})", "invalid wheel"),
         (
             "os.rename(f'{folder}/{wheel(folder, {})}', f'{folder}/x.zip')\nreturn 'x.zip'",
-            "no sound wheel",
+            "invalid wheel",
         ),
         (
             "name = wheel(folder, {})\nopen(f'{folder}/{name}', 'ab').write(b'more')\nreturn name",
-            "no sound wheel",
+            "invalid wheel",
         ),
     ],
 )
@@ -516,7 +516,7 @@ def test_a_file_name_leads_nowhere_else(place):
     place.add(own("os.rename(f'{folder}/{wheel(folder, {})}', '/tmp/x')\nreturn '../../x'\n"))
     finding = place.refused()
     assert (finding.code, finding.where) == ("step-failed", "thing 1.0: building the wheel")
-    assert "no sound wheel" in finding.message
+    assert "invalid wheel" in finding.message
 
 
 # ---- what is killed

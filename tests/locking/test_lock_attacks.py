@@ -58,7 +58,7 @@ def test_an_accelerator_that_no_target_has_is_no_success(world, words):
     world.lock()
     status, result = world.mpbuild("lock", "--accelerator", "rocm", *words)
     (finding,) = result["findings"]
-    assert (status, finding["message"]) == (2, "there is no accelerator rocm in //a")
+    assert (status, finding["message"]) == (2, "no accelerator rocm in //a")
     assert "cpu" in finding["hint"]
 
 

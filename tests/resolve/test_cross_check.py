@@ -136,9 +136,9 @@ def test_a_package_that_nothing_needs_is_told_by_both(pair, wheels):
     pair.holds(*pair.lock.packages, package(wheels.add("gamma-1.0-py3-none-any.whl")))
     (finding,) = pair.by_pip()
     assert finding.code == "lock-disagreement"
-    assert finding.message == "pip has no need of gamma 1.0, which is in the lock"
+    assert finding.message == "pip does not need gamma 1.0, which is in the lock"
     (finding,) = pair.by_pip_tools()
-    assert finding.message == "pip-tools has no need of gamma 1.0, which is in the lock"
+    assert finding.message == "pip-tools does not need gamma 1.0, which is in the lock"
 
 
 def test_a_version_that_nothing_allows_is_refused_with_pips_own_reason(model, wheels):
@@ -148,7 +148,7 @@ def test_a_version_that_nothing_allows_is_refused_with_pips_own_reason(model, wh
     model.holds(model.lock.packages[0], package(wheels.add("beta-2.0-py3-none-any.whl")))
     (finding,) = model.by_pip()
     assert (finding.code, finding.where) == ("lock-disagreement", FILE)
-    assert finding.message.startswith("pip does not come to this lock:\nCannot install")
+    assert finding.message.startswith("pip cannot reproduce this lock:\nCannot install")
     assert "alpha 1.0 depends on beta<2" in finding.message
     assert "(constraint) beta===2.0" in finding.message
     (finding,) = model.by_pip_tools()
@@ -173,9 +173,7 @@ def test_another_hash_for_the_same_file_is_an_alarm(pair, wheels):
     )
     (finding,) = pair.by_pip()
     assert (finding.code, finding.where, finding.severity) == ("content-mismatch", FILE, "error")
-    assert finding.message == (
-        f"pip finds {new} for alpha-1.0-py3-none-any.whl, and the lock has {old}"
-    )
+    assert finding.message == (f"pip finds {new} for alpha-1.0-py3-none-any.whl; locked: {old}")
 
 
 def test_a_better_build_that_came_later_is_a_warning(model, wheels):
@@ -185,7 +183,7 @@ def test_a_better_build_that_came_later_is_a_warning(model, wheels):
     (finding,) = model.by_pip()
     assert (finding.code, finding.severity) == ("lock-disagreement", "warning")
     assert finding.message == (
-        "pip takes alpha-1.0-1-py3-none-any.whl, and the lock has alpha-1.0-py3-none-any.whl"
+        "pip selects alpha-1.0-1-py3-none-any.whl; locked: alpha-1.0-py3-none-any.whl"
     )
     assert "--upgrade=alpha" in finding.hint
 
@@ -197,8 +195,8 @@ def test_another_build_in_place_of_the_locked_one_is_an_error(model, wheels):
     wheels.remove(path)
     (finding,) = model.by_pip()
     assert (finding.code, finding.severity) == ("lock-disagreement", "error")
-    assert "pip takes alpha-1.0-1-py3-none-any.whl" in finding.message
-    assert "does not have with the lock's sha256" in finding.message
+    assert "pip selects alpha-1.0-1-py3-none-any.whl" in finding.message
+    assert "no longer has with the locked sha256" in finding.message
 
 
 def test_a_release_that_was_withdrawn_is_told(pair, wheels):
@@ -206,7 +204,7 @@ def test_a_release_that_was_withdrawn_is_told(pair, wheels):
     wheels.add("beta-1.0-py3-none-any.whl", attributes=' data-yanked="broken"')
     (finding,) = pair.by_pip()
     assert finding.code == "lock-disagreement"
-    assert finding.message == "pip finds beta 1.0 withdrawn from the index (yanked)"
+    assert finding.message == "according to pip, beta 1.0 was yanked from the index"
 
 
 def test_a_release_that_is_gone_is_told_in_pips_words(pair, wheels):
@@ -227,7 +225,7 @@ def test_an_extra_brings_what_it_brings_for_uv(model, wheels):
     assert model.by_pip_tools() == []
     model.wanted = python_inputs.inputs(["alpha"], python=PYTHON, suite=SUITES[PYTHON])
     (finding,) = model.by_pip()
-    assert finding.message == "pip has no need of beta 1.0, which is in the lock"
+    assert finding.message == "pip does not need beta 1.0, which is in the lock"
 
 
 def test_an_extra_that_is_none_is_no_agreement(model, wheels):
@@ -290,7 +288,7 @@ def test_without_the_locks_python_pip_tools_has_not_agreed(model, wheels, tmp_pa
     assert model.by_pip() == []
     (finding,) = cross_check.by_pip_tools(model.question)
     assert (finding.code, finding.where, finding.severity) == ("lock-unchecked", FILE, "error")
-    assert f"runs on the lock's Python {OTHER}" in finding.message
+    assert f"needs the lock's Python {OTHER}" in finding.message
     assert f"python{OTHER} on PATH" in finding.hint
 
 
@@ -303,7 +301,7 @@ def test_overrides_are_applied_to_what_pip_finds(model, wheels):
     assert [found.version for found in lock.packages] == ["1.0", "2.0", "1.0"]
     (note,) = model.check()
     assert (note.code, note.severity) == ("lock-unchecked", "note")
-    assert "pip-tools was not asked: it knows no overrides" in note.message
+    assert "pip-tools did not check the lock: it doesn't support overrides" in note.message
     model.holds(*lock.packages[:2])
     (finding,) = model.by_pip()
     assert finding.code == "lock-disagreement"
@@ -422,5 +420,5 @@ def test_a_uv_that_does_not_start_is_a_failure_of_the_world(model, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     model.locked("alpha", version=OTHER)
     model.uv = Uv("/nonexistent/uv", {})
-    with pytest.raises(EnvironmentFailureError, match="which Pythons this machine has"):
+    with pytest.raises(EnvironmentFailureError, match="can't list the Pythons of this machine"):
         model.check()

@@ -71,7 +71,7 @@ def command(
     Locks are in the folder that mpbuild.toml names (lock.directory); commit them.
     """
     if level and upgrades:
-        raise click.UsageError("--check and --upgrade exclude each other")
+        raise click.UsageError("--check and --upgrade can't be combined")
     accelerators = tuple(Accelerator(name) for name in names)
     found = labels(session.root, targets, session.directory)
     if accelerators:

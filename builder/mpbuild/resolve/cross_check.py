@@ -24,8 +24,8 @@ from mpbuild.locks.python_inputs import PythonInputs
 from mpbuild.resolve import python_lock
 
 _CODE = Code.LOCK_DISAGREEMENT
-_HINT = "run `mpbuild lock`; where they still disagree, bound the package in the spec"
-_CHANGED = "released files never change: find out which of the two is false before locking again"
+_HINT = "run `mpbuild lock`; if they still disagree, constrain the package in the spec"
+_CHANGED = "released files never change: find out which of the two is wrong before locking again"
 
 
 class CrossCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +114,7 @@ def _pip(question: CrossCheck) -> Iterator[Finding]:
 
 def _pip_tools(question: CrossCheck) -> Iterator[Finding]:
     if question.wanted.overrides:
-        message = "pip-tools was not asked: it knows no overrides"
+        message = "pip-tools did not check the lock: it doesn't support overrides"
         yield Finding(Code.LOCK_UNCHECKED, message, question.file, severity="note")
     else:
         yield from _versions("pip-tools", question, question.found_by_pip_tools())
@@ -124,11 +124,11 @@ def _versions(tool: str, question: CrossCheck, found: Mapping[str, str]) -> Iter
     locked = {package.name: package.version for package in question.lock.packages}
     for name in sorted(locked.keys() | found.keys()):
         if name not in found:
-            message = f"{tool} has no need of {name} {locked[name]}, which is in the lock"
+            message = f"{tool} does not need {name} {locked[name]}, which is in the lock"
         elif name not in locked:
             message = f"{tool} needs {name} {found[name]}, which is not in the lock"
         elif found[name] != locked[name]:
-            message = f"{tool} takes {name} {found[name]}, and the lock has {locked[name]}"
+            message = f"{tool} selects {name} {found[name]}; locked: {locked[name]}"
         else:
             continue
         yield Finding(_CODE, message, question.file, _HINT)
@@ -138,25 +138,25 @@ def _file(question: CrossCheck, package: PythonPackage, found: PipPackage) -> It
     """Compares the wheel that pip selects for the locked version."""
     wheel, where = package.wheel, question.file
     if found.yanked:
-        message = f"pip finds {package.name} {package.version} withdrawn from the index (yanked)"
-        hint = f"`mpbuild lock --upgrade={package.name}` takes another release"
+        message = f"according to pip, {package.name} {package.version} was yanked from the index"
+        hint = f"`mpbuild lock --upgrade={package.name}` selects another release"
         yield Finding(_CODE, message, where, hint)
     if found.filename != wheel.filename:
         yield _other_build(question, package, found)
     elif found.sha256 is None:
-        message = f"the index tells pip no sha256 of {wheel.filename}"
-        yield Finding(_CODE, message, where, "take packages from an index that tells it")
+        message = f"the index has no sha256 for {wheel.filename}"
+        yield Finding(_CODE, message, where, "use an index that provides sha256 digests")
     elif found.sha256 != wheel.sha256:
-        message = f"pip finds {found.sha256} for {wheel.filename}, and the lock has {wheel.sha256}"
+        message = f"pip finds {found.sha256} for {wheel.filename}; locked: {wheel.sha256}"
         yield Finding(Code.CONTENT_MISMATCH, message, where, _CHANGED)
 
 
 def _other_build(question: CrossCheck, package: PythonPackage, found: PipPackage) -> Finding:
-    told = f"pip takes {found.filename}, and the lock has {package.wheel.filename}"
+    message = f"pip selects {found.filename}; locked: {package.wheel.filename}"
     if question.offers(package):
-        hint = f"`mpbuild lock --upgrade={package.name}` takes the wheel that fits best today"
-        return Finding(_CODE, told, question.file, hint, severity="warning")
-    message = f"{told}, which the index does not have with the lock's sha256"
+        hint = f"`mpbuild lock --upgrade={package.name}` selects the wheel that fits best today"
+        return Finding(_CODE, message, question.file, hint, severity="warning")
+    message += ", which the index no longer has with the locked sha256"
     return Finding(_CODE, message, question.file, "run `mpbuild lock`")
 
 
@@ -194,8 +194,8 @@ def _facts(package: PipPackage) -> WheelFacts:
 
 def _pin(package: PythonPackage, *, hashed: bool) -> str:
     """Uses ``===``, since ``==1.0`` also matches 1.0+local."""
-    told = f" --hash=sha256:{package.wheel.sha256.hex}" if hashed else ""
-    return f"{package.name}==={package.version}{told}"
+    option = f" --hash=sha256:{package.wheel.sha256.hex}" if hashed else ""
+    return f"{package.name}==={package.version}{option}"
 
 
 def _bound(text: str) -> str:

@@ -81,9 +81,9 @@ class _JointResolution:
                 if another.failure.kind is FailureKind.WARNING:
                     raise
         raise ResolutionError(
-            f"{', '.join(self._wanted)} exclude each other, but shared packages need one version:"
-            f" {reason.findings[0].message}",
-            hint="choose versions that agree, or split the model",
+            f"{', '.join(self._wanted)} are incompatible, but packages that they share need one"
+            f" version: {reason.findings[0].message}",
+            hint="require compatible versions, or split the model",
         ) from reason
 
     def _from(self, first: str) -> dict[str, PythonLock]:

@@ -191,9 +191,9 @@ def _changed(wheel: WheelCandidate, locked: LockedWheel) -> list[Finding]:
     return [
         Finding(
             Code.CONTENT_MISMATCH,
-            f"the index has other bytes for it than the lock: {wheel.sha256}, not {locked.sha256}",
+            f"the index now has {wheel.sha256} for this file; locked: {locked.sha256}",
             wheel.filename,
-            "released files never change: find out which of the two is false before locking again",
+            "released files never change: find out which of the two is wrong before locking again",
         )
     ]
 
@@ -201,7 +201,7 @@ def _changed(wheel: WheelCandidate, locked: LockedWheel) -> list[Finding]:
 def _locked(
     package: ResolvedPackage, wheel: WheelCandidate, sizes: Mapping[Digest, int], view: IndexView
 ) -> PythonPackage:
-    assert wheel.sha256, "choose gives no other"
+    assert wheel.sha256, "choose returns only wheels with a sha256"
     file = LockedWheel(filename=wheel.filename, sha256=wheel.sha256, size=sizes[wheel.sha256])
     name = canonicalize_name(package.name)
     index = view.index_of(name)
@@ -217,8 +217,8 @@ def _sizes(
     """Returns sizes in bytes by digest: from the lock, the index, or else the server."""
 
     def size(wheel: WheelCandidate) -> int:
-        told = wheel.size or (known.get(wheel.sha256) if wheel.sha256 else None)
-        return told or web.size(view.default.with_login(wheel.url))
+        found = wheel.size or (known.get(wheel.sha256) if wheel.sha256 else None)
+        return found or web.size(view.default.with_login(wheel.url))
 
     with at_once(_SIZES_AT_ONCE) as pool:
         found = pool.map(size, wheels)
@@ -228,7 +228,7 @@ def _sizes(
 def _gone(filename: str) -> Finding:
     return Finding(
         Code.FETCH_FAILED,
-        "the index has no such file any more",
+        "the index no longer has this file",
         filename,
-        "if it was withdrawn, `mpbuild lock` finds another",
+        "if it was withdrawn, `mpbuild lock` selects another release",
     )

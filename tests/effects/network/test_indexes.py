@@ -92,7 +92,7 @@ def test_pip_without_an_index_has_a_folder_and_uv_goes_before_it(find, tmp_path)
 
 @pytest.mark.parametrize("links", ["https://u:secret@wheels.example/", "/nowhere"])
 def test_where_pip_wants_no_index_none_is_asked(find, links):
-    with pytest.raises(InputError, match="told to use no index") as caught:
+    with pytest.raises(InputError, match="configured to use only find-links") as caught:
         find(PIP_NO_INDEX="1", PIP_FIND_LINKS=links, PIP_INDEX_URL=URL)
     assert "secret" not in str(caught.value)
 

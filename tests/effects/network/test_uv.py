@@ -206,8 +206,8 @@ def test_nothing_to_locate_asks_nobody(uv, wheels):
     assert not wheels.site.seen
 
 
-def test_a_binary_that_does_not_start_is_told(environ, wheels):
-    with pytest.raises(EnvironmentFailureError, match="does not start"):
+def test_a_binary_that_does_not_start_is_an_environment_failure(environ, wheels):
+    with pytest.raises(EnvironmentFailureError, match="cannot start uv"):
         Uv("/nonexistent/uv", environ).compile(["alpha"], BOOKWORM, IndexView.of(wheels.index))
 
 

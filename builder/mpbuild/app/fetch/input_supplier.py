@@ -28,7 +28,7 @@ class InputSupplier:
         self._offline = offline
 
     def bring(self, lock: EnvironmentLocks) -> list[Finding]:
-        """Brings the files of ``lock``; a file that can't be had is a content-missing finding."""
+        """Brings the files of ``lock``; an unavailable file is a content-missing finding."""
         for file in lock.files:
             if not self._store.has(file.digest) and self._place.has(file.digest):
                 descriptor = oci.Descriptor(media_type=_FILE, digest=file.digest, size=file.size)
@@ -38,7 +38,7 @@ class InputSupplier:
         if missing and not self._offline:
             reason = self._fetch(lock, set(missing))
         return [
-            Finding(Code.CONTENT_MISSING, f"the input {digest} can't be had: {reason}", name)
+            Finding(Code.CONTENT_MISSING, f"the input {digest} is unavailable: {reason}", name)
             for digest, name in missing.items()
             if not self._store.has(digest)
         ]

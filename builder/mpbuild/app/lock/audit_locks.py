@@ -179,7 +179,7 @@ class _Reader:
 
 
 def _unbound(path: str, leaf: Leaf) -> Digest:
-    raise AssertionError(f"{leaf} at {path}: Debian packages are no leaves")
+    raise AssertionError(f"Debian packages have no leaves: {leaf} at {path}")
 
 
 def _unreadable(

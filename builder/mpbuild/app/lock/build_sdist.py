@@ -1,6 +1,6 @@
 """Builds a wheel from a source distribution with its own backend (PEP 517), in the sandbox.
 
-Nothing of a source distribution runs elsewhere, and there is no way to build without a sandbox. The
+No code of a source distribution runs elsewhere, and no option turns the sandbox off. The
 backend sees the base's Debian packages and its build requirements, which are locked and fetched
 like all wheels, and no network.
 """
@@ -61,8 +61,8 @@ _APART_S = 3
 
 _ELSEWHERE = "or put a wheel that was built elsewhere into the folder that owns the package"
 _HINT = (
-    "it sees the base's Debian packages, what its build system requires, and no network; add to"
-    f" the base what it lacks, hold its build requirements back by constraints, {_ELSEWHERE}"
+    "the build sees the base's Debian packages and its build requirements, and no network; add"
+    f" missing packages to the base, bound build requirements by constraints, {_ELSEWHERE}"
 )
 
 
@@ -127,20 +127,20 @@ class SdistBuilder:
         """
         gzip.prove()
         package = f"{source.name} {source.version}"
-        with _told(package, "the sandbox to build it in"):
+        with _step(package, "starting the sandbox"):
             open_sandbox(self._store, self._bwrap).probe()
-        with _told(package, "its source distribution"):
+        with _step(package, "fetching the source distribution"):
             sdists.fetch(source, into=self._depot, web=self._web)
             with self._store.mapped(source.sha256) as data:
                 read = read_sdist(data, source.filename)
-        with _told(package, "what it is built with"):
+        with _step(package, "preparing the build requirements"):
             data_of = self._root(read, source, ground, read.requires)
-        with _told(package, "asking its build backend what else it needs"):
+        with _step(package, "querying the build backend for further requirements"):
             more = self._more(data_of)
         if more:
-            with _told(package, "what its build backend needs"):
+            with _step(package, "preparing the build backend's requirements"):
                 data_of = self._root(read, source, ground, (*read.requires, *more))
-        with _told(package, "building the wheel"):
+        with _step(package, "building the wheel"):
             return self._wheel(source, ground, data_of)
 
     # ---- the environment to build in
@@ -200,7 +200,7 @@ class SdistBuilder:
         try:
             return msgspec.convert(json.loads(self._store.read(output.digest)), tuple[str, ...])
         except (ValueError, RecursionError) as error:
-            raise AnswerError("the build backend gave no list of requirements") from error
+            raise AnswerError("the build backend did not return a list of requirements") from error
 
     def _wheel(
         self, source: SdistFile, ground: SourceBuildEnvironment, prepared: "_Prepared"
@@ -230,16 +230,18 @@ class SdistBuilder:
         """Returns the file name of a sound wheel of this package for this Python."""
         filename = self._store.read(outputs["filename"].digest).decode("utf-8", "replace")
         try:
-            said = wheel_tags.WheelName.of(filename)
+            name = wheel_tags.WheelName.of(filename)
             with self._store.mapped(outputs["wheel"].digest) as data:
                 wheel = read_wheel(data, filename)
         except InputError as error:
-            raise AnswerError(f"what came out is no sound wheel: {error}") from error
+            raise AnswerError(f"the build backend made an invalid wheel: {error}") from error
         if (wheel.name, Version(wheel.version)) != (source.name, source.version):
-            raise AnswerError(f"what came out is {wheel.name} {wheel.version}: {filename}")
+            raise AnswerError(
+                f"the build backend made {wheel.name} {wheel.version} instead: {filename}"
+            )
         aim = python_lock.target(ground.environment.python)
-        if wheel_tags.rank(said.tags, wheel_tags.supported(aim.python, aim.glibc)) is None:
-            raise AnswerError(f"what came out doesn't install on Python {aim.python}: {filename}")
+        if wheel_tags.rank(name.tags, wheel_tags.supported(aim.python, aim.glibc)) is None:
+            raise AnswerError(f"the wheel doesn't install on Python {aim.python}: {filename}")
         return filename
 
 
@@ -267,7 +269,7 @@ def _rule() -> SourceRule:
         return rule
     raise EnvironmentFailureError(
         "the rule 'source' is not installed",
-        hint="install mpbuild anew: its own rules come with it",
+        hint="reinstall mpbuild: the rule is part of it",
         code=Code.RULE_MISSING,
     )
 
@@ -275,15 +277,15 @@ def _rule() -> SourceRule:
 def _not_reproduced(filename: str) -> Finding:
     return Finding(
         Code.NOT_REPRODUCED,
-        "built a second time it had other bytes: whoever builds it anew gets another wheel",
+        "a second build gave other bytes, so nobody can reproduce this wheel",
         filename,
-        "keep the file, in git or where large files are kept: the lock pins these bytes",
+        "keep the file, in git or in storage for large files: the lock pins its digest",
         "warning",
     )
 
 
 @contextmanager
-def _told(package: str, step: str) -> Iterator[None]:
+def _step(package: str, step: str) -> Iterator[None]:
     """Adds the package and the step to errors, in place of the command."""
     try:
         yield

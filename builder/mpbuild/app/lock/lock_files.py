@@ -82,8 +82,8 @@ def refuse_absent(targets: Sequence[Target], accelerators: Iterable[Accelerator]
         labels = ", ".join(str(target.label) for target in targets[:_NAMED])
         more = ", …" if len(targets) > _NAMED else ""
         raise InputError(
-            f"there is no accelerator {absent} in {labels}{more}",
-            hint=f"what there is: {', '.join(sorted(declared))}",
+            f"no accelerator {absent} in {labels}{more}",
+            hint=f"available: {', '.join(sorted(declared))}",
         )
 
 

@@ -62,7 +62,7 @@ def pin(
         target = target.workspace.target(target.label)
         if not atomic.is_writable(path):
             raise EnvironmentFailureError(
-                "the file is read-only, but pins of weights must be written into it",
+                "the file is read-only, so weights can't be pinned in it",
                 where=target.file,
                 code=Code.SYSTEM,
             )
@@ -104,7 +104,7 @@ class _Pinner:
     def pin(self, *, upgrade: bool, say: Callable[[str], None]) -> Iterator[PinnedWeight]:
         """Pins weights one after the other."""
         for index, weight in _open(self._target.model, upgrade=upgrade):
-            say(f"  {'looking at' if weight.pinned else 'pinning'} {weight.name} at {weight.url}")
+            say(f"  {'checking' if weight.pinned else 'pinning'} {weight.name} at {weight.url}")
             lines = toml_positions.lines(self._text)
             line = toml_positions.line_of(("core", "weights", index, "url"), lines)
             place = f"{self._target.file}:{line}"
@@ -119,7 +119,7 @@ class _Pinner:
                 )
 
     def _find(self, weight: "Weight") -> Pin:
-        assert weight.url, "only these are open"
+        assert weight.url, "only fetched weights are open"
         if not weight.url.startswith("oci:"):
             return self._file(weight, weight.url)
         from mpbuild.effects.registry.reference import RegistryReference
@@ -156,9 +156,9 @@ class _Pinner:
             atomic.replace(self._target.folder / MODEL_FILE, self._text.encode(), text.encode())
         except atomic.ChangedError as error:
             raise InputError(
-                "it was changed while weights were being pinned, and stays as it is now",
+                "the file changed while its weights were being pinned, and was not overwritten",
                 where=where,
-                hint="lock again: what was fetched is kept",
+                hint="run `mpbuild lock` again: fetched files are kept",
             ) from error
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -192,7 +192,7 @@ def _moved(weight: "Weight", registries: "Registries") -> Iterator[Finding]:
     if reference.tag and (current := registries.current(reference)) != reference.digest:
         yield Finding(
             Code.WEIGHTS_MOVED,
-            f"the tag {reference.tag} of {weight.name} names {current} now",
+            f"the tag {reference.tag} of {weight.name} now points to {current}",
             hint="run `mpbuild lock --upgrade` to follow it",
             severity="warning",
         )
@@ -206,17 +206,17 @@ def _compare(weight: "Weight", web: "HttpClient") -> None:
     request = artifact_request(weight.name, known.url, known.sha256, known.size, web)
     size = web.size(request.urls[0])
     if size != known.size:
-        raise _other(weight, f"it has {size} bytes now, and {known.size} are pinned")
+        raise _other(weight, f"it now has {size} bytes; pinned: {known.size}")
 
 
 def _agreeing(weight: "Weight", found: Pin) -> Pin:
     """Returns ``found`` unless it contradicts the spec."""
-    for said, is_so, what in (
+    for expected, actual, what in (
         (weight.sha256, found.sha256, "sha256"),
         (weight.size, found.size, "size"),
     ):
-        if said is not None and said != is_so:
-            raise _other(weight, f"its {what} is {is_so}, and the spec says {said}")
+        if expected is not None and expected != actual:
+            raise _other(weight, f"its {what} is {actual}; the spec has {expected}")
     return found
 
 
@@ -225,7 +225,7 @@ def _other(weight: "Weight", message: str) -> EnvironmentFailureError:
         message,
         where=f"{weight.name}: {weight.url}",
         code=Code.CONTENT_MISMATCH,
-        hint="find out which of the two is false; to take what is there, remove sha256 and size "
+        hint="find out which of the two is wrong; to accept the new file, remove sha256 and size "
         "from the spec and lock again",
     )
 
@@ -235,6 +235,6 @@ def _pin_of(weight: "Weight") -> Pin | None:
 
 
 def _certain(weight: "Weight") -> Pin:
-    assert weight.url, "it is fetched"
-    assert weight.sha256, "and pinned"
+    assert weight.url, "only fetched weights have pins"
+    assert weight.sha256, "the weights are pinned"
     return Pin(url=weight.url, sha256=weight.sha256, size=weight.size or 0)

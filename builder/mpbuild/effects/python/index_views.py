@@ -1,9 +1,9 @@
 """Presents index ownership to the resolver as a local PEP 503 repository.
 
-Resolvers order indexes by preference and know no owners of packages. Therefore the pages of owned
-packages are written into a folder, a simple repository with nothing else. The resolver asks it
-first and looks no further for a package that has a page there, so it never sees what other indexes
-have. Folders of wheels become such repositories, too.
+Resolvers order indexes by preference and don't know which index owns a package. Therefore the pages
+of owned packages are written into a folder, a simple repository with nothing else. The resolver
+reads it first and looks no further for a package that has a page there, so it never sees the files
+of other indexes. Folders of wheels become such repositories, too.
 """
 
 import html
@@ -87,8 +87,8 @@ class IndexView(msgspec.Struct, frozen=True, kw_only=True):
             return self.sources.default.name
         if name not in self.owned:
             raise ResolutionError(
-                f"{name} belongs to the index {owner.index.name}, which doesn't have it",
-                hint="publish it there, or take it out of the packages that the index owns",
+                f"the index {owner.index.name} owns {name} but doesn't have it",
+                hint=f"publish it there, or remove it from indexes.{owner.index.name}.packages",
             )
         return owner.index.name
 
@@ -147,9 +147,9 @@ def _released(
     for file in files:
         if file.uploaded is None:
             raise ResolutionError(
-                f"the index {owner.index.name} doesn't say when {file.filename} was uploaded, so"
-                " lock.cooldown can't hold for it",
-                hint=f"say so: indexes.{owner.index.name}.dated = false",
+                f"the index {owner.index.name} has no upload date for {file.filename}, so"
+                " lock.cooldown can't apply to it",
+                hint=f"set indexes.{owner.index.name}.dated = false",
             )
         if file.uploaded < before:
             kept.append(file)

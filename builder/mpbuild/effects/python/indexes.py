@@ -51,7 +51,7 @@ def folder_index(name: str, folder: Path, *, filled_later: bool = False) -> Pyth
         raise InputError(
             f"the folder of the index {name} does not exist",
             where=str(folder),
-            hint="make it, and put the wheels of the packages into it that the index owns",
+            hint="create it, and put the wheels of the packages that the index owns into it",
         )
     return PythonIndex(name, folder.absolute().as_uri(), flat=True)
 
@@ -101,8 +101,8 @@ def _configured(environ: Mapping[str, str], name: str, system: Path) -> PythonIn
         for index in indexes:
             return _index(name, name, str(index.get("url")), environ)
     raise InputError(
-        f"nothing says where the index {name} is",
-        hint=f"give indexes.{name} a url in mpbuild.toml, or set UV_INDEX={name}=https://...",
+        f"the index {name} has no URL",
+        hint=f"set indexes.{name}.url in mpbuild.toml, or set UV_INDEX={name}=https://...",
     )
 
 
@@ -126,9 +126,9 @@ def _only_folder(environ: Mapping[str, str], system: Path) -> Path | None:
     found = next((folder for folder in folders if folder.is_dir()), None)
     if links and not found:
         raise InputError(
-            "pip is told to use no index but find-links, and no folder of this machine is there",
+            "pip is configured to use only find-links, and none of them is a folder here",
             where=", ".join(map(shown, links)),
-            hint="give indexes.default of mpbuild.toml a folder or a url, or set UV_DEFAULT_INDEX",
+            hint="set indexes.default.folder or .url in mpbuild.toml, or set UV_DEFAULT_INDEX",
         )
     return found
 

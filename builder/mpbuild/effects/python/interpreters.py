@@ -28,7 +28,7 @@ def find(python: str, uv: str, environ: Mapping[str, str]) -> str | None:
         known = json.loads(run.stdout)
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         raise EnvironmentFailureError(
-            f"uv can't say which Pythons this machine has: {error}"
+            f"uv can't list the Pythons of this machine: {error}"
         ) from error
     return next((str(found["path"]) for found in known if _fits(found)), None)
 

@@ -144,7 +144,7 @@ def _run(
             errors="replace",
         )
     except OSError as error:
-        raise EnvironmentFailureError(f"{command[0]} does not start: {error}") from error
+        raise EnvironmentFailureError(f"cannot start {command[0]}: {error}") from error
 
 
 def pip_environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
@@ -169,33 +169,33 @@ def pip_environment(environ: Mapping[str, str], view: IndexView) -> dict[str, st
 
 def refuse(tool: str, done: "subprocess.CompletedProcess[str]") -> None:
     """Raises our error for the output of ``tool`` unless it succeeded."""
-    said = redacted(done.stdout)
+    output = redacted(done.stdout)
     if done.returncode:
-        _fail(tool, said)
-    lacking = _NO_EXTRA.search(said)
+        _fail(tool, output)
+    lacking = _NO_EXTRA.search(output)
     if lacking:
         raise InputError(f"{tool} warns: {lacking[1]}", code=Code.LOCK_DISAGREEMENT)
 
 
-def _fail(tool: str, said: str) -> NoReturn:
-    lines = (line.strip() for line in said.splitlines())
+def _fail(tool: str, output: str) -> NoReturn:
+    lines = (line.strip() for line in output.splitlines())
     failures = "\n".join(dict.fromkeys(line for line in lines if _UNREACHABLE.search(line)))
     if failures:
         raise EnvironmentFailureError(f"{tool} can't read an index:\n{failures[-2000:]}")
-    reason = _reason(said)
+    reason = _reason(output)
     if _OTHER_BYTES in reason:
         raise InputError(
-            f"{tool} finds other bytes than the lock names:\n{reason}", code=Code.CONTENT_MISMATCH
+            f"{tool} finds a file that differs from the lock:\n{reason}", code=Code.CONTENT_MISMATCH
         )
-    raise InputError(f"{tool} does not come to this lock:\n{reason}", code=Code.LOCK_DISAGREEMENT)
+    raise InputError(f"{tool} cannot reproduce this lock:\n{reason}", code=Code.LOCK_DISAGREEMENT)
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """The output from the first error on, without advice; of a traceback, the last line."""
-    told = said.partition("\nTraceback (most recent call last)")[0].partition("\nTo fix this")[0]
-    _, error, reason = told.partition("ERROR: ")
+    message, _, _ = output.partition("\nTraceback (most recent call last)")
+    _, error, reason = message.partition("\nTo fix this")[0].partition("ERROR: ")
     if not error:
-        reason = said.strip().rpartition("\n")[2]
+        reason = output.strip().rpartition("\n")[2]
     return reason.strip()[-2000:]
 
 
@@ -218,7 +218,7 @@ def _folders() -> list[str]:
     if absent:
         raise EnvironmentFailureError(
             f"the second resolver can't run without {', '.join(absent)}",
-            hint="install mpbuild again: pip and pip-tools are among its dependencies",
+            hint="reinstall mpbuild: pip and pip-tools are among its dependencies",
         )
     origins = [Path(spec.origin) for spec in specs.values() if spec and spec.origin]
     return list(dict.fromkeys(str(origin.parent.parent) for origin in origins))
@@ -230,9 +230,7 @@ def _parse(report: Path) -> tuple[PipPackage, ...]:
     except MpbuildError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EnvironmentFailureError(
-            f"this pip gives a report that mpbuild can't read: {error!r}"
-        ) from error
+        raise EnvironmentFailureError(f"pip wrote a malformed report: {error!r}") from error
 
 
 def _found(item: Mapping[str, Any]) -> PipPackage:

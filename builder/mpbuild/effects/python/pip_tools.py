@@ -38,10 +38,9 @@ def resolve(
     interpreter = interpreters.find(python, uv.binary, environ)
     if interpreter is None:
         raise InputError(
-            f"pip-tools could not be asked: it runs on the lock's Python {python}, and this machine"
-            " has none",
+            f"pip-tools could not run: it needs the lock's Python {python}, which is not here",
             code=Code.LOCK_UNCHECKED,
-            hint=f"install Python {python} and have python{python} on PATH, or check elsewhere",
+            hint=f"install Python {python} with python{python} on PATH, or check elsewhere",
         )
     with tempfile.TemporaryDirectory(prefix="mpbuild-pip-tools-") as folder:
         cwd = Path(folder)
@@ -74,7 +73,7 @@ def _parse(text: str) -> dict[str, str]:
         pins = [Requirement(line) for line in lines if line]
         return {canonicalize_name(pin.name): _version(pin) for pin in pins}
     except (ValueError, MpbuildError) as error:
-        raise EnvironmentFailureError(f"pip-tools says what mpbuild can't read: {error}") from error
+        raise EnvironmentFailureError(f"pip-tools wrote malformed output: {error}") from error
 
 
 def _version(pin: Requirement) -> str:

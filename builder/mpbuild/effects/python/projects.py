@@ -94,10 +94,10 @@ class Projects:
             page = self._read(index, "")
         except MissingError as error:
             raise EnvironmentFailureError(
-                f"the index {index.name} doesn't list its projects, and a pattern of names is"
-                " to be matched with them",
+                f"the index {index.name} doesn't list its projects, so no pattern of names can be"
+                " matched with them",
                 where=shown(index.url),
-                hint=f"write out the names in indexes.{index.name}.packages",
+                hint=f"list full names in indexes.{index.name}.packages",
             ) from error
         listed = (str(project.get("name")).strip() for project in _parsed(page, "", "projects"))
         return frozenset(name for name in map(canonicalize_name, listed) if _NAME.fullmatch(name))
@@ -174,7 +174,7 @@ def _parsed(page: Document, name: str, key: str) -> list[Mapping[str, Any]]:
         *(simple.UnsupportedMIMEType, simple.UnsupportedAPIVersion),
     ) as error:
         raise EnvironmentFailureError(
-            f"what came is no page of a package index: {error}", where=shown(page.url)
+            f"not a page of a package index: {error}", where=shown(page.url)
         ) from error
 
 
@@ -217,23 +217,23 @@ def _file(found: Mapping[str, Any], base: str, index: PythonIndex) -> ProjectFil
         *(MpbuildError, ValueError, LookupError, AttributeError, TypeError, OverflowError),
     ) as error:
         raise EnvironmentFailureError(
-            f"what the index tells of {found.get('filename')!a} can't be read: {error!a}",
+            f"the index has a malformed entry for {found.get('filename')!a}: {error!a}",
             where=shown(base),
         ) from error
 
 
-def _text(said: Any) -> str:
-    """Returns ``said`` if it is valid Unicode text; raises TypeError or ValueError."""
-    if not isinstance(said, str):
-        raise TypeError(f"{said!a} is no text")
-    said.encode()
-    return said
+def _text(value: Any) -> str:
+    """Returns ``value`` if it is valid Unicode text; raises TypeError or ValueError."""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!a} is not a string")
+    value.encode()
+    return value
 
 
-def _size(said: Any) -> int | None:
-    if said is None or (type(said) is int and 0 <= said < 1 << 63):
-        return said
-    raise ValueError(f"{said!a} is no size")
+def _size(value: Any) -> int | None:
+    if value is None or (type(value) is int and 0 <= value < 1 << 63):
+        return value
+    raise ValueError(f"{value!a} is not a size")
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -244,13 +244,13 @@ def _moment(text: str | None) -> datetime | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def _metadata(said: Any) -> str:
-    if isinstance(said, dict):
-        return f"sha256={_text(said['sha256'])}" if said.get("sha256") else "true"
-    return "true" if said else ""
+def _metadata(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"sha256={_text(value['sha256'])}" if value.get("sha256") else "true"
+    return "true" if value else ""
 
 
-def _yanked(said: Any) -> str | None:
-    if said is False or said is None:
+def _yanked(value: Any) -> str | None:
+    if value is False or value is None:
         return None
-    return _text(said) if isinstance(said, str) else ""
+    return _text(value) if isinstance(value, str) else ""

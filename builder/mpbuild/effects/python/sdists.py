@@ -1,7 +1,7 @@
 """Finds the source distributions of an index, and fetches one by its digest.
 
-The packaging specifications "Simple repository API" and "Source distribution format". Nothing of
-them is run: name, version and Python come from the index and the file name.
+The packaging specifications "Simple repository API" and "Source distribution format". Name,
+version and Python come from the index and the file name; no code of a distribution runs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -64,7 +64,7 @@ def newest(
         raise ResolutionError(
             f"the index {index} has no source distribution of {name}{wanted} with a sha256, for"
             f" Python {python}{before}",
-            hint="ask for another version, or put a wheel of it into the folder that owns it",
+            hint="require another version, or put a wheel into the folder that owns the package",
         )
     # Prefers the tar of a version: zip files are historical and lose the executable bit.
     return max(fitting, key=lambda one: (one.version, one.filename.endswith(".tar.gz")))
@@ -75,7 +75,7 @@ def fetch(source: SdistFile, *, into: FileSink, web: HttpClient) -> None:
     size = source.size or web.size(source.url)
     if size > LARGEST:
         raise InputError(
-            f"the source distribution has {size} bytes, and {LARGEST} at most are taken",
+            f"the source distribution has {size} bytes; the limit is {LARGEST}",
             where=source.filename,
             hint="build the wheel elsewhere and put it into the folder that owns the package",
         )

@@ -97,7 +97,7 @@ class Uv:
         except (ImportError, OSError) as error:
             raise EnvironmentFailureError(
                 "the resolver uv is not installed",
-                hint="install mpbuild again: uv is one of its dependencies",
+                hint="reinstall mpbuild: uv is one of its dependencies",
             ) from error
 
     @functools.cached_property
@@ -212,7 +212,7 @@ class Uv:
                 errors="replace",
             )
         except OSError as error:
-            raise EnvironmentFailureError(f"uv does not start: {error}") from error
+            raise EnvironmentFailureError(f"cannot start uv: {error}") from error
 
 
 def _environment(environ: Mapping[str, str], view: IndexView) -> dict[str, str]:
