@@ -1,4 +1,4 @@
-"""How much of the wheels an audit of locks reads that finds none of them in the store."""
+"""Measures how much an audit of locks reads from the wheels if the store has none of them."""
 
 import tempfile
 from pathlib import Path
@@ -17,8 +17,8 @@ LIMIT_MB = 1
 
 
 def audit_figures(root: Path, target: str) -> list[Figure]:
-    """The locks of ``target`` for CUDA, through the user's own index: 12 wheels of 2 GB."""
-    figure = Figure("an audit of the locks for CUDA: read of their wheels", None, "MB", LIMIT_MB)
+    """Audits the CUDA locks of ``target`` through the user's own index: 12 wheels, 2 GB."""
+    figure = Figure("read from the wheels by an audit of the CUDA locks", None, "MB", LIMIT_MB)
     found = OpenWorkspace(root).target(Label(target))
     locks = read_locks(found).locks
     with tempfile.TemporaryDirectory() as folder:
@@ -28,5 +28,5 @@ def audit_figures(root: Path, target: str) -> list[Figure]:
         except EnvironmentFailureError as error:
             return [figure.unmeasured(error.findings[0].message)]
         wheels = {package.wheel.sha256 for package in locks["cuda"].python.packages}
-        assert not any(store.has(wheel) for wheel in wheels), "it must not fetch wheels"
+        assert not any(store.has(wheel) for wheel in wheels), "the audit must not fetch wheels"
     return [figure._replace(value=report.bytes / 1e6)]

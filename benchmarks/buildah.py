@@ -1,4 +1,4 @@
-"""Images, against buildah's build of the same wheels, code and weights on the same base."""
+"""Compares image builds with buildah, for the same wheels, code and weights on the same base."""
 
 import ensurepip
 import json
@@ -29,7 +29,7 @@ ADD base.tar.gz /
 COPY pip.whl /pip-0-py3-none-any.whl
 ENV PATH=/opt/venv/bin:/usr/bin
 """
-# A team's image as it is usually written: what changes most comes last.
+# A typical Containerfile: the most frequently changing content comes last.
 IMAGE = """\
 FROM localhost/base
 COPY wheels /wheels
@@ -41,7 +41,7 @@ COPY src /opt/model/src
 
 
 class Peer:
-    """buildah with a storage of its own, and the folder it builds from."""
+    """buildah with its own storage, in a temporary folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class Peer:
         self._words += ["--storage-driver", "overlay"]
 
     def run(self, *words: str) -> float:
-        """Seconds."""
+        """Runs a command of buildah and returns its duration in seconds."""
         environ = os.environ | {"CONTAINERS_CONF": str(self._folder / "containers.conf")}
         started = time.perf_counter()
         done = subprocess.run(
@@ -65,7 +65,7 @@ class Peer:
 
 
 class Bench:
-    """mpbuild with a store of its own, cold but for base layers and what steps gave."""
+    """mpbuild with its own store, cold except for base layers and outputs of steps."""
 
     def __init__(self, workspace: Path, target: str, accelerator: str, environ: dict[str, str]):
         self.workspace = workspace
@@ -74,7 +74,7 @@ class Bench:
         self.result = self.build()
 
     def build(self, *words: str) -> dict[str, Any]:
-        """The target's result; ``wall`` is the seconds of the whole process."""
+        """Builds the target and returns its result; ``wall`` is the duration in seconds."""
         command = [MPBUILD, "-q", "--format", "json", "build", self._target, "--offline"]
         command += ["--accelerator", self._accelerator, *words]
         started = time.perf_counter()
@@ -86,7 +86,7 @@ class Bench:
         return found | {"wall": wall}
 
     def cool(self) -> None:
-        """Forget every layer of the image but the base, and the memo."""
+        """Removes the memo and every layer of the image except the base from the store."""
         record = json.loads(Path(self.result["record"]).read_bytes())
         for action in record["actions"]:
             if action["name"].startswith("layer:") and not action["name"].startswith("layer:base:"):
@@ -103,7 +103,7 @@ class Bench:
         (self.store / "last").mkdir()
 
     def image(self) -> dict[str, Any]:
-        """The image's configuration and layers, by its manifest."""
+        """Reads the image's manifest: its configuration and layers."""
         digest = self.result["images"][0]["digest"]
         found: dict[str, Any] = json.loads(self.blob(digest).read_bytes())
         return found
@@ -118,7 +118,7 @@ def buildah_figures(
     names = {
         "cold": f"{accelerator} image, against buildah's cold build",
         "layout": f"{accelerator} image and layout, against buildah's build and push",
-        "change": f"{accelerator} image after a code change, against buildah all cached",
+        "change": f"{accelerator} image after a code change, against fully cached buildah",
     }
     limits = {
         "cpu": {"cold": (5.0, True), "change": (1.0, False)},
@@ -137,7 +137,7 @@ def _lacking(root: Path, target: str, accelerator: str, environ: dict[str, str])
     if tools:
         return f"{' and '.join(tools)} not installed"
     if os.geteuid() != 0:
-        return "buildah is run as root here"
+        return "buildah needs root here"
     store = Path(environ["MPBUILD_STORE"])
     missing = [
         name
@@ -145,7 +145,7 @@ def _lacking(root: Path, target: str, accelerator: str, environ: dict[str, str])
         if not (store / "blobs/sha256" / digest).is_file()
     ]
     if missing:
-        return f"{len(missing)} wheels are not here: mpbuild fetch {target}"
+        return f"{len(missing)} wheels are missing: run mpbuild fetch {target}"
     return ""
 
 
@@ -178,7 +178,7 @@ def _measured(
 
 
 def _workspace(root: Path, target: str, folder: Path) -> Path:
-    """A copy that may be changed."""
+    """Copies the target into a workspace that the benchmark can change."""
     shutil.copytree(root / target[2:], folder / target[2:])
     shutil.copytree(root / "lockfiles" / target[2:], folder / "lockfiles" / target[2:])
     shutil.copyfile(root / "mpbuild.toml", folder / "mpbuild.toml")
@@ -188,7 +188,7 @@ def _workspace(root: Path, target: str, folder: Path) -> Path:
 def _contexts(
     root: Path, target: str, accelerator: str, bench: Bench, peer: Peer, folder: Path
 ) -> Path:
-    """Build the base; the folder that the image is built from."""
+    """Builds the base image, and returns the folder from which buildah builds the image."""
     layers = bench.image()["layers"]
     base, context = folder / "base", folder / "context"
     for path in (base, context / "wheels", context / "weights"):
@@ -220,7 +220,7 @@ def _cold(bench: Bench, peer: Peer, context: Path) -> tuple[float, float]:
 
 
 def _pushed(bench: Bench, peer: Peer, context: Path, folder: Path) -> float:
-    """Both from cold to a complete layout on disk."""
+    """Times both from cold to a complete layout on disk; returns the ratio."""
     bench.cool()
     ours = bench.build("--output", str(folder / "ours"))["wall"]
     shutil.rmtree(folder / "ours")
@@ -230,7 +230,7 @@ def _pushed(bench: Bench, peer: Peer, context: Path, folder: Path) -> float:
 
 
 def _changed(bench: Bench, peer: Peer, context: Path, number: int) -> tuple[float, float]:
-    """Ours with a line more in the code, theirs with nothing to do at all."""
+    """Times mpbuild after adding a line of code, and buildah with everything cached."""
     for source in bench.workspace.rglob("src/**/model.py"):
         source.write_text(f"{source.read_text()}\n# {number}\n")
     return bench.build()["wall"], peer.build(context, "app", "--layers")

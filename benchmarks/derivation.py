@@ -1,8 +1,8 @@
-"""Deriving layers of wheels, against inflating and hashing the same members and nothing else.
+"""Compares deriving the layers of wheels with only inflating and hashing the same members.
 
-The limit reads each wheel as deriving does: its digest, every member inflated once, then the
-inflated and the compressed bytes hashed once each, as diff_id and digest of a layer ask for. It
-has the archive's directory already, makes no header and looks into no file.
+The limit does the unavoidable work: it hashes each wheel, inflates every member once, and hashes
+the inflated and the compressed bytes once each, as a layer's diff_id and digest require. It starts
+with the parsed directory of the archive, writes no headers and inspects no files.
 """
 
 import base64
@@ -27,7 +27,7 @@ LARGE = 552_000_000
 
 
 def derivation_figures(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:
-    """Measured in a process of its own, so that memory is that of deriving alone."""
+    """Measures in a separate process, so that the memory is that of deriving alone."""
     done = subprocess.run(
         [sys.executable, __file__, str(root), target],
         env=environ,
@@ -38,8 +38,8 @@ def derivation_figures(root: Path, target: str, environ: dict[str, str]) -> list
     share, megabytes, large = map(float, done.stdout.split())
     return [
         Figure("inflating and hashing, as a share of deriving", share, "", 0.7, at_least=True),
-        Figure("memory of deriving beside mapped inputs", megabytes, "MB", 200),
-        Figure("the same with a member of 552 MB", large, "MB", 200),
+        Figure("memory for deriving, without mapped inputs", megabytes, "MB", 200),
+        Figure("the same for a member of 552 MB", large, "MB", 200),
     ]
 
 
@@ -59,7 +59,7 @@ def _measure(root: Path, target: str) -> None:
 
 
 def _wheels(root: Path, target: str) -> list[tuple[str, Path]]:
-    """The wheels of the images and steps that are in the store, each once."""
+    """Lists the wheels of the cpu image and of the step, each once, with paths in the store."""
     from mpbuild.app.workspace.targets import store_path
     from mpbuild.base.digest import Digest
     from mpbuild.effects.store.store import Store
@@ -121,7 +121,7 @@ def _limit(
 
 
 def _large_wheel(folder: Path) -> Path:
-    """A wheel with one ELF file, of another machine, that compresses to a half."""
+    """Writes a wheel with one ELF file, for another machine, that compresses to half its size."""
     path = folder / "large-1.0-py3-none-any.whl"
     info = "large-1.0.dist-info"
     texts = {
@@ -157,7 +157,7 @@ def _recorded(hasher: "hashlib._Hash") -> str:
 
 
 class _AnonymousMemory:
-    """The highest RssAnon (proc(5)) above the start's: mapped files don't count."""
+    """Measures the peak growth of RssAnon (proc(5)), which excludes mapped files."""
 
     def __enter__(self) -> Self:
         self._start = self._now()

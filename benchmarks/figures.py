@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 MPBUILD = str(Path(sys.executable).with_name("mpbuild"))
-"""The command of the environment that measures, whatever PATH says."""
+"""The command in this interpreter's environment, regardless of PATH."""
 
 
 class Figure(NamedTuple):
-    """``value`` in ``unit``; at most ``limit``, or at least where ``at_least``.
+    """A ``value`` in ``unit`` whose budget is at most ``limit``, or at least, if ``at_least``.
 
-    Without a value it was not measured, for ``reason``: that is no success.
+    A ``value`` of None was not measured, for ``reason``, and counts as a failure.
     """
 
     name: str
@@ -38,25 +38,25 @@ class Figure(NamedTuple):
         return f"{mark} {self.name:<56} {self.value:8.2f} {self.unit}  {bound}"
 
     def unmeasured(self, reason: str) -> "Figure":
-        """The same without a value."""
+        """Returns the figure without a value, for ``reason``."""
         return self._replace(value=None, reason=reason)
 
 
 def seconds(task: Callable[[], object]) -> float:
-    """How long ``task`` takes."""
+    """Returns the duration of ``task`` in seconds."""
     start = time.perf_counter()
     task()
     return time.perf_counter() - start
 
 
 def medians(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each task, run in turn so that a busy moment hits all alike."""
+    """Returns the median duration of each task; tasks alternate, so that load affects all alike."""
     times = _rounds(tasks, rounds)
     return [statistics.median(kept) for kept in zip(*times, strict=True)]
 
 
 def ratio(over: Callable[[], object], under: Callable[[], object], rounds: int) -> float:
-    """How many times as long as ``under`` takes ``over``: the median of rounds of the two."""
+    """Returns the duration of ``over`` divided by that of ``under``: the median over all rounds."""
     return statistics.median(a / b for a, b in _rounds([over, under], rounds))
 
 

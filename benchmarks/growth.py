@@ -1,4 +1,4 @@
-"""How far a build makes the store grow beyond its inputs; unpacked trees can be made again."""
+"""Measures how much a build grows the store beyond its inputs, not counting unpacked trees."""
 
 import json
 import re
@@ -11,13 +11,13 @@ KINDS = ("blobs", "derived", "results", "referrers", "last")
 
 
 def growth_figures(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:
-    """The store of ``environ`` holds a build of the cpu package already."""
+    """Measures the store of ``environ``, which already contains a build of the cpu package."""
     store = Path(environ["MPBUILD_STORE"])
     command = [MPBUILD, "-q", "--format", "json", "build", target, "--accelerator", "cpu"]
     done = subprocess.run(command, cwd=root, env=environ, check=True, capture_output=True)
     record = json.loads(Path(json.loads(done.stdout)["targets"][0]["record"]).read_bytes())
     inputs = {one["digest"][7:] for one in record["inputs"]}
-    # What the locks of other accelerators name is no growth by this build.
+    # Inputs of other accelerators did not come from this build.
     others = locked(root) - inputs
     sizes = {
         path: path.stat().st_size
@@ -27,11 +27,11 @@ def growth_figures(root: Path, target: str, environ: dict[str, str]) -> list[Fig
     }
     given = sum(size for path, size in sizes.items() if path.name in inputs)
     grown = sum(sizes.values()) - given
-    return [Figure("the store beyond its inputs, after a build", 100 * grown / given, "%", 5)]
+    return [Figure("growth of the store by a build, beyond inputs", 100 * grown / given, "%", 5)]
 
 
 def locked(root: Path) -> set[str]:
-    """The digests, in hexadecimal, of what the locks of the example and the toolchain name."""
+    """Returns all digests, in hexadecimal, in the locks of the example and the toolchain."""
     folders = (root / "lockfiles/examples/digits", root / "lockfiles/toolchain")
     texts = [lock.read_text() for folder in folders for lock in folder.glob("*.toml")]
     return set(re.findall(r"\b[0-9a-f]{64}\b", "".join(texts)))

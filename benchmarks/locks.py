@@ -1,4 +1,4 @@
-"""Locking: a check against a bare interpreter, resolving against uv's own runs for the same."""
+"""Compares checks of locks with a bare interpreter, and locking with its own runs of uv."""
 
 import io
 import os
@@ -21,7 +21,7 @@ LOCKS = 5
 
 
 def lock_figures(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:
-    """Offline checks of committed locks, and locking anew with warm caches; this needs an index."""
+    """Measures offline checks of committed locks, and locking with warm caches; needs an index."""
     return [*_checks(root, target, environ), _resolving(root, target, environ)]
 
 
@@ -40,15 +40,15 @@ def _checks(root: Path, target: str, environ: dict[str, str]) -> list[Figure]:
     bare, cold, warm = medians(tasks, CHECKS)
     return [
         Figure("lock --check, against a bare interpreter", warm / bare, "times", 6),
-        Figure("lock --check of new texts, against the same", cold / bare, "times", 12),
+        Figure("lock --check of changed files, against the same", cold / bare, "times", 12),
     ]
 
 
 def _resolving(root: Path, target: str, environ: dict[str, str]) -> Figure:
-    """The peer is every resolution that ``mpbuild lock`` has uv make, one after the other.
+    """Compares ``mpbuild lock`` with all of its runs of uv, one after the other.
 
-    That is the accelerators together, each of them under what came out, and each further
-    environment: the same commands with the same files, run by nothing but this.
+    These resolve the accelerators together, each accelerator under the result, and each other
+    environment. The peer runs the same commands with the same files, and does nothing else.
     """
     figure = Figure("lock, against its uv runs alone", None, "times", 1.5)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +60,7 @@ def _resolving(root: Path, target: str, environ: dict[str, str]) -> Figure:
         ):
             code = run(["-C", str(workspace), "-q", "lock", target])
         if code or not runs:
-            return figure.unmeasured("nothing could be resolved: is there an index?")
+            return figure.unmeasured("nothing could be resolved: check the index")
 
         def lock() -> None:
             command = [MPBUILD, "-q", "lock", target]
@@ -74,7 +74,7 @@ def _resolving(root: Path, target: str, environ: dict[str, str]) -> Figure:
 
 
 class Run(NamedTuple):
-    """A resolution: the command, its standard input and environment, the files it began with."""
+    """A run of uv: its command, standard input, environment and initial files."""
 
     command: list[str]
     stdin: str
@@ -97,7 +97,7 @@ class Run(NamedTuple):
 
 @contextmanager
 def _recorded(folder: Path) -> Iterator[list[Run]]:
-    """Every resolution by uv that happens meanwhile; its files are kept in ``folder``."""
+    """Records every resolution by uv in its context, and keeps its files in ``folder``."""
     original = subprocess.run
     runs: list[Run] = []
 
@@ -113,7 +113,7 @@ def _recorded(folder: Path) -> Iterator[list[Run]]:
 
 
 def _copy(root: Path, target: str, folder: Path) -> Path:
-    """A workspace with the target's spec and locks, so that no lock of the checkout changes."""
+    """Copies the target's spec and locks into a workspace, so that the checkout does not change."""
     label = target.removeprefix("//")
     for name in ("mpbuild.toml", f"{label}/model.toml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

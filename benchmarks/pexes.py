@@ -1,6 +1,6 @@
-"""Assembling a PEX after a code change, against pex at its best; both timed inside of a process.
+"""Compares assembling a PEX after a code change with pex; both are timed inside their process.
 
-pex gets raw wheels and a resolution that is done already, and compresses nothing.
+pex runs under its best conditions: raw wheels, a finished resolution and no compression.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ def pex_figures(root: Path, target: str, environ: dict[str, str]) -> list[Figure
 
 
 def _prepare(root: Path, target: str, environ: dict[str, str], folder: Path) -> None:
-    """Wheels and sources as pex wants them."""
+    """Writes the wheels and sources into folders, as pex expects them."""
     (folder / "wheels").mkdir()
     for name, digest in _wheels(root, target):
         blob = Path(environ["MPBUILD_STORE"], "blobs/sha256", digest)
@@ -54,7 +54,7 @@ def _prepare(root: Path, target: str, environ: dict[str, str], folder: Path) -> 
 
 
 def _round(root: Path, target: str, environ: dict[str, str], folder: Path) -> float:
-    """pex's seconds by ours."""
+    """Returns the duration of pex divided by ours."""
     words = ["--no-index", "--pre-resolved-dists", folder / "wheels", *_pins(root, target)]
     words += ["--no-build", "--layout", "packed", "--no-pre-install-wheels", "--no-compress"]
     words += ["--no-compile", "-D", folder / "sources", "-e", "mpbuild_runtime.run:main"]
@@ -103,7 +103,7 @@ def _pins(root: Path, target: str) -> list[str]:
 
 
 def _measure(root: Path, target: str, sources: Path) -> None:
-    """What a build does for a PEX once layers and steps are done: its files and its manifest."""
+    """Times the work of a build for a PEX after its layers and steps: files and manifest."""
     import os
     import time
 

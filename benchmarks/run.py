@@ -1,10 +1,10 @@
-"""Measure, and compare each figure with a peer or a limit taken in the same run.
+"""Runs the benchmarks: compares each figure with a peer or a limit measured in the same run.
 
-Every figure is a ratio, or memory in MB; wall-clock numbers alone say nothing on another machine.
-Writes benchmarks/results.json; exits 1 where a budget is exceeded. Needs the example's inputs
-(fetched if need be), an index and a Debian mirror to lock from, and an otherwise idle machine. The
-CUDA figures need its wheels in the store (`mpbuild fetch //examples/digits`, 2 GB), about 15 GB
-of disk and some minutes.
+Every figure is a ratio, a percentage or a size in MB, because wall-clock times don't carry over to
+other machines. Writes benchmarks/results.json; exits with 1 if a budget is exceeded. Needs the
+example's inputs (fetched if missing), an index and a Debian mirror to lock from, and an otherwise
+idle machine. The CUDA figures need the CUDA wheels in the store (`mpbuild fetch //examples/digits`,
+2 GB), about 15 GB of disk and several minutes.
 """
 
 import json
@@ -38,7 +38,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = _own_store(Path(folder, "store"))
         environ = os.environ | {"XDG_STATE_HOME": folder, "MPBUILD_STORE": str(store)}
-        # Whoever installs mpbuild has its bytecode.
+        # An installed mpbuild has bytecode.
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         key = Path(folder, "bench")
         _mpbuild(environ, "keygen", str(key))
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _own_store(path: Path) -> Path:
-    """A store with those inputs of the target that the user's has, and nothing else."""
+    """Creates a store with only the target's inputs, as far as the user's store has them."""
     blobs = path / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     named = locked(ROOT)

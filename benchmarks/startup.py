@@ -1,4 +1,4 @@
-"""Start-up: commands that have next to nothing to do, against a bare interpreter."""
+"""Compares the start-up of commands with almost no work to do with a bare interpreter."""
 
 import subprocess
 import sys
