@@ -1,21 +1,16 @@
 """What tests of every room share."""
 
-import base64
-import hashlib
-import io
-import lzma
 import os
 import pwd
 import shutil
 import subprocess
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.making.indexes import FolderIndex
 
 # How long an example takes says something about the machine only.
 settings.register_profile("mpbuild", deadline=None)
@@ -115,129 +110,6 @@ def checkout_files(checkout) -> tuple[str, ...]:
         pytest.skip(f"not a git checkout, so nobody can say which files belong to it: {error}")
     names = dict.fromkeys(listing.decode().split("\0"))
     return tuple(name for name in names if name and (checkout / name).is_file())
-
-
-def tar_bytes(files: Mapping[str, bytes | str], executable: tuple[str, ...] = ()) -> bytes:
-    """A tar of files and, where the value is a text, of symbolic links."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path, content in files.items():
-            info = tarfile.TarInfo(path)
-            info.mtime = 315532800
-            if isinstance(content, str):
-                info.type, info.linkname = tarfile.SYMTYPE, content
-                archive.addfile(info)
-            else:
-                info.size = len(content)
-                info.mode = 0o755 if path in executable or "bin/" in path else 0o644
-                archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
-def deb_bytes(name: str, version: str, files: Mapping[str, bytes]) -> bytes:
-    """A Debian package: the tar files of the standard library in an ar archive."""
-    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
-    control += "Maintainer: nobody <nobody@example.org>\nDescription: a test\n"
-    members = (
-        ("debian-binary", b"2.0\n"),
-        ("control.tar.xz", lzma.compress(tar_bytes({"./control": control.encode()}))),
-        ("data.tar.xz", lzma.compress(tar_bytes(files))),
-    )
-    out = b"!<arch>\n"
-    for member, data in members:
-        out += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode()
-        out += data + b"\n" * (len(data) % 2)
-    return out
-
-
-def wheel_bytes(filename: str, files: Mapping[str, bytes], *metadata: str) -> bytes:
-    """A wheel with a complete RECORD; ``metadata`` are further lines of METADATA."""
-    name, version, tag = filename.removesuffix(".whl").split("-", 2)
-    info = f"{name}-{version}.dist-info"
-    head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
-    pure = str(tag.endswith("-none-any")).lower()
-    everything = {
-        **files,
-        f"{info}/METADATA": "\n".join([*head, *metadata, ""]).encode(),
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: {pure}\nTag: {tag}\n".encode(),
-    }
-    rows = ""
-    for path, data in everything.items():
-        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        rows += f"{path},sha256={raw},{len(data)}\n"
-    everything[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in everything.items():
-            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
-
-
-@pytest.fixture(scope="session")
-def make_tar():
-    """``make_tar(files)``: a tar archive's bytes."""
-    return tar_bytes
-
-
-@pytest.fixture(scope="session")
-def make_deb():
-    """``make_deb(name, version, files)``: a Debian package's bytes."""
-    return deb_bytes
-
-
-@pytest.fixture(scope="session")
-def make_wheel():
-    """``make_wheel(filename, files, *metadata)``: a wheel's bytes."""
-    return wheel_bytes
-
-
-class FolderIndex:
-    """A simple repository (PEP 503) in a folder: wheels made here, and what is put there."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        from mpbuild.effects.python.indexes import PythonIndex
-
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.index = PythonIndex(name, folder.as_uri())
-        self._attributes: dict[str, str] = {}
-
-    def add(
-        self, filename: str, *metadata: str, content: str = "", attributes: str = "", files=()
-    ) -> Path:
-        """Write a wheel, or write it again with other bytes; ``files`` are paths and contents."""
-        given = {name: text.encode() for name, text in files}
-        data = wheel_bytes(filename, given, *metadata, "", content)
-        return self.put(filename, data, attributes)
-
-    def put(self, filename: str, data: bytes, attributes: str = "") -> Path:
-        """Write a wheel or a source distribution that was made elsewhere."""
-        path = self.folder / filename.partition("-")[0].replace("_", "-") / filename
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-        self._attributes[filename] = attributes
-        self._list(path.parent)
-        return path
-
-    def release(self, name: str, *versions: str, requires: tuple[str, ...] = (), files=()) -> None:
-        """Write a pure wheel for each version."""
-        lines = [f"Requires-Dist: {one}" for one in requires]
-        for version in versions:
-            self.add(f"{name}-{version}-py3-none-any.whl", *lines, files=files)
-
-    def remove(self, path: Path) -> None:
-        path.unlink()
-        self._list(path.parent)
-
-    def _list(self, folder: Path) -> None:
-        links = [
-            f'<a href="{path.name}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"'
-            f"{self._attributes.get(path.name, '')}>"
-            f"{path.name}</a>"
-            for path in sorted(folder.iterdir())
-            if path.name != "index.html"
-        ]
-        (folder / "index.html").write_text("<br>".join(links))
 
 
 @pytest.fixture

@@ -13,6 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from tests.making.debs import write_deb
+from tests.making.locks import debian_lock, locked_deb, python_lock
+from tests.making.tars import write_tar
+from tests.making.wheels import write_wheel
+from tests.making.zips import write_zip
 
 from mpbuild.app.build import toolchain
 from mpbuild.app.build.build import build
@@ -81,6 +86,7 @@ dependencies = ["numpy"]
 dependencies = ["tinynumbers"]
 """
 LABEL = Label("//models/tiny")
+PYTHON = "python3.11-minimal"
 CODE = "opt/model/src/tiny/model.py"
 MODULE = "class Model:\n    def predict(self, inputs, parameters):\n        return inputs\n"
 # Whoever runs or imports anything of the package leaves this behind.
@@ -97,11 +103,8 @@ class Nobody:
     def reached(self, stage): ...
 
 
-class Stock(NamedTuple):
+class Stock:
     """Makes wheels and a Debian package, and workspaces and locks that name them."""
-
-    make_deb: Callable[..., bytes]
-    make_wheel: Callable[..., bytes]
 
     def workspace(self, root: Path, store: Store) -> Path:
         """A workspace whose locks name files made here, which are put into ``store``."""
@@ -123,55 +126,27 @@ class Stock(NamedTuple):
 
     def write_locks(self, environment: LockEnvironment, store: Store, *names: str) -> None:
         """Locks of packages that are made here and put into ``store``, all in version 2.0."""
-        content = {"./usr/bin/python3.11": b"#!/bin/false\n"}
-        python = self.make_deb("python3.11-minimal", "3.11.2-6", content)
-        base = store.put([python])
-        file = "python3.11-minimal_3.11.2-6_amd64.deb"
-        packages = []
-        for name in names:
-            files = {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"}
-            filename = f"{name}-2.0-py3-none-any.whl"
-            kept = store.put([self.make_wheel(filename, files)])
-            wheel = pylock.LockedWheel(filename=filename, sha256=kept.digest, size=kept.size)
-            packages.append(pylock.PythonPackage(name=name, version="2.0", wheel=wheel))
+        python = write_deb(PYTHON, "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"})
+        wheels = {
+            f"{name}-2.0-py3-none-any.whl": write_wheel(
+                f"{name}-2.0-py3-none-any.whl",
+                {f"{name}/__init__.py": b"answer = 42\n" * 30, f"{name}.pth": b"import sys\n"},
+            )
+            for name in names
+        }
+        for data in (python, *wheels.values()):
+            store.put([data])
         environment.folder.mkdir(parents=True, exist_ok=True)
-        environment.python_file.write_text(
-            pylock.write(
-                pylock.PythonLock(
-                    environment=environment.name,
-                    python="3.11",
-                    resolution=environment.python.digest,
-                    resolver="uv 0.13.9",
-                    packages=tuple(packages),
-                )
-            )
-        )
-        environment.debian_file.write_text(
-            deblock.write(
-                deblock.DebianLock(
-                    environment=environment.name,
-                    suite="bookworm",
-                    architecture="amd64",
-                    resolution=environment.debian.digest,
-                    packages=(
-                        deblock.DebianPackage(
-                            name="python3.11-minimal",
-                            version="3.11.2-6",
-                            architecture="amd64",
-                            base=True,
-                            path=f"pool/main/p/python3.11/{file}",
-                            sha256=base.digest,
-                            size=base.size,
-                        ),
-                    ),
-                )
-            )
-        )
+        lock = python_lock(environment.name, wheels, resolution=environment.python.digest)
+        environment.python_file.write_text(pylock.write(lock))
+        packages = [locked_deb(PYTHON, "3.11.2-6", python)]
+        debian = debian_lock(environment.name, packages, resolution=environment.debian.digest)
+        environment.debian_file.write_text(deblock.write(debian))
 
 
 @pytest.fixture(scope="session")
-def stock(make_deb, make_wheel) -> Stock:
-    return Stock(make_deb, make_wheel)
+def stock() -> Stock:
+    return Stock()
 
 
 class Toolchain:
@@ -206,11 +181,8 @@ class Toolchain:
 
     @staticmethod
     def bootstrap() -> bytes:
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w") as archive:
-            version = b'__version__ = "2.105.2"\n'
-            archive.writestr(zipfile.ZipInfo("pex/version.py"), version)
-        return out.getvalue()
+        version = "pex/version.py"
+        return write_zip({version: b'__version__ = "2.105.2"\n'}, stored={version})
 
 
 def build_tiny(
@@ -310,14 +282,11 @@ class Tiny(NamedTuple):
 class Attack:
     """A copy of the layout, to be changed; everything is hashed again up to ``index.json``."""
 
-    def __init__(
-        self, tiny: Tiny, folder: Path, cli: Callable[..., Answer], make_tar: Callable[..., bytes]
-    ) -> None:
+    def __init__(self, tiny: Tiny, folder: Path, cli: Callable[..., Answer]) -> None:
         self.tiny = tiny
         self.folder = folder
         self.layout = Layout(folder)
         self._cli = cli
-        self._make_tar = make_tar
 
     # ---- reading
 
@@ -419,7 +388,7 @@ class Attack:
 
     def pack(self, files: Mapping[str, bytes | str], **options: Any) -> bytes:
         """A layer of ``files``, made by other hands."""
-        return stdlib_gzip.compress(self._make_tar(files, **options), mtime=0)
+        return stdlib_gzip.compress(write_tar(files, **options), mtime=0)
 
     # ---- signing and judging
 
@@ -552,10 +521,10 @@ def cli(tiny, small_toolchain, capfdbinary) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def unsigned(tiny, tmp_path, cli, make_tar) -> Attack:
+def unsigned(tiny, tmp_path, cli) -> Attack:
     """A copy of the layout, to which nothing is attached."""
     shutil.copytree(tiny.layout, tmp_path / "layout")
-    return Attack(tiny, tmp_path / "layout", cli, make_tar)
+    return Attack(tiny, tmp_path / "layout", cli)
 
 
 @pytest.fixture
@@ -566,7 +535,7 @@ def signed(unsigned, cli) -> Attack:
 
 
 @pytest.fixture
-def rebuild(tiny, tmp_path, monkeypatch, cli, stock, small_toolchain, make_tar):
+def rebuild(tiny, tmp_path, monkeypatch, cli, stock, small_toolchain):
     """``rebuild(change)``: what mpbuild makes of a changed workspace, unsigned."""
 
     def make(change: Callable[[Path], None], sandbox: str = "bwrap") -> Attack:
@@ -578,7 +547,7 @@ def rebuild(tiny, tmp_path, monkeypatch, cli, stock, small_toolchain, make_tar):
             patch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
             result = build_tiny(root, tiny.store, small_toolchain, sandbox=sandbox)
         write_layout(tiny.store, result.package.digest, tmp_path / "changed layout")
-        return Attack(tiny, tmp_path / "changed layout", cli, make_tar)
+        return Attack(tiny, tmp_path / "changed layout", cli)
 
     return make
 
@@ -615,17 +584,17 @@ def garbage(request) -> bytes:
 
 
 @pytest.fixture(params=["whiteout", "opaque", "trailing", "understated", "unrecorded"])
-def lying_wheel(request, make_wheel) -> bytes:
+def lying_wheel(request) -> bytes:
     """A wheel of numpy 2.0 that may not become a layer."""
     filename = "numpy-2.0-py3-none-any.whl"
     if request.param == "unrecorded":
-        good = io.BytesIO(make_wheel(filename, {"numpy/__init__.py": b"x = 1\n"}))
+        good = io.BytesIO(write_wheel(filename, {"numpy/__init__.py": b"x = 1\n"}))
         with zipfile.ZipFile(good, "a") as archive:
             archive.writestr("numpy/evil.py", b"evil")
         return good.getvalue()
     extra = {"whiteout": "numpy/.wh.core.py", "opaque": "numpy/.wh..wh..opq"}
     path = extra.get(request.param, "numpy/core.py")
-    data = make_wheel(filename, {"numpy/__init__.py": b"x = 1\n", path: b"y = 2\n" * 9})
+    data = write_wheel(filename, {"numpy/__init__.py": b"x = 1\n", path: b"y = 2\n" * 9})
     if request.param == "understated":
         at = data.index(b"PK\1\2")
         return data[: at + 24] + b"\1\0\0\0" + data[at + 28 :]

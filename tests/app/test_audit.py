@@ -5,6 +5,7 @@ from pathlib import Path
 
 import isal.isal_zlib
 import pytest
+from tests.making.wheels import write_wheel
 
 from mpbuild.app.lock.audit_locks import audit
 from mpbuild.app.lock.lock_files import environments
@@ -31,18 +32,17 @@ reason = "The file is a licence."
 class Audited:
     """A workspace with wheels in a folder that is its index, and locks of them."""
 
-    def __init__(self, root: Path, workspace: str, model: str, make_wheel) -> None:
+    def __init__(self, root: Path, workspace: str, model: str) -> None:
         (root / "a").mkdir(parents=True)
         (root / "wheels").mkdir()
         (root / "mpbuild.toml").write_text(workspace)
         (root / "a/model.toml").write_text(model)
-        self._make_wheel = make_wheel
         self.root = root
         self.store = Store(root / "store")
         self.wheels: dict[str, bytes] = {}
 
     def wheel(self, name: str, files: dict[str, bytes]) -> bytes:
-        return self._make_wheel(f"{name}-1.0-py3-none-any.whl", files)
+        return write_wheel(f"{name}-1.0-py3-none-any.whl", files)
 
     def add(self, name: str, files: dict[str, bytes]) -> Path:
         path = self.root / "wheels" / f"{name}-1.0-py3-none-any.whl"
@@ -100,12 +100,12 @@ CPU = '[accelerators.cpu]\ndependencies = ["one", "two"]\n'
 
 
 @pytest.fixture
-def audited(tmp_path, smallest_workspace, smallest_model, make_wheel):
+def audited(tmp_path, smallest_workspace, smallest_model):
     """``audited(*tables)``: the workspace whose spec has these tables beside the others."""
 
     def audited(*tables: str) -> Audited:
         model = "".join([smallest_model, *tables])
-        return Audited(tmp_path / "workspace", smallest_workspace + INDEX, model, make_wheel)
+        return Audited(tmp_path / "workspace", smallest_workspace + INDEX, model)
 
     return audited
 

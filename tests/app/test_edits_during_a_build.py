@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from tests.making.wheels import write_wheel
 
 from mpbuild.app.build import memo
 from mpbuild.app.build.build import build
@@ -170,7 +171,7 @@ class Editor:
 def place(tiny, stock, small_toolchain, tmp_path, monkeypatch):
     """The tiny workspace with a step and a file, all of it copied."""
     filename = "numpy-2.0-py3-none-any.whl"
-    other = tiny.store.put([stock.make_wheel(filename, {"numpy/__init__.py": b"answer = 43\n"})])
+    other = tiny.store.put([write_wheel(filename, {"numpy/__init__.py": b"answer = 43\n"})])
     wheel = pylock.LockedWheel(filename=filename, sha256=other.digest, size=other.size)
     made = Place(tmp_path, tiny.store, wheel)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

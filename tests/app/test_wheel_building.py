@@ -4,13 +4,11 @@ The default index is a folder with source distributions made here, beside the wh
 backends; the base is Debian's.
 """
 
-import io
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import textwrap
 import time
@@ -18,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.making.sdists import write_sdist
 
 from mpbuild.app.lock import build_sdist
 from mpbuild.app.lock.build_wheels import WheelBuilder
@@ -102,17 +101,11 @@ class Place:
         self.ran = []
         self.bwrap = None
 
-    def add(self, files, name="thing", version="1.0", info=None, attributes=""):
+    def add(self, files, name="thing", version="1.0", info="", attributes=""):
         """Publish a source distribution."""
-        info = info or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w:gz") as archive:
-            for path, text in {"PKG-INFO": info, **files}.items():
-                member = tarfile.TarInfo(f"{name}-{version}/{path}")
-                member.size, member.mtime = len(text.encode()), 1_700_000_000
-                archive.addfile(member, io.BytesIO(text.encode()))
-        self.index.put(f"{name}-{version}.tar.gz", out.getvalue(), attributes)
-        return Digest.of(out.getvalue())
+        data = write_sdist(name, version, files, info=info)
+        self.index.put(f"{name}-{version}.tar.gz", data, attributes)
+        return Digest.of(data)
 
     def environment(self, *requirements, **bounds):
         settings = OpenWorkspace(self.root).settings

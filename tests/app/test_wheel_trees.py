@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.making.wheels import write_wheel
 
 from mpbuild.app.build.wheel_collisions import file_collisions, new_collisions, without_accepted
 from mpbuild.base.errors import Finding, InputError
@@ -28,7 +29,7 @@ reason = "Nobody reads it."
 
 
 @pytest.fixture
-def workspace(tiny, tmp_path, make_wheel):
+def workspace(tiny, tmp_path):
     """``workspace(*tables, numpy=…, tinynumbers=…)``: locked are wheels of these files."""
 
     def make(tables: str = "", **wheels: dict[str, bytes]) -> Path:
@@ -39,7 +40,7 @@ def workspace(tiny, tmp_path, make_wheel):
         spec.write_text(text.replace("[accelerators.cpu]", f"{tables}\n[accelerators.cpu]"))
         lock = pylock.read((root / LOCK).read_text(), file=LOCK)
         packages = [
-            _package(package, make_wheel(package.wheel.filename, wheels[package.name]), tiny.store)
+            _package(package, write_wheel(package.wheel.filename, wheels[package.name]), tiny.store)
             for package in lock.packages
         ]
         changed = msgspec.structs.replace(lock, packages=tuple(packages))
@@ -75,8 +76,8 @@ def test_equal_bytes_at_one_path_are_built(cli, workspace):
     assert built(cli, workspace(numpy=ONE, tinynumbers=ONE)).code == 0
 
 
-def test_wheels_that_hide_nothing_are_looked_into_once(tiny, make_wheel):
-    lock = _locks(tiny, make_wheel, ONE, ONE)
+def test_wheels_that_hide_nothing_are_looked_into_once(tiny):
+    lock = _locks(tiny, ONE, ONE)
     assert new_collisions(lock, (), tiny.store, file="lock") == []
     for package in lock.python.packages:
         tiny.store.blob(package.wheel.sha256).unlink()
@@ -85,8 +86,8 @@ def test_wheels_that_hide_nothing_are_looked_into_once(tiny, make_wheel):
         file_collisions(lock, (), tiny.store, file="lock")
 
 
-def test_a_collision_is_found_again_and_so_is_one_that_is_accepted_no_more(tiny, make_wheel):
-    lock = _locks(tiny, make_wheel, ONE, OTHER)
+def test_a_collision_is_found_again_and_so_is_one_that_is_accepted_no_more(tiny):
+    lock = _locks(tiny, ONE, OTHER)
     for _ in range(2):
         assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
     entry = AcceptedFinding(
@@ -96,11 +97,11 @@ def test_a_collision_is_found_again_and_so_is_one_that_is_accepted_no_more(tiny,
     assert len(new_collisions(lock, (), tiny.store, file="lock")) == 1
 
 
-def _locks(tiny, make_wheel, *files) -> EnvironmentLocks:
+def _locks(tiny, *files) -> EnvironmentLocks:
     text = (tiny.workspace / LOCK).read_text()
     lock = pylock.read(text, file=LOCK)
     packages = [
-        _package(package, make_wheel(package.wheel.filename, one), tiny.store)
+        _package(package, write_wheel(package.wheel.filename, one), tiny.store)
         for package, one in zip(lock.packages, files, strict=True)
     ]
     debian = tiny.workspace / LOCK.replace("pylock", "debian")

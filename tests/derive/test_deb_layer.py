@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.making.debs import control
 
 from mpbuild.base.errors import InputError
 
@@ -123,9 +124,7 @@ def test_the_order_of_the_packages_decides_nothing(make):
 
 def test_each_package_is_written_down(make):
     made = one(make, ("./usr/x", b""))
-    assert made.read("var/lib/dpkg/status.d/demo").decode() == (
-        "Package: demo\nVersion: 1.0-1\nArchitecture: amd64\nDescription: made up\n"
-    )
+    assert made.read("var/lib/dpkg/status.d/demo").decode() == control("demo", "1.0-1")
 
 
 def test_two_packages_with_different_bytes_at_one_path_are_refused(make):

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 
 import pytest
+from tests.making.tars import write_tar
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 TITLE = "org.opencontainers.image.title"
@@ -91,17 +92,9 @@ def digest_of(data):
 
 def packed(path, data):
     """A layer of one file and its folders."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        parts = path.split("/")
-        for count in range(1, len(parts)):
-            folder = tarfile.TarInfo("/".join(parts[:count]))
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(folder)
-        info = tarfile.TarInfo(path)
-        info.size = len(data)
-        archive.addfile(info, io.BytesIO(data))
-    return gzip.compress(out.getvalue(), mtime=0)
+    parts = path.split("/")
+    folders = [("/".join(parts[:count]), None) for count in range(1, len(parts))]
+    return gzip.compress(write_tar([*folders, (path, data)]), mtime=0)
 
 
 @pytest.fixture

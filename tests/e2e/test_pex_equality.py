@@ -3,29 +3,26 @@
 pex runs here under this Python, whatever it is; so both halves stand on the same pex.
 """
 
-import base64
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.making.locks import python_lock
+from tests.making.wheels import write_wheel
 
 from mpbuild.app.build import toolchain
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.digest import Digest
 from mpbuild.derive import pex
 from mpbuild.formats.python import pex as form
-from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.spec.read import read_model, read_workspace
 from mpbuild_rules.pex import rule
 
@@ -161,41 +158,14 @@ def model(checkout):
 
 def wheel_bytes(project, version):
     """A wheel with one module, which has the project's name."""
-    info = f"{project}-{version}.dist-info"
-    members = {
-        f"{project}.py".lower(): b"VALUE = 'of the wheel'\n",
-        f"{info}/METADATA": METADATA.format(project, version).encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{path},{hashed(data)},{len(data)}\n" for path, data in members.items())
-    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in members.items():
-            archive.writestr(zipfile.ZipInfo(path), data)
-    return out.getvalue()
-
-
-def hashed(data):
-    digest = hashlib.sha256(data).digest()
-    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    files = {f"{project}.py".lower(): b"VALUE = 'of the wheel'\n"}
+    metadata = {"METADATA": METADATA.format(project, version)}
+    return write_wheel(f"{project}-{version}-py3-none-any.whl", files, overrides=metadata)
 
 
 def locked(wheels):
     """The lock of wheels (file name to bytes)."""
-    packages = []
-    for filename, data in wheels.items():
-        project, version, *_ = filename.split("-")
-        name = project.lower().replace("_", "-").replace(".", "-")
-        file = LockedWheel(filename=filename, sha256=Digest.of(data), size=len(data))
-        packages.append(PythonPackage(name=name, version=version, wheel=file))
-    return PythonLock(
-        environment="cuda",
-        python=HERE,
-        resolution=Digest.of(b""),
-        resolver="none 1",
-        packages=tuple(packages),
-    )
+    return python_lock("cuda", wheels, python=HERE)
 
 
 def write(folder, files):

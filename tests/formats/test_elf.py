@@ -33,8 +33,8 @@ def test_everything_a_dynamic_file_says_is_read(make):
             soname="libdemo.so.1",
             rpath="/opt/a",
             runpath="$ORIGIN/../lib::/opt/b",
-            versions_needed={"libc.so.6": ["GLIBC_2.2.5", "GLIBC_2.34"], "libm.so.6": ["X"]},
-            versions_defined=["DEMO_1", "DEMO_2"],
+            needs={"libc.so.6": ["GLIBC_2.2.5", "GLIBC_2.34"], "libm.so.6": ["X"]},
+            defines=["DEMO_1", "DEMO_2"],
             interpreter="/lib64/ld-linux-x86-64.so.2",
         )
     )
@@ -52,7 +52,7 @@ def test_everything_a_dynamic_file_says_is_read(make):
 
 
 def test_weak_versions_are_not_needed(make):
-    elf = parsed(make.elf(versions_needed={"libc.so.6": ["weak:GLIBC_9.9", "GLIBC_2.2.5"]}))
+    elf = parsed(make.elf(needs={"libc.so.6": ["weak:GLIBC_9.9", "GLIBC_2.2.5"]}))
     assert elf.versions_needed == {"libc.so.6": ("GLIBC_2.2.5",)}
 
 
@@ -79,7 +79,7 @@ def test_a_static_file_is_not_dynamic(make):
 
 
 def _patched(m, at, form, value):
-    data = bytearray(m.elf(needed=["libc.so.6"], versions_needed={"libc.so.6": ["V"]}))
+    data = bytearray(m.elf(needed=["libc.so.6"], needs={"libc.so.6": ["V"]}))
     struct.pack_into(form, data, at, value)
     return bytes(data)
 
@@ -145,7 +145,7 @@ def test_versions_that_never_end_are_refused(make):
 
 
 def test_a_file_is_read_in_little_pieces_close_together(make):
-    data = make.elf(needed=["libc.so.6"], versions_needed={"libc.so.6": ["V1", "V2"]})
+    data = make.elf(needed=["libc.so.6"], needs={"libc.so.6": ["V1", "V2"]})
     reads = []
 
     def read(offset, count):
@@ -201,8 +201,8 @@ def test_a_mutated_file_reads_or_is_refused(make, reads_or_refuses, data):
             needed=["libm.so.6"],
             soname="a",
             runpath="$ORIGIN",
-            versions_needed={"libc.so.6": ["V1", "V2"], "libm.so.6": ["V3"]},
-            versions_defined=["D1", "D2"],
+            needs={"libc.so.6": ["V1", "V2"], "libm.so.6": ["V3"]},
+            defines=["D1", "D2"],
             interpreter="/lib/ld.so",
         )
     )

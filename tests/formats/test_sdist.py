@@ -2,13 +2,12 @@
 
 import contextlib
 import gzip
-import io
-import tarfile
-import zipfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.making.tars import write_tar
+from tests.making.zips import write_zip
 
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive.unsafe import UnsafeError
@@ -18,30 +17,14 @@ PKG_INFO = "Metadata-Version: 2.1\nName: Legacy.Thing\nVersion: 1.0\n"
 SYSTEM = '[build-system]\nrequires = ["flit_core<4"]\nbuild-backend = "flit_core.buildapi"\n'
 
 
-def member(path, content=b"", kind=tarfile.REGTYPE, target=""):
-    info = tarfile.TarInfo(path)
-    info.type, info.linkname, info.size = kind, target, len(content)
-    return info, content
-
-
-def packed(*members):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for info, content in members:
-            archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
 def tar(*more, folder="legacy_thing-1.0", **files):
     """A source distribution; ``files`` by name, with _ for the dot, and further members."""
     texts = {"PKG-INFO": files.pop("pkg_info", PKG_INFO)}
     texts |= {name.replace("_", "."): text for name, text in files.items()}
-    members = (
-        member(f"{folder}/{name}", text.encode())
-        for name, text in texts.items()
-        if text is not None
-    )
-    return packed(*members, *more)
+    members = [
+        (f"{folder}/{name}", text.encode()) for name, text in texts.items() if text is not None
+    ]
+    return write_tar([*members, *more], compression="gz")
 
 
 def refused(data, filename="legacy_thing-1.0.tar.gz"):
@@ -79,13 +62,13 @@ def test_a_backend_may_lie_in_the_source_tree():
 
 
 def test_zip_files_of_older_times_are_read_alike():
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.mkdir("legacy-thing-1.0")
-        archive.writestr("legacy-thing-1.0/PKG-INFO", PKG_INFO)
-        archive.writestr("legacy-thing-1.0/pyproject.toml", SYSTEM)
-        archive.writestr("legacy-thing-1.0/egg/PKG-INFO", "Name: other\n")
-    read = read_sdist(out.getvalue(), "legacy-thing-1.0.zip")
+    files = {
+        "legacy-thing-1.0/": b"",
+        "legacy-thing-1.0/PKG-INFO": PKG_INFO.encode(),
+        "legacy-thing-1.0/pyproject.toml": SYSTEM.encode(),
+        "legacy-thing-1.0/egg/PKG-INFO": b"Name: other\n",
+    }
+    read = read_sdist(write_zip(files), "legacy-thing-1.0.zip")
     assert (read.name, read.backend) == ("legacy-thing", "flit_core.buildapi")
 
 
@@ -139,20 +122,20 @@ def test_a_build_system_that_is_none_is_refused(text, message):
 @pytest.mark.parametrize(
     "extra",
     [
-        member("../outside", b"x"),
-        member("/etc/passwd", b"x"),
-        member("legacy_thing-1.0/a/../../b", b"x"),
-        member("legacy_thing-1.0/link", kind=tarfile.SYMTYPE, target="../../outside"),
-        member("legacy_thing-1.0/link", kind=tarfile.SYMTYPE, target="/etc/passwd"),
-        member("legacy_thing-1.0/hard", kind=tarfile.LNKTYPE, target="legacy_thing-1.0/none"),
-        member("legacy_thing-1.0/device", kind=tarfile.CHRTYPE),
-        member("legacy_thing-1.0/pipe", kind=tarfile.FIFOTYPE),
-        member("legacy_thing-1.0/PKG-INFO", b"Name: other\n"),
-        member("legacy_thing-1.0/pkg-info", b"Name: other\n"),
-        member("another/PKG-INFO", b"x"),
-        member("file beside the folder", b"x"),
+        ("../outside", b"x"),
+        ("/etc/passwd", b"x"),
+        ("legacy_thing-1.0/a/../../b", b"x"),
+        ("legacy_thing-1.0/link", "->../../outside"),
+        ("legacy_thing-1.0/link", "->/etc/passwd"),
+        ("legacy_thing-1.0/hard", "=>legacy_thing-1.0/none"),
+        ("legacy_thing-1.0/device", 0x33),
+        ("legacy_thing-1.0/pipe", 0x36),
+        ("legacy_thing-1.0/PKG-INFO", b"Name: other\n"),
+        ("legacy_thing-1.0/pkg-info", b"Name: other\n"),
+        ("another/PKG-INFO", b"x"),
+        ("file beside the folder", b"x"),
     ],
-    ids=lambda pair: f"{pair[0].name} {pair[0].linkname}",
+    ids=lambda pair: f"{pair[0]} {pair[1]}",
 )
 def test_a_hostile_archive_is_refused(extra):
     with pytest.raises(UnsafeError):
@@ -162,7 +145,7 @@ def test_a_hostile_archive_is_refused(extra):
 @pytest.mark.parametrize(
     "bomb",
     [
-        tar(member("legacy_thing-1.0/large", bytes(70_000))),
+        tar(("legacy_thing-1.0/large", bytes(70_000))),
         gzip.compress(gzip.decompress(tar()) + bytes(70_000)),
     ],
     ids=["a file", "after the end"],

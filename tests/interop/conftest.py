@@ -1,22 +1,21 @@
 """Packages for other people's tools: the example, built and signed, and a small made-up one."""
 
 import gzip
-import io
 import json
 import os
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import sys
-import tarfile
 import time
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.making.elf import write_program
+from tests.making.tars import write_tar
 
 from mpbuild.base.digest import Digest
 from mpbuild.derive import inputs_artifact
@@ -205,7 +204,10 @@ class Package:
         return oci.descriptor(media_type, data, **more)
 
     def _image(self, accelerator):
-        tars = [tar("hello", program(f"{accelerator}\n")), tar("opt/note", accelerator.encode())]
+        tars = [
+            write_tar([("hello", write_program(f"{accelerator}\n"), 0o755)]),
+            write_tar([("opt/note", accelerator.encode(), 0o755)]),
+        ]
         config = oci.ImageConfig(
             created=EPOCH,
             config=oci.ExecutionConfig(
@@ -276,28 +278,6 @@ class Package:
         listing = referrer.listing(manifest, self.layout.read(known.digest) if known else None)
         with self.layout.locked():
             self.layout.point(name, self._blob(oci.INDEX, listing))
-
-
-def tar(path, data):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        info = tarfile.TarInfo(path)
-        info.size, info.mode = len(data), 0o755
-        archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def program(text):
-    """A static ELF program for Linux on x86-64 that writes ``text`` and ends well."""
-    base, headers, length = 0x400000, 64 + 56, 34
-    code = b"\xb8\1\0\0\0\xbf\1\0\0\0\xbe" + struct.pack("<I", base + headers + length)
-    code += b"\xba" + struct.pack("<I", len(text)) + b"\x0f\5\xb8\x3c\0\0\0\x31\xff\x0f\5"
-    size = headers + length + len(text)
-    ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
-    entry = base + headers
-    head = struct.pack("<16sHHIQQQIHHHHHH", ident, 2, 62, 1, entry, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
-    return head + segment + code.ljust(length, b"\x90") + text.encode()
 
 
 @pytest.fixture(scope="session")

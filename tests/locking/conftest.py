@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pysequoia
 import pytest
+from tests.making.debs import write_deb
 
 BASE = """\
 security = false
@@ -24,7 +25,7 @@ keyring = "archive.pgp"
 class World:
     """``indexes`` by name; ``mpbuild(...)`` gives exit status and result of a command."""
 
-    def __init__(self, folder: Path, make_index, make_deb, workspace: str, model: str, key) -> None:
+    def __init__(self, folder: Path, make_index, workspace: str, model: str, key) -> None:
         self.root = folder / "workspace"
         self.mirror = folder / "debian"
         self.make_index = make_index
@@ -35,7 +36,7 @@ class World:
             "MPBUILD_DEBIAN_MIRROR": self.mirror.as_uri(),
             "UV_CACHE_DIR": str(folder / "uv-cache"),
         }
-        self._make_deb, self._key = make_deb, key
+        self._key = key
         self._workspace, self._model = workspace + BASE, model
         for path in (self.root / "a", folder / "home"):
             path.mkdir(parents=True)
@@ -61,7 +62,7 @@ class World:
 
     def debian(self, name: str, version: str) -> None:
         """An archive of this one package, whose interpreter is none."""
-        data = self._make_deb(name, version, {"./usr/bin/python3.11": b"#!/bin/sh\n"})
+        data = write_deb(name, version, {"./usr/bin/python3.11": b"#!/bin/sh\n"})
         file = f"{name}_{version}_amd64.deb"
         path = f"pool/main/p/{name}/{file}"
         (self.mirror / path).parent.mkdir(parents=True, exist_ok=True)
@@ -149,9 +150,9 @@ def archive_key():
 
 
 @pytest.fixture
-def world(tmp_path, make_index, make_deb, smallest_workspace, smallest_model, archive_key):
+def world(tmp_path, make_index, smallest_workspace, smallest_model, archive_key):
     texts = smallest_workspace, smallest_model
-    return World(tmp_path, make_index, make_deb, *texts, archive_key)
+    return World(tmp_path, make_index, *texts, archive_key)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -1,15 +1,15 @@
 """The action that runs a source distribution's own backend, and its script."""
 
 import gzip
-import io
 import json
 import subprocess
 import sys
-import zipfile
 from importlib.metadata import entry_points
 
 import msgspec
 import pytest
+from tests.making.tars import write_tar
+from tests.making.zips import write_zip
 
 from mpbuild.base.digest import Digest
 from mpbuild.engine.graph import Ref
@@ -48,17 +48,9 @@ def files(backend=BACKEND):
     return {"thing-1.0/PKG-INFO": b"", "thing-1.0/tools/own.py": backend.encode()}
 
 
-def zipped(contents):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for path, content in contents.items():
-            archive.writestr(path, content)
-    return out.getvalue()
-
-
 @pytest.fixture
-def tar(make_tar):
-    return lambda contents: gzip.compress(make_tar(contents))
+def tar():
+    return lambda contents: gzip.compress(write_tar(contents))
 
 
 @pytest.fixture
@@ -135,7 +127,7 @@ def test_a_backend_leaves_a_wheel_and_its_name(run, tar):
 
 
 def test_zip_files_are_built_alike(run):
-    done, outputs = run("wheel", zipped(files()), filename="thing-1.0.zip")
+    done, outputs = run("wheel", write_zip(files()), filename="thing-1.0.zip")
     assert done.returncode == 0, done.stderr
     assert outputs["wheel"] == b"a wheel"
 

@@ -170,7 +170,7 @@ HOSTILE = {
         "has 1 bytes in one header and 1099511627776 in another",
     ),
     "has a negative size": (
-        raw(lambda c: c.tar_block(b"./usr/x", raw_size=b"\xff" * 12)),
+        raw(lambda c: c.tar_block(b"./usr/x", size_field=b"\xff" * 12)),
         UNSAFE,
         "malformed number in a header",
     ),

@@ -3,19 +3,14 @@
 Weights are fetched from a web server of this machine; nothing else is fetched, and nothing runs.
 """
 
-import base64
 import contextlib
 import hashlib
 import http.server
 import io
 import json
-import lzma
 import random
 import shutil
-import struct
-import tarfile
 import threading
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +18,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from tests.making.debs import write_deb
+from tests.making.elf import write_shared_object
+from tests.making.locks import debian_lock, locked_deb, python_lock
+from tests.making.wheels import write_wheel
+from tests.making.zips import write_zip
 
 from mpbuild.app.build import toolchain
 from mpbuild.app.lock.lock_files import LockEnvironment, environments
@@ -105,46 +105,8 @@ BYTECODE = {
 }
 
 
-def shared_object(*, soname: str = "", needs: Mapping[str, tuple[str, ...]], defines=()) -> bytes:
-    """An ELF file: ``needs`` are versions by library, ``defines`` the versions of its own."""
-    strings = bytearray(b"\0")
-
-    def text(value: str) -> int:
-        strings.extend(value.encode() + b"\0")
-        return len(strings) - len(value.encode()) - 1
-
-    tags = [(1, text(library)) for library in needs] + ([(14, text(soname))] if soname else [])
-    asked = {library: versions for library, versions in needs.items() if versions}
-    verneed = b""
-    for left, (library, versions) in zip(range(len(asked))[::-1], asked.items(), strict=True):
-        following = 16 * (1 + len(versions)) if left else 0
-        verneed += struct.pack("<2H3L", 1, len(versions), text(library), 16, following)
-        for rest, version in zip(range(len(versions))[::-1], versions, strict=True):
-            verneed += struct.pack("<L2H2L", 0, 0, 2, text(version), 16 if rest else 0)
-    names = [soname, *defines] if defines else []
-    verdef = b""
-    for i, version in enumerate(names):
-        following = 28 if i + 1 < len(names) else 0
-        verdef += struct.pack("<4H3L", 1, not i, i + 1, 1, 0, 20, following)
-        verdef += struct.pack("<2L", text(version), 0)
-    base, start = 0x1000, 64 + 2 * 56
-    at_need = start + len(strings)
-    at_def = at_need + len(verneed)
-    at_tags = at_def + len(verdef)
-    tags += [(0x6FFFFFFE, base + at_need), (0x6FFFFFFF, len(asked))] if verneed else []
-    tags += [(0x6FFFFFFC, base + at_def), (0x6FFFFFFD, len(names))] if verdef else []
-    tags += [(5, base + start), (10, len(strings)), (0, 0)]
-    table = b"".join(struct.pack("<2Q", *tag) for tag in tags)
-    size, at = at_tags + len(table), base + at_tags
-    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
-    head = struct.pack("<16s2HL3QL6H", ident, 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0)
-    head += struct.pack("<2L6Q", 1, 5, 0, base, base, size, size, 4096)
-    head += struct.pack("<2L6Q", 2, 6, at_tags, at, at, len(table), len(table), 8)
-    return head + bytes(strings) + verneed + verdef + table
-
-
-class Made(NamedTuple):
-    """A wheel, made here."""
+class MadeWheel(NamedTuple):
+    """A wheel and its content."""
 
     name: str
     version: str
@@ -157,49 +119,31 @@ class Made(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        info = f"{self.name.replace('-', '_')}-{self.version}.dist-info"
-        about = f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {self.version}\n"
-        pure = str(self.tag == PURE).lower()
-        kind = f"Wheel-Version: 1.0\nRoot-Is-Purelib: {pure}\nTag: {self.tag}\n"
-        members = {**self.files, f"{info}/METADATA": about.encode(), f"{info}/WHEEL": kind.encode()}
-        rows = ""
-        for path, data in members.items():
-            raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            rows += f"{path},sha256={raw},{len(data)}\n"
-        members[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path, data in members.items():
-                archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-        return out.getvalue()
-
-    def kept(self, store: Store) -> pylock.PythonPackage:
-        """Put into ``store``, as a lock has it."""
-        found = store.put([self.data])
-        wheel = pylock.LockedWheel(filename=self.filename, sha256=found.digest, size=found.size)
-        return pylock.PythonPackage(name=self.name, version=self.version, wheel=wheel)
+        return write_wheel(self.filename, self.files)
 
 
-def pure(name: str) -> Made:
+def pure(name: str) -> MadeWheel:
     """A wheel with one module, which has its name."""
-    return Made(name, "1.0", {f"{name}.py": b"answer = 42\n"})
+    return MadeWheel(name, "1.0", {f"{name}.py": b"answer = 42\n"})
 
 
-def native(name: str, module: str = "engine", **needs: tuple[str, ...]) -> Made:
+def native(name: str, module: str = "engine", **needs: tuple[str, ...]) -> MadeWheel:
     """A wheel with a shared object that needs these beside the base's C++."""
     libraries = {"libstdc++.so.6": ("GLIBCXX_3.4.30",), **needs}
-    files = {f"{module}/__init__.py": b"", f"{module}/native.so": shared_object(needs=libraries)}
-    return Made(name, "1.0", files, NATIVE)
+    versions = {library: names for library, names in libraries.items() if names}
+    library = write_shared_object(needed=libraries, needs=versions)
+    files = {f"{module}/__init__.py": b"", f"{module}/native.so": library}
+    return MadeWheel(name, "1.0", files, NATIVE)
 
 
-def cuda_runtime(version: str = "13.0.96", *, defines: str = "libcudart.so.13") -> Made:
-    library = shared_object(soname="libcudart.so.13", needs={}, defines=(defines,))
+def cuda_runtime(version: str = "13.0.96", *, defines: str = "libcudart.so.13") -> MadeWheel:
+    library = write_shared_object(soname="libcudart.so.13", defines=(defines,))
     files = {"nvidia/cu13/lib/libcudart.so.13": library}
-    return Made("nvidia-cuda-runtime", version, files, NATIVE)
+    return MadeWheel("nvidia-cuda-runtime", version, files, NATIVE)
 
 
-ARRAYS = Made("arrays", "2.0", {"arrays/data.bin": random.Random(2).randbytes(1_200_000)})
-SMALL = Made("small", "2.0", {"small/__init__.py": b"answer = 42\n" * 30})
+ARRAYS = MadeWheel("arrays", "2.0", {"arrays/data.bin": random.Random(2).randbytes(1_200_000)})
+SMALL = MadeWheel("small", "2.0", {"small/__init__.py": b"answer = 42\n" * 30})
 WHEELS = {
     "cpu": (ARRAYS, SMALL, native("engine")),
     "cuda": (
@@ -210,70 +154,29 @@ WHEELS = {
 }
 
 
-def tar_of(files: Mapping[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path, data in files.items():
-            info = tarfile.TarInfo(path)
-            info.size, info.mode = len(data), 0o755 if "/bin/" in path else 0o644
-            archive.addfile(info, io.BytesIO(data))
-    return out.getvalue()
-
-
-def deb(name: str, version: str, files: Mapping[str, bytes], store: Store) -> deblock.DebianPackage:
-    """A Debian package, made here and put into ``store``, as a lock has it."""
-    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nDescription: made up\n"
-    members = {
-        "debian-binary": b"2.0\n",
-        "control.tar.xz": lzma.compress(tar_of({"./control": control.encode()})),
-        "data.tar.xz": lzma.compress(tar_of(files)),
+def base_packages() -> dict[tuple[str, str], bytes]:
+    """The base image's packages by name and version: a C++ library and a false interpreter."""
+    library = write_shared_object(
+        soname="libstdc++.so.6", defines=("GLIBCXX_3.4.29", "GLIBCXX_3.4.30")
+    )
+    files = {
+        ("libstdc++6", "12.2.0-14"): {"./usr/lib/x86_64-linux-gnu/libstdc++.so.6": library},
+        ("python3.11-minimal", "3.11.2-6"): {"./usr/bin/python3.11": b"#!/bin/false\n"},
     }
-    data = b"!<arch>\n"
-    for member, content in members.items():
-        data += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
-        data += content + b"\n" * (len(content) % 2)
-    kept = store.put([data])
-    return deblock.DebianPackage(
-        name=name,
-        version=version,
-        architecture="amd64",
-        base=True,
-        path=f"pool/main/x/{name}/{deblock.filename(name, version, 'amd64')}",
-        sha256=kept.digest,
-        size=kept.size,
-    )
+    return {key: write_deb(*key, content) for key, content in files.items()}
 
 
-def base_packages(store: Store) -> tuple[deblock.DebianPackage, ...]:
-    """An interpreter that is none, and a C++ library of two versions."""
-    library = shared_object(
-        soname="libstdc++.so.6", needs={}, defines=("GLIBCXX_3.4.29", "GLIBCXX_3.4.30")
-    )
-    files = {"./usr/lib/x86_64-linux-gnu/libstdc++.so.6": library}
-    return (
-        deb("libstdc++6", "12.2.0-14", files, store),
-        deb("python3.11-minimal", "3.11.2-6", {"./usr/bin/python3.11": b"#!/bin/false\n"}, store),
-    )
-
-
-def write_locks(environment: LockEnvironment, wheels: tuple[Made, ...], store: Store) -> None:
-    """The locks of one environment."""
+def write_locks(environment: LockEnvironment, wheels: tuple[MadeWheel, ...], store: Store) -> None:
+    """Write the locks of one environment and put the files that they name into ``store``."""
+    files = {wheel.filename: wheel.data for wheel in wheels}
+    debs = base_packages()
+    for data in (*files.values(), *debs.values()):
+        store.put([data])
     environment.folder.mkdir(parents=True, exist_ok=True)
-    made = pylock.PythonLock(
-        environment=environment.name,
-        python="3.11",
-        resolution=environment.python.digest,
-        resolver="uv 0.13.9",
-        packages=tuple(wheel.kept(store) for wheel in wheels),
-    )
-    environment.python_file.write_text(pylock.write(made))
-    debian = deblock.DebianLock(
-        environment=environment.name,
-        suite="bookworm",
-        architecture="amd64",
-        resolution=environment.debian.digest,
-        packages=base_packages(store),
-    )
+    lock = python_lock(environment.name, files, resolution=environment.python.digest)
+    environment.python_file.write_text(pylock.write(lock))
+    packages = [locked_deb(*key, data) for key, data in debs.items()]
+    debian = debian_lock(environment.name, packages, resolution=environment.debian.digest)
     environment.debian_file.write_text(deblock.write(debian))
 
 
@@ -350,7 +253,7 @@ class Three(NamedTuple):
         found = environments(OpenWorkspace(self.workspace).target(Label(TARGET)))
         return {environment.name: environment for environment in found}
 
-    def lock(self, **wheels: tuple[Made, ...]) -> None:
+    def lock(self, **wheels: tuple[MadeWheel, ...]) -> None:
         """Lock, some of the accelerators with other wheels than usual.
 
         What would run in a sandbox, had it an interpreter, is made to be in the cache.
@@ -365,12 +268,11 @@ class Three(NamedTuple):
     def prepare(self) -> None:
         """Make the toolchain, and what it makes."""
         store = Store(self.store)
-        write_locks(self.toolchain, (Made("pex", "2.0", {"pex/__init__.py": b""}),), store)
-        bootstrap = io.BytesIO()
-        with zipfile.ZipFile(bootstrap, "w") as archive:
-            archive.writestr(zipfile.ZipInfo("pex/version.py"), b'__version__ = "2.105.2"\n')
+        write_locks(self.toolchain, (MadeWheel("pex", "2.0", {"pex/__init__.py": b""}),), store)
+        version = "pex/version.py"
+        bootstrap = write_zip({version: b'__version__ = "2.105.2"\n'}, stored={version})
         outputs = {
-            pex.BOOTSTRAP_FILE: bootstrap.getvalue(),
+            pex.BOOTSTRAP_FILE: bootstrap,
             pex.MAIN_FILE: b"#!/usr/bin/env python3.11\n\nboot(\n    pex_hash='%s',\n)\n"
             % (b"0" * 40),
         }

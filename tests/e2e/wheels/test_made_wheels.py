@@ -1,12 +1,7 @@
 """What published wheels seldom show, in wheels made for it: mpbuild installs what uv installs."""
 
-import base64
-import csv
-import hashlib
-import io
-import zipfile
-
 import pytest
+from tests.making.wheels import write_wheel
 
 INFO = "Made_Up-1.0.dist-info"
 DATA = "Made_Up-1.0.data"
@@ -14,30 +9,10 @@ NAME = "Made_Up-1.0-py3-none-any.whl"
 CODE = b"answer = 42\n" * 40
 
 
-def write(path, files, *, scripts="", stored=(), flags=0, line="\r\n", sizes=True, wide=False):
+def write(path, files, *, scripts="", line="\r\n", wide=False, **options):
     """A wheel of ``files`` at ``path``; how its zip and its RECORD are written is as given."""
-    files = {
-        **files,
-        f"{INFO}/METADATA": b"Metadata-Version: 2.1\nName: Made_Up\nVersion: 1.0\n",
-        f"{INFO}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    if scripts:
-        files[f"{INFO}/entry_points.txt"] = scripts.encode()
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator=line)
-    for name, data in files.items():
-        raw = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        writer.writerow((name, f"sha256={raw}", len(data) if sizes else ""))
-    writer.writerow((f"{INFO}/RECORD", "", ""))
-    files[f"{INFO}/RECORD"] = rows.getvalue().encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in files.items():
-            member = zipfile.ZipInfo(name)
-            member.external_attr = 0o100644 << 16
-            member.flag_bits |= flags
-            member.compress_type = zipfile.ZIP_STORED if name in stored else zipfile.ZIP_DEFLATED
-            with archive.open(member, "w", force_zip64=wide) as file:
-                file.write(data)
+    data = write_wheel(path.name, files, entry_points=scripts, line_end=line, zip64=wide, **options)
+    path.write_bytes(data)
     return path
 
 

@@ -1,11 +1,10 @@
 """pip against a real index on 127.0.0.1: how it reaches it, and how much of a wheel it reads."""
 
 import hashlib
-import io
 import os
-import zipfile
 
 import pytest
+from tests.making.wheels import write_wheel
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
@@ -21,13 +20,8 @@ METADATA = b"Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\nRequires-Python: 
 
 def big_wheel() -> bytes:
     """Four MiB that don't compress, and the metadata."""
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr("alpha/library.so", os.urandom(4 << 20))
-        archive.writestr("alpha-1.0.dist-info/METADATA", METADATA)
-        archive.writestr("alpha-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("alpha-1.0.dist-info/RECORD", "")
-    return data.getvalue()
+    files = {"alpha/library.so": os.urandom(4 << 20)}
+    return write_wheel(FILENAME, files, overrides={"METADATA": METADATA}, stored=files)
 
 
 @pytest.fixture

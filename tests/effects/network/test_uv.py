@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 import pytest
+from tests.making.wheels import write_wheel
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
@@ -17,14 +18,13 @@ BOOKWORM = WheelPlatform("3.11", (2, 36))
 class WheelIndex:
     """A simple repository (PEP 503) of empty wheels on a site, which may ask for a login."""
 
-    def __init__(self, site, make_wheel) -> None:
+    def __init__(self, site) -> None:
         self.site = site
-        self.make_wheel = make_wheel
         self.index = PythonIndex(url=f"{site.url}/simple")
         self.links: dict[str, list[str]] = {}
 
     def add(self, filename: str, *metadata: str, attributes: str = "") -> bytes:
-        data = self.make_wheel(filename, {}, *metadata)
+        data = write_wheel(filename, {}, *metadata)
         self.site.files[f"/files/{filename}"] = data
         place = f"/files/{filename}#sha256={hashlib.sha256(data).hexdigest()}"
         self.link(filename.partition("-")[0], f'<a href="{place}"{attributes}>{filename}</a>')
@@ -36,8 +36,8 @@ class WheelIndex:
 
 
 @pytest.fixture
-def wheels(site, make_wheel):
-    return WheelIndex(site, make_wheel)
+def wheels(site):
+    return WheelIndex(site)
 
 
 @pytest.fixture

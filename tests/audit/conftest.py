@@ -1,13 +1,12 @@
 """Wheels made for a test, their facts, and environments that hold them."""
 
-import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import isal.isal_zlib
 import pytest
+from tests.making.wheels import write_wheel
 
 from mpbuild.audit.audited_environment import AuditedEnvironment
 from mpbuild.audit.read_wheel_facts import ReadLimits, WholeWheel, read_facts
@@ -20,33 +19,14 @@ EVERYTHING = ReadLimits()
 FILE = "lockfiles/digits/pylock.cpu.toml"
 
 
-def wheel(
-    filename: str,
-    files: Mapping[str, bytes] | None = None,
-    *metadata: str,
-    tags: tuple[str, ...] | None = None,
-    entry_points: str = "",
-    name: str = "",
-    version: str = "",
-) -> bytes:
-    """A wheel by the standard library's writer; WHEEL says ``tags``, or what the name does."""
-    own, release, _ = filename.removesuffix(".whl").split("-", 2)
-    info = f"{own}-{release}.dist-info"
-    head = ("Metadata-Version: 2.1", f"Name: {name or own}", f"Version: {version or release}")
-    said = sorted(map(str, WheelName.of(filename).tags)) if tags is None else tags
-    lines = ("Wheel-Version: 1.0", "Root-Is-Purelib: false", *(f"Tag: {one}" for one in said))
-    everything = {
-        **(files or {}),
-        f"{info}/METADATA": "\n".join([*head, *metadata, "", "Text."]).encode(),
-        f"{info}/WHEEL": "\n".join([*lines, ""]).encode(),
-        **({f"{info}/entry_points.txt": entry_points.encode()} if entry_points else {}),
-        f"{info}/RECORD": b"",
-    }
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in everything.items():
-            archive.writestr(zipfile.ZipInfo(path), data, zipfile.ZIP_DEFLATED)
-    return out.getvalue()
+def wheel(filename, files=None, *metadata, tags=None, **more) -> bytes:
+    """A wheel without rows in RECORD; WHEEL gives ``tags``, or those of the file name."""
+    tags = sorted(map(str, WheelName.of(filename).tags)) if tags is None else tags
+    head = ("Wheel-Version: 1.0", "Root-Is-Purelib: false", *(f"Tag: {one}" for one in tags), "")
+    overrides = {"WHEEL": "\n".join(head), "RECORD": b""}
+    return write_wheel(
+        filename, files, *metadata, "", "Text.", overrides=overrides, record=False, **more
+    )
 
 
 def facts(data: bytes, limits: ReadLimits = EVERYTHING) -> WheelFacts:

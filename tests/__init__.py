@@ -1,0 +1,1 @@
+"""The tests of mpbuild; they import only ``tests.making`` from here."""
