@@ -4,7 +4,6 @@ import gzip as stdlib_gzip
 import io
 import json
 import shutil
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -550,17 +549,6 @@ def rebuild(tiny, tmp_path, monkeypatch, cli, stock, small_toolchain):
         return Attack(tiny, tmp_path / "changed layout", cli)
 
     return make
-
-
-@pytest.fixture
-def runtime(tmp_path, monkeypatch) -> Path:
-    """A package that stands for mpbuild_runtime, so that files of mpbuild itself can change."""
-    package = tmp_path / "modules" / "mpbuild_runtime"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
-    monkeypatch.delitem(sys.modules, "mpbuild_runtime", raising=False)
-    return package
 
 
 GARBAGE = [

@@ -130,7 +130,7 @@ class Place:
 
     @property
     def key(self):
-        mpbuild = find_installation(self.toolchain).identity
+        mpbuild = find_installation(self.toolchain, self.runtime).identity
         return memo.MemoKey(self.store.path, self.root, LABEL, OPTIONS, mpbuild)
 
     def find(self, snapshot=None):
@@ -140,7 +140,7 @@ class Place:
     def build(self, observer=None, snapshot=None, installation=None):
         observer = observer or Editor(self, "", "")
         snapshot = snapshot or Snapshot(self.root, self.store)
-        installation = installation or find_installation(self.toolchain)
+        installation = installation or find_installation(self.toolchain, self.runtime)
         return build(snapshot, LABEL, self.store, OPTIONS, observer, installation)
 
 
@@ -178,8 +178,6 @@ def place(tiny, stock, small_toolchain, tmp_path, monkeypatch):
     runtime = importlib.util.find_spec("mpbuild_runtime").submodule_search_locations[0]
     shutil.copytree(runtime, made.runtime)
     (made.runtime / "metrics.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
-    monkeypatch.delitem(sys.modules, "mpbuild_runtime", raising=False)
     shutil.copytree(small_toolchain.folder, made.toolchain)
     shutil.copytree(tiny.workspace, made.root)
     model = made.path("model.toml")
@@ -207,7 +205,10 @@ def test_an_edit_during_a_build_is_seen_by_the_next_one_and_never_by_half(place,
         place.path(name).write_bytes(original)
         if memory == "first build":
             place.key.path.unlink()
-        installation, snapshot = find_installation(place.toolchain), Snapshot(place.root)
+        installation, snapshot = (
+            find_installation(place.toolchain, place.runtime),
+            Snapshot(place.root),
+        )
         assert place.find(snapshot) is None
         editor = Editor(place, name, stage)
         editor.reached("memo")
@@ -289,7 +290,7 @@ def test_asking_for_a_package_puts_no_edited_source_into_the_store(place):
     session = Session(
         "verify", place.root, str(place.store.path), **plain, toolchain=place.toolchain
     )
-    built = place.build().package.digest
+    built = place.build(installation=session.installation).package.digest
     assert locate(session, LABEL, place.store).digest == built
     place.path("source").write_text("# as no other test writes it\n")
     with pytest.raises(InputError, match="has no build of the current workspace"):

@@ -53,6 +53,7 @@ class Kept:
 
     def __init__(self, folder):
         self.root = folder / "workspace"
+        self.runtime = None
         for name, text in FILES.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).write_text(text)
@@ -85,7 +86,8 @@ class Kept:
 
     def find(self, **changes):
         """The answer to a new command."""
-        key = self.key._replace(mpbuild=find_installation().identity)._replace(**changes)
+        mpbuild = find_installation(runtime=self.runtime).identity
+        key = self.key._replace(**{"mpbuild": mpbuild, **changes})
         return memo.find(key, Snapshot(key.root))
 
     @property
@@ -232,10 +234,12 @@ def test_another_mpbuild_is_a_miss(sure):
     assert sure.find(mpbuild=identity.replace(mpbuild.__version__, "99.0.0", 1)) is None
 
 
-def test_any_changed_file_of_mpbuild_itself_is_a_miss(sure, runtime):
+def test_any_changed_file_of_mpbuild_itself_is_a_miss(sure, tmp_path):
     """mpbuild may run from a checkout; the runtime in images is not only Python."""
+    runtime = sure.runtime = tmp_path / "mpbuild_runtime"
+    runtime.mkdir()
     (runtime / "mpbuild-run").write_text("#!/bin/sh\n")
-    sure.key = sure.key._replace(mpbuild=find_installation().identity)
+    sure.key = sure.key._replace(mpbuild=find_installation(runtime=runtime).identity)
     sure.keep()
     assert sure.hit
     (runtime / "__pycache__").mkdir()

@@ -50,7 +50,6 @@ built = { folder = "third_party/wheels", packages = ["thing", "other", "part-*"]
 suite = "bookworm"
 packages = ["python3.11-minimal", "libpython3.11-stdlib"]
 """
-APART_S = build_sdist._APART_S
 BACKENDS = ("flit_core", "packaging", "setuptools", "wheel")
 SETUP = "from setuptools import setup\nsetup(name='thing', version='1.0', py_modules=['thing'])\n"
 FLIT = """\
@@ -100,6 +99,7 @@ class Place:
         self.folder = root / "third_party/wheels"
         self.ran = []
         self.bwrap = None
+        self.gap_s = 0.0
 
     def add(self, files, name="thing", version="1.0", info="", attributes=""):
         """Publish a source distribution."""
@@ -129,6 +129,7 @@ class Place:
             web=http_client(os.environ),
             observer=self,
             bwrap=self.bwrap,
+            gap_s=self.gap_s,
         )
 
     def build(self, *requirements, names=("thing",), **options):
@@ -182,7 +183,6 @@ def place(tmp_path, make_index, backends, built_in, checkout, monkeypatch):
     (root / "mpbuild.toml").write_text(WORKSPACE)
     monkeypatch.setenv("UV_DEFAULT_INDEX", index.index.url)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(build_sdist, "_APART_S", 0)
     made = Place(root, index, Store(built_in), lock)
     for wheel in backends:
         index.put(wheel.name, wheel.read_bytes())
@@ -201,8 +201,8 @@ def contents(path):
 # ---- real backends
 
 
-def test_setup_py_alone_becomes_a_wheel_whose_bytes_are_the_same_again(place, monkeypatch):
-    monkeypatch.setattr(build_sdist, "_APART_S", APART_S)
+def test_setup_py_alone_becomes_a_wheel_whose_bytes_are_the_same_again(place):
+    place.gap_s = build_sdist.GAP_S
     source = place.add({"setup.py": SETUP, "thing.py": "x = 1\n"})
     (built,) = place.build()
     assert (built.name, built.version, built.source) == ("thing", "1.0", source)

@@ -99,9 +99,11 @@ def _offline(
 ) -> "list[Finding]":
     """Checks files only; skips those that were good and have not changed."""
     if not accelerators:
-        from mpbuild.app.lock.lock_check_cache import check
+        from mpbuild.app.lock.lock_check_cache import LockCheckKey, check
 
-        return [finding for label in found for finding in check(session.root, label)]
+        mpbuild = session.installation.identity
+        keys = [LockCheckKey(session.root, label, mpbuild) for label in found]
+        return [finding for key in keys for finding in check(key)]
     from mpbuild.app.lock.lock_files import check as drifted
 
     workspace = session.workspace()

@@ -38,9 +38,15 @@ class Installation(NamedTuple):
         }
 
 
-def find_installation(toolchain: Path | None = None) -> Installation:
-    """Finds the running mpbuild; ``toolchain`` is another folder of toolchain locks."""
+def find_installation(toolchain: Path | None = None, runtime: Path | None = None) -> Installation:
+    """Finds the running mpbuild.
+
+    ``toolchain`` is another folder of toolchain locks, ``runtime`` another folder of the files
+    that go into images.
+    """
     folders = {name: _folders(name) for name in _PACKAGES}
+    if runtime:
+        folders[_RUNTIME] = [str(runtime)]
     toolchain = toolchain or toolchain_folder(Path(mpbuild.__file__).parent)
     places = {**folders, "toolchain": [str(toolchain)]}
     looks = [

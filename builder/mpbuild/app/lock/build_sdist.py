@@ -56,7 +56,7 @@ from mpbuild.locks.python_inputs import inputs
 from mpbuild.package.derived_layers import LayerDeriver, layer_name, layer_task
 from mpbuild.resolve import python_lock
 
-_APART_S = 3
+GAP_S = 3.0
 """The seconds between two builds: times in zip archives have a resolution of two."""
 
 _ELSEWHERE = "or put a wheel that was built elsewhere into the folder that owns the package"
@@ -98,7 +98,7 @@ class WheelBuild(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SdistBuilder:
-    """Builds wheels and reports progress to ``observer``."""
+    """Builds wheels, each twice with ``gap_s`` in between; reports progress to ``observer``."""
 
     def __init__(
         self,
@@ -108,8 +108,10 @@ class SdistBuilder:
         web: HttpClient,
         observer: TaskObserver,
         bwrap: Sequence[BwrapCandidate] | None = None,
+        gap_s: float = GAP_S,
     ) -> None:
         self._store = store
+        self._gap_s = gap_s
         self._uv = uv
         self._web = web
         self._observer = observer
@@ -210,7 +212,7 @@ class SdistBuilder:
         started = clock.now()
         first = self._run("wheel", prepared)
         filename = self._check(first, source, ground)
-        time.sleep(max(0.0, started + _APART_S - clock.now()))
+        time.sleep(max(0.0, started + self._gap_s - clock.now()))
         again = self._run("wheel", prepared)
         same = [first[name].digest == again[name].digest for name in ("filename", "wheel")]
         findings = () if all(same) else (_not_reproduced(filename),)

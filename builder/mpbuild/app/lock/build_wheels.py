@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from mpbuild.app.lock.build_sdist import SdistBuilder, SourceBuildEnvironment
+from mpbuild.app.lock.build_sdist import GAP_S, SdistBuilder, SourceBuildEnvironment
 from mpbuild.app.lock.index_sources import sources
 from mpbuild.app.lock.lock_files import LockEnvironment
 from mpbuild.app.workspace.workspace import OpenWorkspace
@@ -97,6 +97,7 @@ class WheelBuilder:
         observer: TaskObserver,
         released_before: datetime | None = None,
         bwrap: Sequence[BwrapCandidate] | None = None,
+        gap_s: float = GAP_S,
     ) -> None:
         self._folders = {
             name: workspace.root / index.folder
@@ -109,7 +110,9 @@ class WheelBuilder:
         self._web = web
         self._released_before = released_before
         self._store = store
-        self._builds = SdistBuilder(store, uv=uv, web=web, observer=observer, bwrap=bwrap)
+        self._builds = SdistBuilder(
+            store, uv=uv, web=web, observer=observer, bwrap=bwrap, gap_s=gap_s
+        )
         self.built: list[BuiltWheel] = []
 
     def supply(

@@ -21,7 +21,6 @@ from mpbuild.base.digest import Digest
 from mpbuild.base.errors import Finding, MpbuildError
 from mpbuild.base.label import Label
 from mpbuild.effects.files import user_state
-from mpbuild.effects.installation import find_installation
 from mpbuild.effects.workspace import sources
 from mpbuild.effects.workspace.snapshot import Snapshot
 
@@ -29,10 +28,11 @@ SCHEMA = "mpbuild.checked/1"
 
 
 class LockCheckKey(NamedTuple):
-    """The target of the locks."""
+    """The target of the locks, and the identity of the mpbuild that checks them."""
 
     root: Path
     label: Label
+    mpbuild: str
 
     @property
     def subject(self) -> Digest:
@@ -45,36 +45,35 @@ class LockCheckKey(NamedTuple):
         return WORKSPACE_FILE, f"{self.label.path}/{MODEL_FILE}".lstrip("/")
 
 
-def check(root: Path, label: Label) -> list[Finding]:
+def check(key: LockCheckKey) -> list[Finding]:
     """Returns findings about the locks of a target; none means that they are good."""
-    slot = LockCheckKey(root, label)
-    return [] if remembered(slot) else _check(slot)
+    return [] if remembered(key) else _check(key)
 
 
-def remembered(slot: LockCheckKey) -> bool:
+def remembered(key: LockCheckKey) -> bool:
     """Whether the locks were good and nothing relevant has changed since."""
     with contextlib.suppress(*GARBAGE, MpbuildError):
-        memory = json.loads(user_state.check_of(slot.subject))
+        memory = json.loads(user_state.check_of(key.subject))
         files = memory["files"]
         return bool(
             memory["schema"] == SCHEMA
-            and memory["mpbuild"] == find_installation().identity
-            and files.keys() >= set(slot.specs)
-            and _digests(slot.root, files) == files
+            and memory["mpbuild"] == key.mpbuild
+            and files.keys() >= set(key.specs)
+            and _digests(key.root, files) == files
         )
     return False
 
 
-def _check(slot: LockCheckKey) -> list[Finding]:
+def _check(key: LockCheckKey) -> list[Finding]:
     """Checks the locks; caches the digests of what was read if they are good."""
     from mpbuild.app.lock import lock_files
     from mpbuild.app.workspace.workspace import OpenWorkspace
 
-    snapshot = Snapshot(slot.root)
-    target = OpenWorkspace(slot.root, snapshot).target(slot.label)
+    snapshot = Snapshot(key.root)
+    target = OpenWorkspace(key.root, snapshot).target(key.label)
     findings = lock_files.check(target)
     if not findings:
-        _remember(slot, {path: version.digest for path, version in snapshot.versions.items()})
+        _remember(key, {path: version.digest for path, version in snapshot.versions.items()})
     return findings
 
 
@@ -92,12 +91,12 @@ def _digest(root: Path, path: str) -> str:
         return ""
 
 
-def _remember(slot: LockCheckKey, files: Mapping[str, str]) -> None:
+def _remember(key: LockCheckKey, files: Mapping[str, str]) -> None:
     """Writes the cache entry; without it, the next check works again."""
     memory = {
         "schema": SCHEMA,
-        "mpbuild": find_installation().identity,
+        "mpbuild": key.mpbuild,
         "files": dict(files),
     }
     with contextlib.suppress(MpbuildError):
-        user_state.keep_check(json.dumps(memory, sort_keys=True).encode(), slot.subject)
+        user_state.keep_check(json.dumps(memory, sort_keys=True).encode(), key.subject)
