@@ -512,4 +512,4 @@ def test_a_package_whose_spec_leaves_weights_open_is_no_package(unsigned):
     unsigned.sign()
     answer = unsigned.verify()
     assert answer.failed_with("derivation-mismatch")
-    assert "'numbers' is fetched and not pinned" in answer.told("derivation-mismatch")
+    assert "the fetched weights 'numbers' are not pinned" in answer.told("derivation-mismatch")

@@ -61,7 +61,7 @@ WRONG = {
         SPEC, b"schema_version", b"\xef\xbb\xbfschema_version", f"{SPEC}:1", "begins with a byte"
     ),
     "endless nesting": Wrong(
-        SPEC, b'["vision-team"]', b"[" * 5000 + b"]" * 5000, SPEC, "not TOML that can be read"
+        SPEC, b'["vision-team"]', b"[" * 5000 + b"]" * 5000, SPEC, "TOML that is nested too deeply"
     ),
     "an endless number": Wrong(
         SPEC, b"maximum = 10\n", b"maximum = 1%b\n" % (b"0" * 5000), SPEC, "not TOML: Exceeds"
@@ -79,7 +79,7 @@ WRONG = {
     "a licence": spec('"Apache-2.0"', '"Apachi"', 8, "package.license: not an SPDX"),
     "a datatype": spec('"FP32"', '"float"', 28, "io.inputs[0].datatype: 'float' is not one of"),
     "a number": spec("16.0", "nan", 31, "io.inputs[0].maximum: NaN"),
-    "a duration": spec('"10m"', '"10 minutes"', None, "steps[0].timeout: not a duration"),
+    "a duration": spec('"10m"', '"10 minutes"', None, "steps[0].timeout: not a positive duration"),
     "an entry point": spec("digits.model:Model", "digits.model", 14, "core.entry_point: not an"),
     "what is not built yet": spec(
         "[[steps]]", '[[data]]\nname = "x"\n[[steps]]', None, "data is not", "not-supported-yet"
@@ -112,7 +112,7 @@ WRONG = {
     # the workspace
     "a workspace's table": settings("[workspace]", "[workspac]", 1, "missing key workspace"),
     "a workspace that is not TOML": settings("[workspace]", "= =", 3, "not TOML"),
-    "a size": settings('"50GiB"', '"50 GB"', None, "store.maximum: not a size"),
+    "a size": settings('"50GiB"', '"50 GB"', None, "store.maximum: not a positive size"),
     "a folder for locks": settings('"lockfiles"', '"../x"', 10, "lock.directory"),
     # the locks
     "a requirement that is not locked": Wrong(

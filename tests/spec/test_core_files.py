@@ -46,13 +46,13 @@ def test_a_file_travels_with_the_weights_and_bytecode_is_a_choice(
     ("fetched", "message"),
     [
         (f"{FETCHED}\n{PATH}", "expected exactly one of"),
-        (FETCHED.replace("https:", "http:"), "not an address of weights"),
-        (FETCHED.replace("files.example", "user:word@files.example"), "not an address of weights"),
-        (FETCHED.replace("v.bin", "v.bin?token=1"), "not an address of weights"),
-        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w"), "not an address"),
-        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:"), "not an address"),
-        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:-x"), "not an address"),
-        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w@sha256:0"), "not an ad"),
+        (FETCHED.replace("https:", "http:"), "not a URL of weights"),
+        (FETCHED.replace("files.example", "user:word@files.example"), "not a URL of weights"),
+        (FETCHED.replace("v.bin", "v.bin?token=1"), "not a URL of weights"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w"), "not a URL"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:"), "not a URL"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w:-x"), "not a URL"),
+        (FETCHED.replace("https://files.example/v.bin", "oci://r.example/w@sha256:0"), "not a URL"),
         (FETCHED.replace("size = 7", 'size = "7"'), "expected a size in bytes"),
         (FETCHED.replace("size = 7", "size = -1"), "not a size in bytes"),
     ],
@@ -109,11 +109,11 @@ def test_weights_that_could_be_any_bytes_are_read_and_do_not_travel(
     if pinned:
         assert model_from_document(document(text), where="x", workspace=None) == model
         return
-    with pytest.raises(InputError, match="is fetched and not pinned") as caught:
+    with pytest.raises(InputError, match="are not pinned") as caught:
         model_from_document(document(text), where="spec.json", workspace=workspace)
     (finding,) = caught.value.findings
     assert (finding.code, finding.where) == ("spec-invalid", "spec.json")
-    assert finding.message.startswith("core.weights[1]: 'vocabulary'")
+    assert finding.message.startswith("core.weights[1]: the fetched weights 'vocabulary'")
     assert "mpbuild lock" in finding.hint
 
 
@@ -122,7 +122,7 @@ def test_a_file_and_weights_of_one_name_are_refused(
 ) -> None:
     file = FILE.replace("labels", "vocabulary", 1)
     (finding,) = findings_of_model(model_text.replace("[io]\n", file, 1))
-    assert finding.message == "core.files[0].name: 'vocabulary' is the name of weights, too"
+    assert finding.message == "core.files[0].name: 'vocabulary' is also the name of weights"
 
 
 @pytest.mark.parametrize("name", sorted(COMMON))

@@ -33,21 +33,21 @@ links = [{LINK}]""",
         (
             'security = false\nsecurity_mirrors = ["https://m.example/s"]',
             "security_mirrors",
-            "security updates don't count for this base",
+            "the base excludes security updates (security = false)",
         ),
         (
             'security_mirrors = ["https://m.example/{snapshot}"]',
             "security_mirrors[0]",
-            "it asks for a snapshot, and the base has none",
+            "the URL contains {snapshot}, but the base has no snapshot",
         ),
-        ('snapshot = "20261301T000000Z"', "snapshot", "not a moment of a snapshot archive"),
-        ('snapshot = "20261101T240000Z"', "snapshot", "not a moment of a snapshot archive"),
-        ('snapshot = "2026-11-01"', "snapshot", "not a moment of a snapshot archive"),
-        (f"links = [{OMITTED}, {LINK}]", "links[1]", "'gawk' is omitted by another row"),
+        ('snapshot = "20261301T000000Z"', "snapshot", "not a snapshot timestamp"),
+        ('snapshot = "20261101T240000Z"', "snapshot", "not a snapshot timestamp"),
+        ('snapshot = "2026-11-01"', "snapshot", "not a snapshot timestamp"),
+        (f"links = [{OMITTED}, {LINK}]", "links[1]", "another entry omits the links of 'gawk'"),
         (
             f"links = [{LINK}, {LINK.replace('gawk', 'mawk')}]",
             "links[1].path",
-            "another link stands at /usr/bin/awk",
+            "duplicate link /usr/bin/awk",
         ),
         (
             f"links = [{LINK.replace('/usr/bin/awk', '/usr/../awk')}]",
@@ -74,7 +74,7 @@ def test_link_tables_of_environments_are_checked_as_those_of_bases(
 ):
     text = model_text.replace(table, f"{table}\nlinks = [{OMITTED}, {LINK}]")
     (finding,) = findings_of_model(text)
-    assert finding.message == f"{place}.links[1]: 'gawk' is omitted by another row"
+    assert finding.message == f"{place}.links[1]: another entry omits the links of 'gawk'"
     text = model_text.replace(table, f"{table}\nlinks = [{LINK}]")
     model = read_model(text, file="model.toml", folder="a/b/c", workspace=workspace)
     link = (model.environments["newer"] if "newer" in table else model.environment).links[0]

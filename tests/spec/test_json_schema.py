@@ -137,17 +137,23 @@ def mutate(draw: Any, spec: Any) -> None:
 def beyond_the_schema(messages: list[str]) -> bool:
     """Whether what the reader says lies between keys, or inside what only a parser knows."""
     telling = [
-        *("stands twice", "is above the m", "is below the m", "has no order", " is no "),
+        *(": duplicate ", "is above the m", "is below the m", "has no order", " is not a valid "),
         *(
             "not a requirement",
-            "names an address",
+            "contains a URL",
             "not an SPDX",
             "is not a whole number of",
             "a keyword",
         ),
-        *("{out} stands in", "leaves the workspace"),
-        *("owns no packages", "owns it, too", "has what no other owns", "not both"),
-        *("needs a folder", "stands at", "another row", "don't count", "for a snapshot"),
+        *("contains {out}", "leaves the workspace"),
+        *("owns no packages", "also owns it", "has all packages that", "not both"),
+        *(
+            "requires a folder",
+            "duplicate link",
+            "another entry",
+            "excludes security",
+            "no snapshot",
+        ),
     ]
     return all(any(words in message for words in telling) for message in messages)
 

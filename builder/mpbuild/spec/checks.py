@@ -11,7 +11,7 @@ from mpbuild.spec.place import Place, nearest, shown
 from mpbuild.spec.vocabulary import INTERPRETERS
 from mpbuild.spec.workspace import Base, Workspace
 
-UNPINNED = "run `mpbuild lock`: it writes sha256 and size, and into an oci:// address the digest"
+UNPINNED = "run `mpbuild lock`, which writes sha256 and size, and the digest into an oci:// URL"
 
 
 def check(model: Model, workspace: Workspace | None, at: Place) -> None:
@@ -22,7 +22,7 @@ def check(model: Model, workspace: Workspace | None, at: Place) -> None:
     for index, step in enumerate(model.steps):
         _check_environment(step, model, at / "steps" / index / "environment")
         _check_inputs(step, outputs, at / "steps" / index / "inputs")
-    _check_circles(model.steps, at / "steps")
+    _check_cycles(model.steps, at / "steps")
     for index, weight in enumerate(model.core.weights):
         if weight.step and weight.output:
             place = at / "core" / "weights" / index
@@ -34,7 +34,7 @@ def check_pinned(model: Model, at: Place) -> None:
     for index, weight in enumerate(model.core.weights):
         if not weight.pinned:
             place = at / "core" / "weights" / index
-            place.wrong(f"{shown(weight.name)} is fetched and not pinned", hint=UNPINNED)
+            place.wrong(f"the fetched weights {shown(weight.name)} are not pinned", hint=UNPINNED)
 
 
 def _check_bases(model: Model, bases: Mapping[str, Base], at: Place) -> None:
@@ -63,7 +63,7 @@ def _check_base(name: str, bases: Mapping[str, Base], at: Place) -> None:
 def _check_python(python: str, base: Base | None, at: Place) -> None:
     if python and base and python != base.suite.python:
         at.wrong(
-            f"the base is of {base.suite}, which has Python {base.suite.python}, not {python}",
+            f"the base's suite {base.suite} has Python {base.suite.python}, not {python}",
             hint=INTERPRETERS,
         )
 
@@ -98,24 +98,24 @@ def _check_output(
     elif outputs[step] and not {output, ""} & set(outputs[step]):
         at_output.wrong(
             f"the step {shown(step)} has no output {shown(output)}",
-            hint=nearest(output, outputs[step]) or f"it has {', '.join(outputs[step])}",
+            hint=nearest(output, outputs[step]) or f"its outputs are {', '.join(outputs[step])}",
         )
 
 
-def _check_circles(steps: Iterable[Step], at: Place) -> None:
+def _check_cycles(steps: Iterable[Step], at: Place) -> None:
     index = {step.name: i for i, step in enumerate(steps)}
     graph = {
         step.name: [n.step for n in step.needs if n.step in index and n.step != step.name]
         for step in steps
     }
-    while circle := _circle(graph):
-        (at / index[circle[-1]] / "inputs").wrong(
-            f"the steps go round in a circle: {' needs '.join(reversed(circle))}"
+    while cycle := _cycle(graph):
+        (at / index[cycle[-1]] / "inputs").wrong(
+            f"the steps form a cycle: {' needs '.join(reversed(cycle))}"
         )
-        graph = {name: needs for name, needs in graph.items() if name not in circle}
+        graph = {name: needs for name, needs in graph.items() if name not in cycle}
 
 
-def _circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+def _cycle(graph: Mapping[str, Iterable[str]]) -> list[str]:
     """Returns a cycle of names, with the first repeated at the end."""
     if not any(graph.values()):
         return []

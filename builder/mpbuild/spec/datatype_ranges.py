@@ -49,7 +49,7 @@ def check_default(
 
 def _check_bound(datatype: Datatype, bound: float, at: Place) -> None:
     if datatype in _UNORDERED:
-        at.wrong(f"{datatype} has no order, so no bounds", hint="take it out")
+        at.wrong(f"{datatype} values have no order, so bounds don't apply", hint="remove it")
     elif reason := _misfit(datatype, bound):
         at.wrong(reason)
 
@@ -57,16 +57,16 @@ def _check_bound(datatype: Datatype, bound: float, at: Place) -> None:
 def _misfit(datatype: Datatype, value: Value) -> str:
     """Returns why ``value`` is not of ``datatype``; empty if it is, or the type is invalid."""
     if datatype in _WHOLE:
-        fits, what = _is_whole(value, *_WHOLE[datatype]), "an integer that it can hold"
+        fits, what = _is_whole(value, *_WHOLE[datatype]), "an integer in its range"
     elif datatype in _FLOATING:
-        fits, what = _is_floating(value, _FLOATING[datatype]), "a number that it can hold"
+        fits, what = _is_floating(value, _FLOATING[datatype]), "a number in its range"
     elif datatype == Datatype.BOOL:
         fits, what = isinstance(value, bool), "true or false"
     elif datatype == Datatype.BYTES:
-        fits, what = isinstance(value, str), "a text"
+        fits, what = isinstance(value, str), "a string"
     else:
         return ""
-    return "" if fits else f"{shown(value)} is no {datatype}: expected {what}"
+    return "" if fits else f"{shown(value)} is not a valid {datatype}: expected {what}"
 
 
 def _is_whole(value: Value, least: int, most: int) -> bool:

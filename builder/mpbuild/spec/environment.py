@@ -32,27 +32,30 @@ class AcceptedFinding(Table, frozen=True, kw_only=True):
 
     code: Annotated[AcceptableCode, "The code of the finding."]
     packages: Annotated[
-        tuple[PackageName, ...], Items(least=1, distinct=True), "The packages that it is about."
+        tuple[PackageName, ...], Items(least=1, distinct=True), "The packages that it concerns."
     ]
-    reason: Annotated[Line, "Why it does no harm."]
+    reason: Annotated[Line, "Why it is harmless."]
 
 
 class Stack(Table, frozen=True, kw_only=True):
     """The packages of an environment above its base, and bounds on their versions."""
 
     system: Annotated[
-        tuple[DebianPackage, ...], Items(distinct=True), "Debian packages beside the base's."
+        tuple[DebianPackage, ...],
+        Items(distinct=True),
+        "Debian packages in addition to the base's.",
     ] = ()
     constraints: Annotated[
         tuple[Requirement, ...],
         Items(distinct=True),
-        "Bounds (PEP 508) on versions of packages, which they don't bring in.",
+        "Version constraints (PEP 508); they apply to installed packages and install none.",
     ] = ()
     overrides: Annotated[
-        tuple[Override, ...], "Requirements in place of what packages themselves ask for."
+        tuple[Override, ...], "Requirements that replace those that packages declare."
     ] = ()
     links: Annotated[
-        tuple[LinkSettings, ...], "Links for packages of `system` that need update-alternatives."
+        tuple[LinkSettings, ...],
+        "Links that update-alternatives would make for packages of `system`.",
     ] = ()
 
     def check(self, at: Place) -> None:
@@ -64,30 +67,29 @@ class Environment(Stack, frozen=True, kw_only=True):
     """The environment that the model runs in, with its own version."""
 
     version: Annotated[SemanticVersion, "The version of the environment."]
-    python: Annotated[PythonVersion, "The version of the interpreter, which the base must have."]
-    base: Annotated[Name, "The base that it stands on, one of mpbuild.toml."]
+    python: Annotated[PythonVersion, "The version of Python, which the base must provide."]
+    base: Annotated[Name, "The base, one of [bases] in mpbuild.toml."]
     dependencies: Annotated[
         tuple[Requirement, ...],
         Items(distinct=True),
-        "Python packages of every accelerator (PEP 508); the locks pin their versions.",
+        "Python packages for all accelerators (PEP 508); the locks pin their versions.",
     ] = ()
     compile_bytecode: Annotated[
-        bool, "Whether images hold the interpreter's and the packages' bytecode."
+        bool, "Whether images contain bytecode of the standard library and the packages."
     ] = False
     accepted: Annotated[
-        tuple[AcceptedFinding, ...], "Findings of the audit of locks that do no harm to this model."
+        tuple[AcceptedFinding, ...], "Audit findings that are harmless for this model."
     ] = ()
 
 
 class HostRequirements(Table, frozen=True, kw_only=True):
     """Requirements on the machine, beyond the image."""
 
-    memory: Annotated[Size | None, "The least memory of the accelerator."] = None
+    memory: Annotated[Size | None, "The minimum memory of the accelerator."] = None
     libraries: Annotated[
         tuple[LibraryName, ...],
         Items(distinct=True),
-        "Shared objects that the machine supplies beside the driver's own, by the names that files "
-        "need them by.",
+        "Shared objects that the machine provides in addition to the driver's, by their sonames.",
     ] = ()
 
 
@@ -95,10 +97,10 @@ class CudaRequirements(HostRequirements, frozen=True, kw_only=True):
     """Requirements on a machine with NVIDIA GPUs."""
 
     driver: Annotated[
-        DriverFloor | None, "The least version of the driver; the lock's floor if not given."
+        DriverFloor | None, "The minimum version of the driver; default: the lock's floor."
     ] = None
     compute_capability: Annotated[
-        CapabilityFloor | None, "The least compute capability; that of the lock if not given."
+        CapabilityFloor | None, "The minimum compute capability; default: the lock's floor."
     ] = None
 
 
@@ -106,7 +108,7 @@ class RocmRequirements(HostRequirements, frozen=True, kw_only=True):
     """Requirements on a machine with AMD GPUs."""
 
     gfx: Annotated[
-        tuple[Gfx, ...], Items(distinct=True), "The processors that will do; all if not given."
+        tuple[Gfx, ...], Items(distinct=True), "The supported processors; default: all."
     ] = ()
 
 
@@ -114,26 +116,28 @@ class AcceleratorEnvironment(Table, frozen=True, kw_only=True):
     """Additions of an accelerator to the environment; each such table gives an image."""
 
     dependencies: Annotated[
-        tuple[Requirement, ...], Items(distinct=True), "Python packages for this accelerator."
+        tuple[Requirement, ...],
+        Items(distinct=True),
+        "Additional Python packages for this accelerator (PEP 508).",
     ] = ()
     never_loaded: Annotated[
         tuple[InstalledPath, ...],
         Items(distinct=True),
-        "Shared objects of wheels that the model never loads, by their paths in the wheel: what "
-        "they need may be missing.",
+        "Shared objects of wheels that the model never loads, by their paths in the wheel; their "
+        "dependencies may be missing.",
     ] = ()
 
 
 class CudaEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
     """Additions of CUDA to the environment."""
 
-    requires: Annotated[CudaRequirements, "What the machine must have."] = CudaRequirements()
+    requires: Annotated[CudaRequirements, "Requirements on the machine."] = CudaRequirements()
 
 
 class RocmEnvironment(AcceleratorEnvironment, frozen=True, kw_only=True):
     """Additions of ROCm to the environment."""
 
-    requires: Annotated[RocmRequirements, "What the machine must have."] = RocmRequirements()
+    requires: Annotated[RocmRequirements, "Requirements on the machine."] = RocmRequirements()
 
 
 class ExtraEnvironment(Stack, frozen=True, kw_only=True):
@@ -142,8 +146,6 @@ class ExtraEnvironment(Stack, frozen=True, kw_only=True):
     dependencies: Annotated[
         tuple[Requirement, ...], Items(distinct=True), "Python packages (PEP 508)."
     ] = ()
-    python: Annotated[PythonVersion | None, "The interpreter; [environment]'s if not given."] = None
-    base: Annotated[Name | None, "The base; [environment]'s if not given."] = None
-    accelerator: Annotated[
-        Accelerator, "Whose indexes it takes, where they differ between accelerators."
-    ] = Accelerator.CPU
+    python: Annotated[PythonVersion | None, "The Python version; default: [environment]'s."] = None
+    base: Annotated[Name | None, "The base; default: [environment]'s."] = None
+    accelerator: Annotated[Accelerator, "The accelerator whose indexes it uses."] = Accelerator.CPU

@@ -36,9 +36,9 @@ def licence(text: str) -> str:
     unknown = licensing.unknown_license_keys(parsed)
     if unknown:
         raise InputError(
-            f"not an SPDX licence expression: {text!r}: no licence {unknown[0]!r}",
+            f"not an SPDX licence expression: {text!r}: unknown licence {unknown[0]!r}",
             hint=nearest(unknown[0], licensing.known_symbols)
-            or "the identifiers are those of the SPDX licence list; others: LicenseRef-NAME",
+            or "use identifiers of the SPDX licence list, or LicenseRef-NAME",
         )
     return text
 
@@ -53,11 +53,11 @@ def requirement(text: str) -> str:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"not a requirement (PEP 508): {text!r}: {reason}",
-            hint='a name and versions, such as "numpy>=2"; no paths and no options',
+            hint='write a name and versions, such as "numpy>=2"; no paths and no options',
         ) from error
     if parsed.url:
         raise InputError(
-            f"{text!r} names an address; files come from the indexes of mpbuild.toml",
+            f"{text!r} contains a URL; files come from the indexes of mpbuild.toml",
             hint=f'write the name and versions, such as "{parsed.name}>=1"',
         )
     return text

@@ -22,10 +22,10 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """A text of a form.
+    """A string of a certain form.
 
     ``what`` completes "expected …". ``pattern`` matches the whole text, in Python and in ECMA 262.
-    ``longest`` counts characters. ``explain`` names the fault of a text that breaks the pattern.
+    ``longest`` counts characters. ``explain`` names the fault of a string that breaks the pattern.
     ``parse`` returns the typed value or raises InputError.
     """
 
@@ -45,7 +45,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
         elif len(value) > self.longest:
             at.wrong(f"longer than {self.longest} characters")
         elif _HALF.search(value):
-            at.wrong("holds half a surrogate pair, which is no text")
+            at.wrong("contains a lone surrogate, which is not valid Unicode")
         elif not self.accepts(value):
             reason = self.explain(value)
             message = f"{shown(value)} {reason}" if reason else f"not {self.what}: {shown(value)}"
@@ -160,7 +160,7 @@ class Boolean(msgspec.Struct, frozen=True):
 
 
 class Scalar(msgspec.Struct, frozen=True, kw_only=True):
-    """A boolean, a number or a text; another key decides which."""
+    """A boolean, a number or a string; another key decides which."""
 
     blank: ClassVar[bool] = False
 

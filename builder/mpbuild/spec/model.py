@@ -42,7 +42,7 @@ from mpbuild.spec.vocabulary import (
     Sha256,
     StepInput,
     TensorName,
-    WeightAddress,
+    WeightUrl,
 )
 
 
@@ -52,7 +52,9 @@ class PackageTable(Table, frozen=True, kw_only=True):
     name: Annotated[Name, "The name of the package."]
     version: Annotated[SemanticVersion, "The version of the release."]
     summary: Annotated[Line, "What the model does, in one line."]
-    owners: Annotated[tuple[Line, ...], Items(least=1, distinct=True), "Who answers for it."]
+    owners: Annotated[
+        tuple[Line, ...], Items(least=1, distinct=True), "The people or teams responsible for it."
+    ]
     license: Annotated[Licence, "The licence, as an SPDX expression."]
 
 
@@ -69,17 +71,17 @@ class Weight(Table, frozen=True, kw_only=True):
         Alternative(required=("url",), optional=("sha256", "size")),
     )
 
-    name: Annotated[Name, "What the code finds it by."]
+    name: Annotated[Name, "The name under which the code finds it."]
     version: Annotated[SemanticVersion, "The version of these weights."]
     step: Annotated[Name | None, "The step that makes it."] = None
     output: Annotated[InnerPath | None, "Which of the step's outputs it is."] = None
-    path: Annotated[FilePath | None, "The file, relative to this one."] = None
-    sha256: Annotated[Sha256 | None, "The digest that the file must have."] = None
+    path: Annotated[FilePath | None, "The path of the file, relative to model.toml."] = None
+    sha256: Annotated[Sha256 | None, "The sha256 that the file must have."] = None
     url: Annotated[
-        WeightAddress | None,
-        "Where it is fetched from: https://... or oci://.../name with :tag, @sha256:... or both.",
+        WeightUrl | None,
+        "The URL it is fetched from: https://... or oci://.../name with :tag, @sha256:... or both.",
     ] = None
-    size: Annotated[FileSize | None, "Its size in bytes, where it is fetched."] = None
+    size: Annotated[FileSize | None, "The size in bytes of a fetched file."] = None
 
     @property
     def pinned(self) -> bool:
@@ -93,26 +95,28 @@ class Weight(Table, frozen=True, kw_only=True):
 class CoreFile(Table, frozen=True, kw_only=True):
     """A file beside the weights: labels, a tokenizer, settings."""
 
-    name: Annotated[Name, "What the code finds it by."]
+    name: Annotated[Name, "The name under which the code finds it."]
     version: Annotated[SemanticVersion, "The version of this file."]
-    path: Annotated[FilePath, "The file, relative to this one."]
-    sha256: Annotated[Sha256 | None, "The digest that the file must have."] = None
+    path: Annotated[FilePath, "The path of the file, relative to model.toml."]
+    sha256: Annotated[Sha256 | None, "The sha256 that the file must have."] = None
 
 
 class Core(Table, frozen=True, kw_only=True):
     """The model, independent of its environment."""
 
     version: Annotated[SemanticVersion, "The version of code and weights together."]
-    task: Annotated[Name, "What kind of question it answers, such as image-classification."]
+    task: Annotated[Name, "The task of the model, such as image-classification."]
     format: Annotated[Name, "The format of the weights, such as onnx."]
-    entry_point: Annotated[EntryPoint, "The class that loads and predicts, as module.path:Class."]
+    entry_point: Annotated[
+        EntryPoint, "The class that loads the model and predicts, as module.path:Class."
+    ]
     sources: Annotated[
         tuple[FilePattern, ...],
         Items(least=1, distinct=True),
-        "The code: paths and patterns. What comes before a pattern's first wildcard is the "
-        "folder that goes on the import path.",
+        "The code, as paths and patterns. The folder before a pattern's first wildcard is added "
+        "to the import path.",
     ]
-    weights: Annotated[tuple[Weight, ...], "The files that the code loads."] = ()
+    weights: Annotated[tuple[Weight, ...], "The files of weights that the code loads."] = ()
     files: Annotated[tuple[CoreFile, ...], "Further files that the code reads."] = ()
 
     @property
@@ -127,8 +131,8 @@ class Core(Table, frozen=True, kw_only=True):
         for index, file in enumerate(self.files):
             if file.name and file.name in weights:
                 (at / "files" / index / "name").wrong(
-                    f"{shown(file.name)} is the name of weights, too",
-                    hint="the code finds weights and files in one mapping: name one otherwise",
+                    f"{shown(file.name)} is also the name of weights",
+                    hint="weights and files share one mapping: rename one of them",
                 )
 
 
@@ -137,10 +141,10 @@ class Tensor(Table, frozen=True, kw_only=True):
 
     name: Annotated[TensorName, "The name of the tensor."]
     datatype: Annotated[Datatype, "The type of its elements."]
-    shape: Annotated[tuple[Dimension, ...], "Its dimensions; -1 where any length will do."]
-    minimum: Annotated[Quantity | None, "The least value an element may have."] = None
-    maximum: Annotated[Quantity | None, "The greatest value an element may have."] = None
-    description: Annotated[Prose | None, "What it means."] = None
+    shape: Annotated[tuple[Dimension, ...], "The dimensions; -1 for any length."]
+    minimum: Annotated[Quantity | None, "The minimum value of an element."] = None
+    maximum: Annotated[Quantity | None, "The maximum value of an element."] = None
+    description: Annotated[Prose | None, "The meaning, for readers."] = None
 
     def check(self, at: Place) -> None:
         """Checks that the bounds fit the datatype and are in order."""
@@ -152,10 +156,10 @@ class Parameter(Table, frozen=True, kw_only=True):
 
     name: Annotated[TensorName, "The name of the parameter."]
     datatype: Annotated[Datatype, "The type of its value."]
-    default: Annotated[Default | None, "Its value where a request has none."] = None
-    minimum: Annotated[Quantity | None, "The least value it may have."] = None
-    maximum: Annotated[Quantity | None, "The greatest value it may have."] = None
-    description: Annotated[Prose | None, "What it means."] = None
+    default: Annotated[Default | None, "The value if a request omits it."] = None
+    minimum: Annotated[Quantity | None, "The minimum value."] = None
+    maximum: Annotated[Quantity | None, "The maximum value."] = None
+    description: Annotated[Prose | None, "The meaning, for readers."] = None
 
     def check(self, at: Place) -> None:
         """Checks that bounds and default fit the datatype and are in order."""
@@ -192,23 +196,25 @@ class StepOutput(NamedTuple):
 class Step(Table, frozen=True, kw_only=True):
     """A hermetic action: it has no network and sees only its inputs."""
 
-    name: Annotated[Name, "What weights and other steps call it."]
+    name: Annotated[Name, "The name by which weights and other steps refer to it."]
     command: Annotated[
         tuple[Argument, ...],
         Items(least=1),
-        "Program and arguments; {out} stands for the folder that the outputs go to.",
+        "Program and arguments; {out} is replaced by the output folder.",
     ]
     outputs: Annotated[
-        tuple[InnerPath, ...], Items(least=1, distinct=True), "The files it makes below {out}."
+        tuple[InnerPath, ...],
+        Items(least=1, distinct=True),
+        "The files it writes, relative to {out}.",
     ]
-    environment: Annotated[Name, "The environment of [environments] that it runs in."]
+    environment: Annotated[Name, "The environment it runs in, one of [environments]."]
     inputs: Annotated[
         tuple[StepInput, ...],
         Items(distinct=True),
         "Files it reads: paths, patterns, and outputs of other steps as step:NAME/OUTPUT.",
     ] = ()
-    reproducible: Annotated[bool, "Whether running it again must give the same bytes."] = False
-    timeout: Annotated[Duration | None, "How long it may run."] = None
+    reproducible: Annotated[bool, "Whether a rerun must give the same bytes."] = False
+    timeout: Annotated[Duration | None, "The time limit."] = None
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -224,8 +230,8 @@ class Step(Table, frozen=True, kw_only=True):
         """Checks that the command has the placeholder for its outputs."""
         if not any("{out}" in argument for argument in self.command):
             (at / "command").wrong(
-                "{out} stands in no argument, so the outputs can't be written",
-                hint='give the program its folder, such as "--out", "{out}"',
+                "no argument contains {out}, so the outputs can't be written",
+                hint='pass the output folder to the program, such as "--out", "{out}"',
             )
 
 
@@ -244,15 +250,15 @@ class Model(Table, frozen=True, kw_only=True):
     )
 
     schema_version: Annotated[SchemaVersion, "The version of this format."]
-    package: Annotated[PackageTable, "What is released."]
-    core: Annotated[Core, "The model, whatever it runs on."]
-    io: Annotated[Io, "What goes in and what comes out."]
-    environment: Annotated[Environment, "What the model runs on."]
+    package: Annotated[PackageTable, "The released package."]
+    core: Annotated[Core, "The model, independent of its environment."]
+    io: Annotated[Io, "The inputs and outputs of the model."]
+    environment: Annotated[Environment, "The environment that the model runs in."]
     accelerators: Annotated[
         dict[Accelerator, AcceleratorEnvironment],
         Items(least=1),
         Variants({Accelerator.CUDA: CudaEnvironment, Accelerator.ROCM: RocmEnvironment}),
-        "The accelerators to build for, each with what it adds.",
+        "The accelerators to build for, with their additions to the environment.",
     ]
     environments: Annotated[
         dict[EnvironmentName, ExtraEnvironment], "Further environments, for steps."

@@ -22,7 +22,7 @@ PATTERN = rf"{_START}{_NO_WAY_BACK}{_WILD_PART}(?:/{_WILD_PART})*"
 class Location(Text, frozen=True, kw_only=True):
     """A path that must stay inside the workspace, relative to the document's folder."""
 
-    hint: str = "a path is relative to this file, with / between its parts"
+    hint: str = "write a path relative to this file, with / between its parts"
 
     def read(self, value: Any, at: Place) -> Any:
         """Returns the path as written."""
@@ -39,7 +39,7 @@ class Location(Text, frozen=True, kw_only=True):
 
 def fault_of_file(path: str) -> str:
     """Returns the fault of ``path`` as the path of a file; empty if there is none."""
-    return paths.fault(path) or ("holds a wildcard" if paths.is_pattern(path) else "")
+    return paths.fault(path) or ("contains a wildcard" if paths.is_pattern(path) else "")
 
 
 def fault_of_inner(path: str) -> str:

@@ -53,9 +53,9 @@ def fault(path: str) -> str:
     if path.startswith("~"):
         return "begins with ~, which only a shell expands"
     if "\\" in path:
-        return "holds a backslash; write / between parts"
+        return "contains a backslash; write / between parts"
     if _CONTROL.search(path):
-        return "holds a control character"
+        return "contains a control character"
     return _fault_of_parts(path.split("/"))
 
 
@@ -65,10 +65,10 @@ def _fault_of_parts(parts: list[str]) -> str:
     if "." in parts:
         return "has a part '.'"
     if any(part.startswith(".wh.") for part in parts):
-        return "has a part that begins with .wh., which means deletion in an image layer"
+        return "has a part that begins with .wh., which marks a deletion in an image layer"
     if parts[-1] == "..":
         return "ends with '..'"
     if any("**" in part and part != "**" for part in parts):
-        return "has ** beside other characters; it stands for whole parts"
+        return "combines ** with other characters; it matches whole parts only"
     wild = next((index for index, part in enumerate(parts) if is_pattern(part)), len(parts))
     return "has '..' after a wildcard" if ".." in parts[wild:] else ""

@@ -85,7 +85,7 @@ class Place:
         """Reports a key of the format that is not supported yet."""
         self.report(
             f"{self} is not supported yet",
-            hint="take it out: this version of mpbuild would not act on it",
+            hint="remove it: this version of mpbuild would ignore it",
             code=Code.NOT_SUPPORTED_YET,
         )
 

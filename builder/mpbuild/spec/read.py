@@ -82,7 +82,7 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         where = f"{file}:{line}" if place else file
         raise InputError(f"not TOML: {_PLACE.sub('', message)}", where=where) from error
     except RecursionError as error:
-        raise InputError("not TOML that can be read: nested too deeply", where=file) from error
+        raise InputError("TOML that is nested too deeply", where=file) from error
 
 
 def _refuse(problems: list[Problem], text: str, file: str) -> None:

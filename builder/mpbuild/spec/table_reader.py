@@ -31,9 +31,9 @@ class Array(msgspec.Struct, frozen=True):
             at.wrong(f"expected at least {self.items.least}, found {len(value)}")
         found = tuple(_or_blank(self.item, raw, at / i) for i, raw in enumerate(value))
         if self.items.distinct:
-            _refuse_doubles(value, at, "")
+            _refuse_duplicates(value, at, "")
         elif isinstance(self.item, NestedTable) and self.item.named:
-            _refuse_doubles([table.name for table in found], at, "name")
+            _refuse_duplicates([table.name for table in found], at, "name")
         return found
 
     def schema(self) -> Schema:
@@ -90,7 +90,7 @@ class NestedTable(msgspec.Struct, frozen=True):
     def blank(self) -> Table:
         """Returns the table of blanks and defaults only."""
         blank = self.read({}, Place(Reading()))
-        assert blank is not None, "an empty table is a table"
+        assert blank is not None, "a table is never refused as a whole"
         return blank
 
     @property
@@ -118,7 +118,7 @@ class NestedTable(msgspec.Struct, frozen=True):
                 close = nearest(name, [*known, *self.table.LATER])
                 (at / name).report(
                     f"unknown key {at / name}" + (f"; {close}" if close else ""),
-                    hint=f"the keys here are {', '.join(known)}",
+                    hint=f"known keys: {', '.join(known)}",
                 )
 
     def _choose(self, value: dict[str, Any], at: Place) -> None:
@@ -226,7 +226,7 @@ def _structural(hint: Any, items: Items, variants: Variants) -> Kind:
         return Boolean()
     if issubclass(hint, StrEnum):
         return Choice(words=tuple(hint), parse=hint)
-    assert issubclass(hint, Table), f"{hint} stands for no kind"
+    assert issubclass(hint, Table), f"no kind for the annotation {hint}"
     return NestedTable(hint)
 
 
@@ -235,14 +235,14 @@ def _or_blank(kind: Kind, value: Any, at: Place) -> Any:
     return kind.blank if found is None else found
 
 
-def _refuse_doubles(values: list[Any], at: Place, key: str) -> None:
+def _refuse_duplicates(values: list[Any], at: Place, key: str) -> None:
     seen: set[str] = set()
     for index, value in enumerate(values):
         if not isinstance(value, str) or not value:
             continue
         if value in seen:
             place = at / index / key if key else at / index
-            place.wrong(f"{shown(value)} stands twice")
+            place.wrong(f"duplicate {shown(value)}")
         seen.add(value)
 
 

@@ -2,18 +2,17 @@
 
 A class under ``Table`` declares a table of the format. Each field is a key::
 
-timeout: Annotated[Duration | None, "How long it may run."] = None
+timeout: Annotated[Duration | None, "The time limit."] = None
 
 The annotation's text is the description, the type is the kind of the value, and a key with a
 default is optional. The types:
 
-======================  =====================================================================
-``Annotated[T, kind]``  a value of that kind: see kinds.py, and vocabulary.py for their names an
-enumeration          one of its words ``bool``                true or false ``tuple[T, ...]``
-an array; ``Items`` beside it says how many, and whether all differ ``dict[K, T]``          a table
-of tables whose names are of kind K; ``Variants`` beside it says which names have a table of their
-own a ``Table``             that table ======================
-=====================================================================
+- ``Annotated[T, kind]``: a value of that kind; see kinds.py, and vocabulary.py for the names.
+- An enumeration: one of its words.
+- ``bool``: true or false.
+- ``tuple[T, ...]``: an array; ``Items`` bounds its length and may require distinct items.
+- ``dict[K, T]``: a table of tables with names of kind K; ``Variants`` gives names other classes.
+- A ``Table``: that table.
 
 table_reader.py makes both reader and JSON Schema from these declarations.
 """
@@ -58,7 +57,7 @@ class Variants(NamedTuple):
 
 
 class Items(NamedTuple):
-    """The least number of items in an array or a table of tables, and whether all must differ."""
+    """The minimum number of items in an array or table of tables, and whether all must differ."""
 
     least: int = 0
     distinct: bool = False

@@ -71,15 +71,13 @@ class Suite(StrEnum):
         return {Suite.BOOKWORM: "3.11", Suite.TRIXIE: "3.13"}[self]
 
 
-INTERPRETERS = (
-    "Interpreters come from the base: bookworm has 3.11, trixie has 3.13, and nothing else is there"
-)
+INTERPRETERS = "the base provides the only interpreter: bookworm has Python 3.11, trixie has 3.13"
 
 
 def _entry_point(text: str) -> str:
     reserved = [name for name in text.replace(":", ".").split(".") if keyword.iskeyword(name)]
     if reserved:
-        raise InputError(f"{reserved[0]!r} is a keyword of Python, so {text!r} can't be imported")
+        raise InputError(f"{reserved[0]!r} is a Python keyword, so {text!r} can't be imported")
     return text
 
 
@@ -91,16 +89,16 @@ Name = Annotated[str, Text(what="a name", pattern=_NAME, hint=_NAME_HINT, longes
 EnvironmentName = Annotated[
     str,
     Text(
-        what="a name of an environment",
+        what="an environment name",
         pattern=rf"(?!(?:cpu|cuda|rocm)$){_NAME}",
-        hint=f"{_NAME_HINT}; cpu, cuda and rocm are taken by the accelerators' environments",
+        hint=f"{_NAME_HINT}; cpu, cuda and rocm are reserved for accelerators",
         longest=100,
     ),
 ]
 TensorName = Annotated[
     str,
     Text(
-        what="a name of a tensor or parameter",
+        what="a tensor or parameter name",
         pattern="[A-Za-z_][A-Za-z0-9_.:/-]*",
         hint="letters, digits and _ . : / - beginning with a letter or _",
         longest=100,
@@ -113,7 +111,7 @@ Line = Annotated[
 Prose = Annotated[
     str,
     Text(
-        what="a text",
+        what="non-empty text",
         pattern=r"[^\x00-\x08\x0b-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x08\x0b-\x1f\x7f]*",
     ),
 ]
@@ -153,16 +151,16 @@ Requirement = Annotated[
     Text(
         what="a requirement (PEP 508)",
         pattern=r"[A-Za-z0-9][^\x00-\x1f\x7f\\]*",
-        hint='a name and versions, such as "numpy>=2"; no paths and no options',
+        hint='write a name and versions, such as "numpy>=2"; no paths and no options',
         parse=requirement,
     ),
 ]
 DebianPackage = Annotated[
     str,
     Text(
-        what="a name of a Debian package",
+        what="a Debian package name",
         pattern="[a-z0-9][a-z0-9+.-]+",
-        hint="the name alone, such as libgomp1: the lock pins its version",
+        hint="write the name alone, such as libgomp1; the lock pins its version",
         longest=100,
     ),
 ]
@@ -170,7 +168,7 @@ PythonVersion = Annotated[str, Choice(words=("3.11", "3.13"), hint=INTERPRETERS)
 DriverFloor = Annotated[
     DottedVersion,
     Text(
-        what="the least version of a driver",
+        what="a minimum driver version",
         pattern=r">=[0-9]{1,4}(?:\.[0-9]{1,4}){0,2}",
         hint='write >= and the version, such as ">=580" or ">=525.60.13"',
         parse=_floor,
@@ -179,7 +177,7 @@ DriverFloor = Annotated[
 CapabilityFloor = Annotated[
     DottedVersion,
     Text(
-        what="the least compute capability",
+        what="a minimum compute capability",
         pattern=r">=[1-9][0-9]?\.[0-9]",
         hint='write >= and the capability, such as ">=7.5"',
         parse=_floor,
@@ -190,51 +188,51 @@ Gfx = Annotated[
     Text(
         what="an AMD processor",
         pattern="gfx[1-9][0-9]{1,2}[0-9a-f]",
-        hint="the target's name as the ROCm compilers have it, such as gfx90a or gfx1100",
+        hint="write the LLVM target name, such as gfx90a or gfx1100",
     ),
 ]
 LibraryName = Annotated[
     str,
     Text(
-        what="a name of a shared object",
+        what="a shared object name",
         pattern=r"[A-Za-z0-9_][A-Za-z0-9_+.-]*\.so(?:\.[A-Za-z0-9_]+)*",
-        hint="the name that files need it by, with its version, such as libamdhip64.so.7",
+        hint="write the soname with its version, such as libamdhip64.so.7",
         longest=200,
     ),
 ]
 InstalledPath = Annotated[
     str,
     Text(
-        what="a path of a file that a wheel installs",
+        what="a path of a file in a wheel",
         pattern=INNER,
-        hint="as it stands in the wheel, such as package/plugins/libplugin.so",
+        hint="write the path inside the wheel, such as package/plugins/libplugin.so",
         explain=fault_of_inner,
     ),
 ]
 IndexName = Annotated[
     str,
     Text(
-        what="a name of an index",
+        what="an index name",
         pattern=_NAME,
-        hint=f"{_NAME_HINT}; `default` is the one for all packages that no other owns",
+        hint=f"{_NAME_HINT}; `default` has all packages that no other index owns",
         longest=100,
     ),
 ]
 PackagePattern = Annotated[
     str,
     Text(
-        what="a name of a Python package, or the beginning of names",
+        what="a Python package name or prefix",
         pattern=r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?|[a-z0-9][a-z0-9-]*\*",
-        hint="normal names, such as torch; nvidia-* means all that begin so",
+        hint="write a normalized name, such as torch, or a prefix, such as nvidia-*",
         longest=100,
     ),
 ]
 PackageName = Annotated[
     str,
     Text(
-        what="a name of a Python package",
+        what="a Python package name",
         pattern="[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
-        hint="the normal name, lower-case with hyphens, such as scikit-learn",
+        hint="write the normalized name, lower-case with hyphens, such as scikit-learn",
         longest=100,
     ),
 ]
@@ -250,19 +248,20 @@ RootedPath = Annotated[
 SnapshotMoment = Annotated[
     str,
     Text(
-        what="a moment of a snapshot archive",
+        what="a snapshot timestamp",
         pattern=r"[12][0-9]{3}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
         r"T(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z",
-        hint='in UTC, as snapshot archives name it, such as "20261101T000000Z"',
+        hint='write it in UTC as snapshot archives do, such as "20261101T000000Z"',
     ),
 ]
 SchemaVersion = Annotated[int, Integer(what="1, the version of the format", least=1, most=1)]
 Dimension = Annotated[
-    int, Integer(what="a dimension (-1 for any length, or 1 and more)", least=-1, without=(0,))
+    int, Integer(what="a dimension (-1 for any length, or at least 1)", least=-1, without=(0,))
 ]
 Quantity = Annotated[float, Number()]
 Default = Annotated[
-    bool | int | float | str, Scalar(text=Text(what="a text", pattern=r"[^\x00]*", longest=100_000))
+    bool | int | float | str,
+    Scalar(text=Text(what="a string without NUL", pattern=r"[^\x00]*", longest=100_000)),
 ]
 Sha256 = Annotated[
     Digest,
@@ -276,7 +275,7 @@ Sha256 = Annotated[
 Duration = Annotated[
     int,
     Text(
-        what="a duration above zero",
+        what="a positive duration",
         pattern=r"(?=[0-9.]*[1-9])[0-9]{1,12}(?:\.[0-9]{1,12})?(?:ms|s|m|h|d)",
         hint='write a number and one of ms, s, m, h or d, such as "10m"',
         parse=units.milliseconds,
@@ -285,54 +284,54 @@ Duration = Annotated[
 Size = Annotated[
     int,
     Text(
-        what="a size above zero",
+        what="a positive size",
         pattern=r"(?=[0-9.]*[1-9])[0-9]{1,12}(?:\.[0-9]{1,12})?(?:KiB|MiB|GiB)",
         hint='write a number and one of KiB, MiB or GiB, such as "50GiB"',
         parse=units.size_in_bytes,
     ),
 ]
-Address = Annotated[
+Url = Annotated[
     str,
     Text(
-        what="an address",
+        what="a URL",
         pattern=r"https?://[A-Za-z0-9._:\[\]-]+(?:/[^\x00-\x20\x7f?#]*)?",
-        hint="http(s)://host/path without user, password or query: a spec holds no credentials",
+        hint="write http(s)://host/path without user, password or query: specs hold no credentials",
     ),
 ]
-WeightAddress = Annotated[
+WeightUrl = Annotated[
     str,
     Text(
-        what="an address of weights",
+        what="a URL of weights",
         pattern=r"https://[A-Za-z0-9._:\[\]-]+/[^\x00-\x20\x7f?#@]+"
         r"|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?/[^\x00-\x20\x7f?#@]+"
         r"|oci://[A-Za-z0-9._:\[\]-]+/[a-z0-9][a-z0-9._/-]*"
         rf"(?:@{_SHA256}|:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}(?:@{_SHA256})?)",
-        hint="https://host/path, oci://host/name:tag or oci://host/name@sha256:... without user, "
-        "password or query",
+        hint="write https://host/path, oci://host/name:tag or oci://host/name@sha256:... without "
+        "user, password or query",
     ),
 ]
 FileSize = Annotated[int, Integer(what="a size in bytes", least=0)]
 MachinePath = Annotated[
     str,
     Text(
-        what="a path of a folder on the machine",
+        what="a path of a folder on this machine",
         pattern=r"(?:/|~/)[^\x00-\x1f\x7f]*",
-        hint="absolute, or beginning with ~/",
+        hint="write an absolute path, or one that begins with ~/",
     ),
 ]
-FilePath = Annotated[str, Location(what="a path of a file", pattern=FILE, explain=fault_of_file)]
+FilePath = Annotated[str, Location(what="a file path", pattern=FILE, explain=fault_of_file)]
 InnerPath = Annotated[
     str, Location(what="a path below this folder", pattern=INNER, explain=fault_of_inner)
 ]
 FilePattern = Annotated[
-    str, Location(what="a path or pattern of files", pattern=PATTERN, explain=paths.fault)
+    str, Location(what="a file path or pattern", pattern=PATTERN, explain=paths.fault)
 ]
 StepInput = Annotated[
     str,
     Location(
         what="a path, a pattern or step:NAME/OUTPUT",
         pattern=rf"step:{_NAME}/{INNER}|(?!step:){PATTERN}",
-        hint="a path or pattern relative to this file, or step:NAME/OUTPUT",
+        hint="write a path or pattern relative to this file, or step:NAME/OUTPUT",
         explain=fault_of_step_input,
     ),
 ]

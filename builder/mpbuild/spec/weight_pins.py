@@ -39,7 +39,7 @@ def write(text: str, pins: Mapping[int, Pin]) -> str:
     found = text
     for place, new in sorted(edits, key=lambda edit: edit[0].start, reverse=True):
         found = found[: place.start] + new + found[place.stop :]
-    assert tomllib.loads(found) == _expected(text, pins), "an edit changes what it means to"
+    assert tomllib.loads(found) == _expected(text, pins), "an edit changed more than the pins"
     return found
 
 
@@ -69,7 +69,7 @@ def _below(text: str, url: slice, pairs: list[str]) -> Edit:
     """Adds keys in a table with a header, in lines below the URL with its indentation."""
     begin = text.rfind("\n", 0, url.start) + 1
     indent = _INDENT.match(text, begin)
-    assert indent, "it matches nothing, too"
+    assert indent, "the pattern also matches the empty string"
     lines = [f"{indent.group()}{pair}" for pair in pairs]
     end = text.find("\n", url.stop)
     if end >= 0:
@@ -81,7 +81,7 @@ def _below(text: str, url: slice, pairs: list[str]) -> Edit:
 
 def _quote(written: str) -> str:
     quote = _QUOTES.match(written)
-    assert quote, "an address is a text"
+    assert quote, "a URL is a string"
     return quote.group()
 
 

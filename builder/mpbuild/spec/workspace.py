@@ -12,7 +12,6 @@ from mpbuild.base.accelerator import Accelerator
 from mpbuild.spec.place import Place, shown
 from mpbuild.spec.tables import Alternative, Items, Table
 from mpbuild.spec.vocabulary import (
-    Address,
     DebianPackage,
     Duration,
     IndexName,
@@ -27,6 +26,7 @@ from mpbuild.spec.vocabulary import (
     Size,
     SnapshotMoment,
     Suite,
+    Url,
 )
 
 
@@ -35,7 +35,7 @@ class WorkspaceSettings(Table, frozen=True, kw_only=True):
 
     name: Annotated[Name, "The name of the workspace."]
     ignore: Annotated[
-        tuple[InnerPath, ...], Items(distinct=True), "Folders in which no target is looked for."
+        tuple[InnerPath, ...], Items(distinct=True), "Folders that are not searched for targets."
     ] = ()
 
 
@@ -43,34 +43,33 @@ class IndexSettings(Table, frozen=True, kw_only=True):
     """An index of Python packages; locks contain its name and never its URL."""
 
     url: Annotated[
-        Address | None,
-        "Its address (PEP 503); if neither this nor a folder is given, the user's configuration of "
-        "uv or pip says.",
+        Url | None,
+        "The URL (PEP 503). Without url and folder, the user's configuration of uv or pip applies.",
     ] = None
     folder: Annotated[
-        InnerPath | None, "A folder of wheels in the workspace, in place of an address."
+        InnerPath | None, "A folder of wheels in the workspace, in place of a URL."
     ] = None
     packages: Annotated[
         tuple[PackagePattern, ...],
         Items(distinct=True),
-        "The packages that it owns: they come from here and from nowhere else, and nothing else "
-        "comes from here. Of the default index, which has all others, not given.",
+        "The packages that the index owns: they come from no other index, and no other packages "
+        "come from this one. Not for the default index, which has all other packages.",
     ] = ()
     accelerators: Annotated[
         tuple[Accelerator, ...],
         Items(distinct=True),
-        "The accelerators whose environments it serves; all if not given.",
+        "The accelerators whose environments it serves; default: all.",
     ] = ()
     dated: Annotated[
         bool,
-        "Whether it says when files were uploaded. The cooldown doesn't hold for an index that "
-        "doesn't, nor for a folder.",
+        "Whether the index has upload dates. The cooldown doesn't apply to an index without dates, "
+        "nor to a folder.",
     ] = True
     build: Annotated[
         bool,
-        "Whether a package that it owns and has no wheel of is built, once, in the sandbox, from "
-        "its source distribution in the index that would own it otherwise. Only of a folder, which "
-        "the wheel gets into.",
+        "Whether to build missing wheels of owned packages, once and in the sandbox, from source "
+        "distributions of the index that would own them otherwise. Requires `folder`, which "
+        "receives the wheels.",
     ] = False
 
     def serves(self, accelerator: Accelerator) -> bool:
@@ -80,19 +79,19 @@ class IndexSettings(Table, frozen=True, kw_only=True):
     def check(self, at: Place) -> None:
         """Checks that an index has one location."""
         if self.url and self.folder:
-            (at / "folder").wrong("an index has an address or a folder, not both")
+            (at / "folder").wrong("an index has a URL or a folder, not both")
         if self.build and not self.folder:
             (at / "build").wrong(
-                "what is built needs a folder to get into",
-                hint='give the index one, such as folder = "third_party/wheels"',
+                "`build` requires a folder for the built wheels",
+                hint='set one, such as folder = "third_party/wheels"',
             )
 
 
 class Override(Table, frozen=True, kw_only=True):
     """A requirement that replaces those of packages."""
 
-    requirement: Annotated[Requirement, "What is asked for instead (PEP 508)."]
-    reason: Annotated[Line, "Why the packages' own word doesn't count."]
+    requirement: Annotated[Requirement, "The requirement that replaces them (PEP 508)."]
+    reason: Annotated[Line, "Why the packages' own requirements are wrong."]
 
 
 _LONGEST_COOLDOWN = 3650 * 24 * 60 * 60 * 1000
@@ -102,22 +101,24 @@ class LockSettings(Table, frozen=True, kw_only=True):
     """The folder of locks, and settings for all of them."""
 
     directory: Annotated[InnerPath, "The folder of all locks."] = "lockfiles"
-    cooldown: Annotated[Duration | None, "Releases younger than this don't count when locking."] = (
-        None
-    )
+    cooldown: Annotated[
+        Duration | None, "The minimum age of releases; locking ignores younger ones."
+    ] = None
     constraints: Annotated[
         tuple[Requirement, ...],
         Items(distinct=True),
-        "Bounds (PEP 508) on versions of packages of all targets, which they don't bring in.",
+        "Version constraints (PEP 508) for all targets; they apply to installed packages and "
+        "install none.",
     ] = ()
     overrides: Annotated[
-        tuple[Override, ...], "Requirements in place of what packages ask for, for all targets."
+        tuple[Override, ...],
+        "Requirements that replace those that packages declare, for all targets.",
     ] = ()
 
     def check(self, at: Place) -> None:
         """Checks that the cooldown leaves releases."""
         if self.cooldown and self.cooldown > _LONGEST_COOLDOWN:
-            (at / "cooldown").wrong("it is above the maximum of ten years (3650d)")
+            (at / "cooldown").wrong("longer than the maximum of ten years (3650d)")
 
 
 class LinkSettings(Table, frozen=True, kw_only=True):
@@ -131,10 +132,10 @@ class LinkSettings(Table, frozen=True, kw_only=True):
         Alternative(required=("omitted",)),
     )
 
-    package: Annotated[DebianPackage, "The package whose script would make it."]
-    path: Annotated[RootedPath | None, "Where the link stands."] = None
-    target: Annotated[RootedPath | None, "The file of the package that it leads to."] = None
-    omitted: Annotated[Line | None, "Why nothing of the kind is needed."] = None
+    package: Annotated[DebianPackage, "The package whose script would make the link."]
+    path: Annotated[RootedPath | None, "The path of the link."] = None
+    target: Annotated[RootedPath | None, "The target of the link, a file of the package."] = None
+    omitted: Annotated[Line | None, "Why the package needs no links."] = None
 
 
 def check_links(links: Sequence[LinkSettings], at: Place) -> None:
@@ -143,59 +144,59 @@ def check_links(links: Sequence[LinkSettings], at: Place) -> None:
     seen: set[str] = set()
     for position, link in enumerate(links):
         if link.path and link.path in seen:
-            (at / position / "path").wrong(f"another link stands at {link.path}")
+            (at / position / "path").wrong(f"duplicate link {link.path}")
         if not link.omitted and link.package in omitted:
-            (at / position).wrong(f"{shown(link.package)} is omitted by another row")
+            (at / position).wrong(f"another entry omits the links of {shown(link.package)}")
         seen.add(link.path or "")
 
 
 class Base(Table, frozen=True, kw_only=True):
     """A root file system of Debian packages, including the interpreter."""
 
-    suite: Annotated[Suite, "The Debian release, which decides the version of Python."]
+    suite: Annotated[Suite, "The Debian release, which determines the version of Python."]
     packages: Annotated[
         tuple[DebianPackage, ...],
         Items(least=1, distinct=True),
-        "Packages to hold; what they depend on comes along.",
+        "Packages to install, with their dependencies.",
     ]
     mirrors: Annotated[
-        tuple[Address, ...],
+        tuple[Url, ...],
         Items(distinct=True),
-        "Addresses of mirrors, tried in this order; if none is given, MPBUILD_DEBIAN_MIRROR and "
-        "then the machine's own apt sources.",
+        "URLs of mirrors, tried in this order; default: MPBUILD_DEBIAN_MIRROR, then this machine's "
+        "apt sources.",
     ] = ()
     security: Annotated[
-        bool, "Whether the suite's security updates count: the newer package of the two archives."
+        bool,
+        "Whether to include the suite's security updates; the newer version of a package counts.",
     ] = True
     security_mirrors: Annotated[
-        tuple[Address, ...],
+        tuple[Url, ...],
         Items(distinct=True),
-        "Addresses of mirrors of the security archive; if none is given, "
-        "MPBUILD_DEBIAN_SECURITY_MIRROR, then the machine's own apt sources, then beside each "
-        "mirror the archive that is called like it with -security.",
+        "URLs of mirrors of the security archive; default: MPBUILD_DEBIAN_SECURITY_MIRROR, then "
+        "this machine's apt sources, then the sibling of each mirror whose name ends in -security.",
     ] = ()
     snapshot: Annotated[
         SnapshotMoment | None,
-        "The archive as it was at this moment; {snapshot} in the addresses of mirrors stands for "
-        "it.",
+        "The timestamp of a snapshot of the archive; it replaces {snapshot} in mirror URLs.",
     ] = None
     links: Annotated[
-        tuple[LinkSettings, ...], "Links for packages of the base that need update-alternatives."
+        tuple[LinkSettings, ...],
+        "Links that update-alternatives would make for packages of the base.",
     ] = ()
     keyring: Annotated[
-        InnerPath | None, "Keys that the suite's signature is checked with, in place of Debian's."
+        InnerPath | None, "Keys that verify the suite's signature, in place of Debian's."
     ] = None
 
     def check(self, at: Place) -> None:
         """Checks the keys for mirrors, and the link table."""
         if self.security_mirrors and not self.security:
-            (at / "security_mirrors").wrong("security updates don't count for this base")
+            (at / "security_mirrors").wrong("the base excludes security updates (security = false)")
         for key in ("mirrors", "security_mirrors"):
-            for position, address in enumerate(getattr(self, key)):
-                if "{snapshot}" in address and not self.snapshot:
+            for position, url in enumerate(getattr(self, key)):
+                if "{snapshot}" in url and not self.snapshot:
                     (at / key / position).wrong(
-                        "it asks for a snapshot, and the base has none",
-                        hint='give it one, such as snapshot = "20261101T000000Z"',
+                        "the URL contains {snapshot}, but the base has no snapshot",
+                        hint='set one, such as snapshot = "20261101T000000Z"',
                     )
         check_links(self.links, at / "links")
 
@@ -204,7 +205,7 @@ class StoreSettings(Table, frozen=True, kw_only=True):
     """The location of the store on this machine."""
 
     path: Annotated[MachinePath | None, "The folder of the store."] = None
-    maximum: Annotated[Size | None, "How large it may grow."] = None
+    maximum: Annotated[Size | None, "The maximum size."] = None
 
 
 def _default_index() -> dict[str, IndexSettings]:
@@ -223,10 +224,12 @@ class Workspace(Table, frozen=True, kw_only=True):
         Items(least=1),
         "The indexes that Python packages come from.",
     ] = msgspec.field(default_factory=_default_index)
-    lock: Annotated[LockSettings, "Where locks are kept."] = LockSettings()
-    bases: Annotated[dict[Name, Base], "What environments can stand on."] = msgspec.field(
-        default_factory=dict
+    lock: Annotated[LockSettings, "The folder of locks, and settings for all of them."] = (
+        LockSettings()
     )
+    bases: Annotated[
+        dict[Name, Base], "Root file systems of Debian packages that environments build on."
+    ] = msgspec.field(default_factory=dict)
     store: Annotated[StoreSettings, "The store of this machine."] = StoreSettings()
 
     @property
@@ -236,7 +239,7 @@ class Workspace(Table, frozen=True, kw_only=True):
 
     @property
     def ignore(self) -> tuple[str, ...]:
-        """Folders in which no target is looked for."""
+        """Folders that are not searched for targets."""
         return self.workspace.ignore
 
     def index(self, name: str) -> IndexSettings:
@@ -261,7 +264,7 @@ class Workspace(Table, frozen=True, kw_only=True):
             elif not index.packages:
                 (place / "packages").wrong(
                     f"the index {shown(name)} owns no packages",
-                    hint='say which come from it, such as ["torch", "nvidia-*"]',
+                    hint='list the packages that it owns, such as ["torch", "nvidia-*"]',
                 )
             for position, pattern in enumerate(index.packages):
                 _refuse_shared(owners.get(pattern, ()), index, place / "packages" / position)
@@ -271,7 +274,9 @@ class Workspace(Table, frozen=True, kw_only=True):
 def _refuse_owning(index: IndexSettings, at: Place) -> None:
     for key in ("packages", "accelerators", "build"):
         if getattr(index, key):
-            (at / key).wrong("the default index has what no other owns, for all accelerators")
+            (at / key).wrong(
+                "the default index has all packages that no other index owns, for all accelerators"
+            )
 
 
 def _refuse_shared(
@@ -280,6 +285,6 @@ def _refuse_shared(
     for other, owner in owners:
         if any(index.serves(one) and owner.serves(one) for one in Accelerator):
             at.wrong(
-                f"the index {shown(other)} owns it, too",
-                hint="let each serve other accelerators, or take it out of one",
+                f"the index {shown(other)} also owns it",
+                hint="let each serve different accelerators, or remove it from one of them",
             )
