@@ -61,6 +61,16 @@ def test_every_finding_code_is_documented(reference):
     assert [code for code in Code if f"`{code}`" not in reference] == []
 
 
+def test_every_finding_code_is_documented_with_its_meaning(reference):
+    """A row of two codes has two meanings; those that end a process have exit codes instead."""
+    rows = re.findall(r"^\| `([a-z`, -]+)` \| (.+) \|$", reference, re.MULTILINE)
+    documented = set(rows)
+    for codes, meanings in rows:
+        documented |= set(zip(codes.split("`, `"), meanings.split("; "), strict=False))
+    ending = {Code.INTERRUPTED, Code.INTERNAL}
+    assert {(str(code), code.meaning) for code in set(Code) - ending} - documented == set()
+
+
 def test_every_finding_code_is_one_that_a_command_can_give(checkout):
     graph = grimp.build_graph("mpbuild", cache_dir=None)
     commands = graph.find_descendants("mpbuild.cli")

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="none: run steps as plain processes; the build is recorded as not hermetic.",
 )
-@click.option("--sign", is_flag=True, help="Attach a signed provenance; needs --key.")
+@click.option("--sign", is_flag=True, help="Attach a signed provenance; requires --key.")
 @click.option("--key", metavar="FILE", help="With --sign: the file of the private key.")
 @click.option(
     "--builder-id",
@@ -124,11 +124,11 @@ def _signing(
 ) -> "Signing | None":
     if not sign:
         if key or builder_id:
-            raise InputError("--key and --builder-id need --sign", code=Code.USAGE)
+            raise InputError("--key and --builder-id require --sign", code=Code.USAGE)
         return None
     if key is None:
         raise InputError(
-            "--sign needs --key", hint="`mpbuild keygen` creates a key", code=Code.USAGE
+            "--sign requires --key", hint="`mpbuild keygen` creates a key", code=Code.USAGE
         )
     from mpbuild.cli.signing import Signing
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @click.option(
     "--image",
     metavar="TAR",
-    help="Write one image there, for `podman load`, `docker load` and `skopeo copy`.",
+    help="Write one image to this file, for `podman load`, `docker load` and `skopeo copy`.",
 )
-@click.option("--pex", metavar="DIR", help="Write one PEX there, a folder that Python runs.")
-@click.option("--lock", metavar="FILE|-", help="Write the Python lock there, PEP 751.")
+@click.option("--pex", metavar="DIR", help="Write one PEX to this folder, which Python runs.")
+@click.option("--lock", metavar="FILE|-", help="Write the Python lock (PEP 751) to this file.")
 @one_accelerator("The accelerator; default: the package's first, cpu if there is one.")
 @click.pass_obj
 def command(
@@ -44,7 +44,7 @@ def command(
     from mpbuild.package.package import Package
 
     if [image, pex, lock].count(None) != 2:
-        raise InputError("give one of --image, --pex and --lock", code=Code.USAGE)
+        raise InputError("exactly one of --image, --pex and --lock is required", code=Code.USAGE)
     chosen = Accelerator(accelerator) if accelerator else None
     package = Package(locate(session, ref, session.store(), BuildRequest(chosen)))
     if lock == "-":

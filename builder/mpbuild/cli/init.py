@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("folder", default=".", metavar="[DIR]")
 @click.pass_obj
 def command(session: Session, folder: str) -> None:
-    """Create a first model that builds.
+    """Create a first model that is ready to build.
 
     Inside a workspace the model is created in DIR itself. Otherwise DIR becomes a workspace, with
     the model in DIR/first. Overwrites no file.

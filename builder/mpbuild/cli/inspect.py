@@ -20,15 +20,15 @@ MARKS = {(False, False): " ", (True, False): "*", (False, True): "=", (True, Tru
 @click.option(
     "--against",
     metavar="REF",
-    help="Mark what this package has in common with another version.",
+    help="Mark the blobs that another version has, too.",
 )
 @click.pass_obj
 def command(session: Session, ref: str, against: str | None) -> None:
     """Show the images, PEX files and model artifact of a package with their blobs and sizes.
 
-    Blobs that several of them share are marked *, blobs that the version of --against has =, and
-    both #. REF is an OCI layout (DIR or DIR@sha256:...), sha256:... in the store, or a TARGET,
-    which is built if necessary.
+    A blob is marked * if several of them share it, = if --against has it, too, and # if both. REF
+    is an OCI layout (DIR or DIR@sha256:...), sha256:... in the store, or a TARGET, which is built
+    if necessary.
     """
     from mpbuild.app.inspect import inspect
     from mpbuild.cli.refs import BuildRequest, locate

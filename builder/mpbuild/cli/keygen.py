@@ -1,4 +1,4 @@
-"""``mpbuild keygen``: a key pair for signing."""
+"""``mpbuild keygen``: creates a key pair for signing."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ from mpbuild.cli.session import Session
 @click.argument("path", metavar="PATH")
 @click.pass_obj
 def command(session: Session, path: str) -> None:
-    """Make an ECDSA P-256 pair: PATH.key (private) and PATH.pub.
+    """Create an ECDSA P-256 key pair: PATH.key (private) and PATH.pub.
 
-    The private key is encrypted with MPBUILD_KEY_PASSPHRASE, or with a passphrase asked for on a
-    terminal; an empty one leaves it in the clear, readable by its owner alone.
+    The private key is encrypted with MPBUILD_KEY_PASSPHRASE, or else with a passphrase read from
+    the terminal. An empty passphrase leaves it unencrypted, readable by its owner only.
     """
     from mpbuild.app.sign import passphrase
     from mpbuild.effects.signers.key_signer import make_pair

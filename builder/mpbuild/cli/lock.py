@@ -25,7 +25,7 @@ _OFFLINE, _RESOLVE, _CROSS = _LEVELS = ("offline", "resolve", "cross")
 
 
 class _Command(click.Command):
-    """Options with an optional value accept it after ``=`` only, so that it is no target."""
+    """Options with an optional value accept it after ``=`` only; the next word is a target."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Adds default values to bare options."""

@@ -158,7 +158,7 @@ def run(
     except (KeyboardInterrupt, click.Abort):
         return _fail(reporter.session, 130, (Finding(Code.INTERRUPTED, "interrupted"),))
     except SystemExit:
-        return 3  # click exits so when standard output is closed
+        return 3  # click does this if standard output is closed
     except Exception as error:  # noqa: BLE001 - the last line of defence
         if reporter.session.verbose:
             import traceback

@@ -13,17 +13,17 @@ from mpbuild.cli.session import Session
 
 @click.command("run")
 @click.argument("ref", metavar="TARGET|REF")
-@one_accelerator("The image; default: the package's first, cpu if there is one.")
+@one_accelerator("The accelerator of the image; default: the package's first, cpu if there is one.")
 @click.option(
     "--input",
     "request",
     default="-",
     metavar="FILE|-",
-    help="The infer request, JSON of the Open Inference Protocol v2; default: standard input.",
+    help="The inference request, JSON of the Open Inference Protocol v2; default: standard input.",
 )
 @click.pass_obj
 def command(session: Session, ref: str, accelerator: str | None, request: str) -> int:
-    """Answer one infer request; write the infer response to standard output.
+    """Answer one inference request and write the response to standard output.
 
     Runs the image's entry point in a sandbox over the image's layers. REF is an OCI layout (DIR or
     DIR@sha256:...), sha256:... in the store, or a TARGET, which is built if necessary.

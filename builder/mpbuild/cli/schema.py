@@ -1,4 +1,4 @@
-"""``mpbuild schema``: the JSON Schema of what people write and of what packages say."""
+"""``mpbuild schema``: prints the JSON Schema of specs and of dossier documents."""
 
 import click
 

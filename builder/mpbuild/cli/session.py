@@ -64,7 +64,7 @@ class Session:
 
     @cached_property
     def installation(self) -> "Installation":
-        """This mpbuild, as it was when the command first asked."""
+        """This installation of mpbuild, as of its first use by the command."""
         from mpbuild.effects.installation import find_installation
 
         return find_installation(self._toolchain)
@@ -93,7 +93,7 @@ class Session:
         return OpenWorkspace(self.root)
 
     def labels(self, names: Sequence[str]) -> "list[Label]":
-        """The targets that ``names`` mean."""
+        """The labels of the targets that ``names`` select."""
         from mpbuild.app.workspace.targets import labels
 
         return labels(self.root, names, self.directory, self.snapshot)

@@ -1,4 +1,4 @@
-"""``mpbuild store``: what the store holds, whether it is sound, making it smaller."""
+"""``mpbuild store``: counts, verifies and removes the contents of the store."""
 
 import click
 
@@ -10,7 +10,7 @@ from mpbuild.cli.session import Session
 
 @click.group("store", no_args_is_help=False)
 def command() -> None:
-    """Look after the store of blobs and results."""
+    """Inspect and maintain the store of blobs and results."""
 
 
 @command.command("stats")
@@ -33,7 +33,7 @@ def stats(session: Session) -> None:
         lambda: (
             f"{session.store_path}\n"
             f"  blobs    {found.blobs:>6}  {human_size(found.bytes)}\n"
-            f"  derived  {found.derived:>6}  made again when wanted\n"
+            f"  derived  {found.derived:>6}  rederived on demand\n"
             f"  trees    {found.trees:>6}  {human_size(found.tree_bytes)}"
         ),
     )
@@ -44,7 +44,7 @@ def stats(session: Session) -> None:
 def verify(session: Session) -> int:
     """Hash every blob and remove damaged ones.
 
-    The exit status is 1 where there were any.
+    Exit status 1: a blob was damaged.
     """
     from mpbuild.effects.store.maintenance import verify as check
 
@@ -54,23 +54,27 @@ def verify(session: Session) -> int:
             Code.CONTENT_MISMATCH,
             f"the blob {digest} was damaged and has been removed",
             str(session.store_path),
-            "fetch or build again",
+            "run `mpbuild fetch` or `mpbuild build` again",
         )
         for digest in damaged
     ]
     payload = {"missing": [str(digest) for digest in damaged], "removed": {"blobs": len(damaged)}}
-    text = "every blob is what its name says" if not damaged else ""
+    text = "all blobs match their digests" if not damaged else ""
     session.emit(payload, lambda: text, ok=not damaged, findings=findings)
     return 1 if damaged else 0
 
 
 @command.command("gc")
-@click.option("--maximum", metavar="SIZE", help="Such as 20GiB; default: store.maximum.")
+@click.option(
+    "--maximum",
+    metavar="SIZE",
+    help="The maximum size, such as 20GiB; default: store.maximum of mpbuild.toml.",
+)
 @click.pass_obj
 def gc(session: Session, maximum: str | None) -> None:
-    """Remove leftovers and what was unused for longest.
+    """Remove leftovers, then the least recently used entries.
 
-    Only so much that the store is no larger than SIZE; all of it can be fetched or made again.
+    Stops when the store is no larger than SIZE. All that it removes can be fetched or built again.
     """
     from mpbuild.effects.store.maintenance import collect
 

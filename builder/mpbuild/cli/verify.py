@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PEX_INFO = "PEX-INFO"
 PACKAGE_FAULTS = ("content-", "subject-", "bundle-")
-"""Errors whose codes begin so lead to a verdict; others are errors in the REF."""
+"""Prefixes of the codes of errors that lead to a verdict; others are errors in the REF."""
 
 
 @click.command("verify")
@@ -99,8 +99,8 @@ def _verifier(session: Session, key: str | None) -> "SignatureVerifier":
 
     if key is None:
         raise InputError(
-            "no trusted signer is given",
-            hint="give the signer's public key with --key",
+            "no trusted signer",
+            hint="pass the signer's public key with --key",
             code=Code.USAGE,
         )
     path = Path(session.directory, key)
