@@ -153,8 +153,13 @@ def test_what_only_an_upgrade_would_move_is_told_and_security_updates_are_a_warn
     assert world.lock(locks) == locks
     where = "lockfiles/a/debian.cpu.toml"
     assert [(f.code, f.severity, f.where, f.message) for f in world.outdated(locks)] == [
-        ("lock-outdated", "warning", where, "security updates wait: tls 1+deb12u2 for 1+deb12u1"),
-        ("lock-outdated", "note", where, "newer versions are there: python 3.11.1 for 3.11"),
+        (
+            "lock-outdated",
+            "warning",
+            where,
+            "security updates are available: tls 1+deb12u2 for 1+deb12u1",
+        ),
+        ("lock-outdated", "note", where, "newer versions are available: python 3.11.1 for 3.11"),
     ]
     upgraded = world.lock(locks, fresh={"tls"})
     assert versions(upgraded["cpu"]) == {"python": "3.11", "tls": "1+deb12u2"}

@@ -94,4 +94,4 @@ def test_an_mpbuild_without_them_is_an_error_with_a_hint(tmp_path):
         toolchain.read_toolchain(toolchain_folder(tmp_path / "a/mpbuild"))
     (finding,) = caught.value.findings
     assert finding.code == "lock-missing"
-    assert finding.hint == "install mpbuild again: they come with it"
+    assert finding.hint == "reinstall mpbuild: they are part of it"

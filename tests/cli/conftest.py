@@ -15,7 +15,7 @@ WORKSPACE = ("mpbuild.toml", "examples/digits", "lockfiles/examples/digits")
 
 
 class Answer(NamedTuple):
-    """How a command ended, what it printed and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str

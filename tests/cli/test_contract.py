@@ -35,7 +35,7 @@ def test_every_command_has_help(mpbuild, words):
 
 
 @pytest.mark.parametrize("words", [(), *every_command()], ids=" ".join)
-def test_every_command_and_every_option_says_what_it_does(words):
+def test_every_command_and_every_option_has_a_help_text(words):
     command = cli
     for word in words:
         command = command.get_command(click.Context(command), word)
@@ -51,7 +51,7 @@ def test_the_summary_lists_every_command_with_a_line(mpbuild):
 
 
 @pytest.mark.parametrize("words", [("--version",), ("-q", "--version")])
-def test_the_version_is_told(mpbuild, words):
+def test_the_version_is_printed(mpbuild, words):
     assert mpbuild(*words) == (0, f"mpbuild {package.__version__}\n", "")
 
 
@@ -76,7 +76,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize(("words", "message"), USAGE.values(), ids=USAGE)
-def test_a_wrong_command_line_exits_2_and_says_what_is_wrong(mpbuild, words, message):
+def test_a_wrong_command_line_exits_2_with_the_reason(mpbuild, words, message):
     answer = mpbuild("--format", "json", *words)
     assert answer.code == 2
     assert answer.err == ""
@@ -91,7 +91,7 @@ def test_a_wrong_command_line_exits_2_and_says_what_is_wrong(mpbuild, words, mes
     assert text.err.startswith(f"error[usage] {message}")
 
 
-def test_a_format_that_does_not_exist_is_told_as_text(mpbuild):
+def test_an_unknown_format_is_reported_as_text(mpbuild):
     answer = mpbuild("--format", "yaml", "build")
     assert (answer.code, answer.out) == (2, "")
     assert "'yaml' is not one of 'text', 'json'" in answer.err
@@ -181,7 +181,7 @@ def test_offline_and_with_nothing_fetched_the_world_is_to_blame(in_workspace):
     assert answer.err == ""
 
 
-def test_what_is_to_be_done_about_many_things_alike_is_told_once(mpbuild, workspace):
+def test_a_hint_of_several_findings_is_printed_once(mpbuild, workspace):
     answer = mpbuild("-C", workspace, "build", "--offline")
     assert answer.err.count("is not in the store") > 40
     assert answer.err.count("run `mpbuild fetch`") == 1
@@ -251,7 +251,7 @@ def test_a_reference_to_nothing_is_refused(in_workspace, command, ref):
     assert f"{ref} is neither a target" in answer.findings[0]["message"]
 
 
-def test_a_digest_that_the_store_lacks_is_told(in_workspace):
+def test_a_digest_that_the_store_lacks_is_reported(in_workspace):
     digest = f"sha256:{0:064x}"
     answer = in_workspace("inspect", digest)
     assert answer.code == 2
@@ -260,13 +260,13 @@ def test_a_digest_that_the_store_lacks_is_told(in_workspace):
     assert finding["hint"] == "build it, or name the folder of its OCI layout"
 
 
-def test_a_digest_that_is_none_is_told(in_workspace):
+def test_an_invalid_digest_is_reported(in_workspace):
     answer = in_workspace("inspect", "sha256:abc")
     assert answer.code == 2
     assert answer.findings[0]["message"] == "not a digest: 'sha256:abc'"
 
 
-def test_outside_of_a_workspace_the_way_to_one_is_told(mpbuild, tmp_path):
+def test_outside_of_a_workspace_a_hint_explains_how_to_create_one(mpbuild, tmp_path):
     answer = mpbuild("--format", "json", "build")
     assert answer.code == 2
     (finding,) = answer.findings
@@ -294,7 +294,7 @@ COLOURED = "\x1b[31merror[usage]\x1b[0m"
     ],
 )
 @pytest.mark.parametrize("words", [("nope",), ("build", "--nope")])
-def test_colour_is_as_asked_for(mpbuild, options, variables, start, words):
+def test_color_follows_options_variables_and_terminal(mpbuild, options, variables, start, words):
     answer = mpbuild(*options, *words, variables=variables)
     assert answer.err.startswith(start)
 
@@ -318,13 +318,13 @@ def test_a_traceback_is_shown_to_who_asks_for_it(mpbuild):
     assert "InputError" in answer.err
 
 
-def test_quiet_says_nothing_but_errors(mpbuild, workspace):
+def test_quiet_prints_errors_only(mpbuild, workspace):
     answer = mpbuild("-q", "-C", workspace, "build", "--offline")
     assert answer.code == 3
     assert all(line.startswith(("error[", "  hint:")) for line in answer.err.splitlines())
 
 
-def test_a_bug_exits_70_and_says_what_to_report(mpbuild, tmp_path):
+def test_a_bug_exits_70_with_a_hint_what_to_report(mpbuild, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import mpbuild.cli.session as s\n"
         "def broken(self):\n    raise KeyError('no such thing')\n"

@@ -36,7 +36,7 @@ def test_a_reader_that_went_away_is_no_reason_to_complain(mpbuild, words):
 
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
-def test_a_full_disk_behind_stdout_is_told(mpbuild, words):
+def test_a_full_disk_behind_stdout_is_reported(mpbuild, words):
     with open(FULL, "wb", buffering=0) as stdout:  # noqa: PTH123
         answer = mpbuild(*words, stdout=stdout)
     failed = words == WORDS["JSON of a failure"]
@@ -78,7 +78,7 @@ LOCALES = {
 
 @pytest.mark.parametrize("variables", LOCALES.values(), ids=LOCALES)
 @pytest.mark.parametrize("name", ["//nöpe", "モデル", b"\xff\xfe"], ids=ascii)
-def test_names_of_any_script_are_told_in_any_locale(
+def test_names_of_any_script_are_printed_in_any_locale(
     in_workspace, mpbuild, workspace, variables, name
 ):
     answer = in_workspace("build", name, variables=variables)
@@ -110,7 +110,7 @@ def test_without_home_the_store_can_still_be_named(mpbuild, tmp_path):
     assert answer.json["path"] == str(tmp_path / "store")
 
 
-def test_a_home_that_nobody_knows_is_told(mpbuild):
+def test_an_unknown_home_folder_is_reported(mpbuild):
     answer = mpbuild("--store", "~no-such-user/x", "--format", "json", "store", "stats")
     assert answer.code == 2
     (finding,) = answer.findings
@@ -153,13 +153,13 @@ def test_paths_are_relative_to_the_folder_that_was_named(mpbuild, workspace, tmp
     assert checked.code == 0, checked.err
     named = mpbuild(*options, "--store", "here", "store", "stats", cwd=elsewhere)
     assert named.json["path"] == str(workspace / "examples/here")
-    asked = mpbuild(*options, "run", "digits", "--input", "no.json", cwd=elsewhere)
-    assert asked.findings[0]["where"] == "no.json"
+    result = mpbuild(*options, "run", "digits", "--input", "no.json", cwd=elsewhere)
+    assert result.findings[0]["where"] == "no.json"
     assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["missing", "model.toml"])
-def test_a_folder_that_is_none_is_told(in_workspace, workspace, folder):
+def test_a_missing_folder_is_reported(in_workspace, workspace, folder):
     answer = in_workspace("-C", workspace / "examples/digits" / folder, "build")
     assert answer.code == 2
     assert answer.findings[0]["message"] == "no such folder"
@@ -221,7 +221,7 @@ def test_a_workspace_that_may_not_be_written_is_no_hindrance(in_workspace, works
             folder.chmod(0o755)
 
 
-def test_a_store_that_may_not_be_written_is_told(in_workspace, tmp_path, powerless):
+def test_a_read_only_store_is_reported(in_workspace, tmp_path, powerless):
     shut = tmp_path / "shut"
     shut.mkdir(mode=0o555)
     answer = in_workspace("--store", shut / "store", "build", "--offline", before=powerless)
@@ -230,7 +230,7 @@ def test_a_store_that_may_not_be_written_is_told(in_workspace, tmp_path, powerle
     assert (finding["code"], finding["message"]) == ("store-unusable", "Permission denied")
 
 
-def test_a_store_that_is_a_file_is_told(in_workspace, tmp_path):
+def test_a_store_that_is_a_file_is_reported(in_workspace, tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     answer = in_workspace("--store", file, "build", "--offline")

@@ -39,7 +39,7 @@ def settings(old, new, line, message):
 
 
 def line_of(file, text):
-    """The line on which ``text`` begins; it stands in the file once."""
+    """The line on which ``text``, which occurs once, begins."""
     before, _, after = (ROOT / file).read_text().partition(text)
     assert after
     assert text not in after
@@ -152,7 +152,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_told_with_its_place(in_workspace, workspace, wrong):
+def test_a_fault_is_reported_with_its_place(in_workspace, workspace, wrong):
     path = workspace / wrong.file
     text = path.read_bytes()
     assert wrong.old in text
@@ -166,7 +166,7 @@ def test_what_is_wrong_is_told_with_its_place(in_workspace, workspace, wrong):
     assert len(first["message"]) < 500
 
 
-def test_all_that_is_wrong_is_told_at_once(in_workspace, model):
+def test_all_faults_are_reported_at_once(in_workspace, model):
     text = model.read_text()
     model.write_text(text.replace('"1.4.0"', '"1"').replace('"FP32"', '"F"').replace("10m", "x"))
     answer = in_workspace(*CHECK)
@@ -194,7 +194,7 @@ def test_each_missing_lock_is_named(in_workspace, workspace):
 
 
 @pytest.mark.parametrize(("name", "code"), [(PYTHON, "lock-malformed"), (DEBIAN, "lock-malformed")])
-def test_a_folder_where_a_lock_should_be_is_told(in_workspace, workspace, name, code):
+def test_a_folder_in_place_of_a_lock_is_reported(in_workspace, workspace, name, code):
     (workspace / name).unlink()
     (workspace / name).mkdir()
     answer = in_workspace(*CHECK)

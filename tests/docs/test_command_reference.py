@@ -1,4 +1,4 @@
-"""docs/cli.md lists what there is: commands, options, finding codes, exit codes."""
+"""docs/cli.md lists all commands, options, finding codes and exit codes."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def section(reference, command):
 
 
 def options(command):
-    """The options of a command, and of what is below it."""
+    """The options of a command and its subcommands."""
     below = command.commands.values() if isinstance(command, click.Group) else ()
     own = {max(p.opts, key=len) for p in command.params if isinstance(p, click.Option)}
     return own.union(*(options(one) for one in below))
@@ -82,7 +82,7 @@ def test_every_finding_code_is_one_that_a_command_can_give(checkout):
 
 
 def test_no_finding_code_is_written_as_a_string(checkout):
-    """A code that is misspelt would be one that nothing lists."""
+    """A misspelt code would be listed nowhere."""
     spelt = [
         f"{path.relative_to(checkout)}:{node.lineno} {node.value}"
         for path in (checkout / "builder").rglob("*.py")

@@ -49,7 +49,7 @@ class World:
         return self.indexes["default"]
 
     def index(self, name: str):
-        """A further index, which the user's configuration says the place of."""
+        """A further index, whose URL is in the user's configuration."""
         self.indexes[name] = self.make_index(name)
         return self.indexes[name]
 
@@ -138,7 +138,7 @@ class World:
         return self.root / f"lockfiles/a/{kind}.{environment}.toml"
 
     def line(self, text: str, file: str = "a/model.toml") -> str:
-        """Where ``text`` stands, as findings say it."""
+        """The place of ``text``, in the form of findings."""
         lines = (self.root / file).read_text().splitlines()
         (number,) = [i for i, line in enumerate(lines, 1) if text in line]
         return f"{file}:{number}"

@@ -23,7 +23,7 @@ def test_nobody_is_advised_to_look_for_a_package_in_every_index(world):
     assert "mpbuild-indexes-" not in finding["message"]
 
 
-def test_a_cooldown_that_leaves_nothing_says_what_to_do(world):
+def test_a_cooldown_that_leaves_no_release_is_an_error_with_a_hint(world):
     world.default.add("numpy-1.0-py3-none-any.whl")
     world.workspace("[lock]", 'cooldown = "3d"')
     world.model(CPU.format("numpy"))
@@ -34,7 +34,7 @@ def test_a_cooldown_that_leaves_nothing_says_what_to_do(world):
 
 
 def test_an_interrupt_waits_for_no_index(world):
-    """A page is asked for four times, half a minute each."""
+    """A page is requested four times, for half a minute each."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
         url = f'url = "http://{host}:{port}/simple"'

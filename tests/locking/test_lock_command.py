@@ -116,7 +116,7 @@ def test_other_bytes_under_a_locked_name_are_an_alarm_and_nothing_is_written(thr
     assert three.file().read_bytes() == before
 
 
-def test_a_yanked_release_is_an_error_that_says_how_to_move(three):
+def test_a_yanked_release_is_an_error_with_a_hint_how_to_upgrade(three):
     three.default.add("shared-1.0-py3-none-any.whl", attributes=' data-yanked="broken"')
     status, result = three.mpbuild("lock")
     assert status == 2
@@ -252,7 +252,7 @@ def test_a_workspace_may_have_no_index_but_a_folder(world):
     assert world.packages() == [("fast", "1.0", "default"), ("shared", "1.0", "default")]
 
 
-def test_a_cooldown_without_dates_is_an_error_that_says_what_to_do(world):
+def test_a_cooldown_without_dates_is_an_error_with_a_hint(world):
     world.default.release("fast", "1.0")
     world.workspace('[lock]\ncooldown = "3d"')
     world.model(CPU)
@@ -263,7 +263,7 @@ def test_a_cooldown_without_dates_is_an_error_that_says_what_to_do(world):
     world.lock()
 
 
-def test_a_requirement_without_a_solution_is_told_at_its_line(world):
+def test_a_requirement_without_a_solution_is_reported_at_its_line(world):
     world.default.release("fast", "1.0", requires=("shared>=2",))
     world.default.release("fast_gpu", "1.0")
     world.default.release("shared", "1.0", "2.0")

@@ -1,4 +1,4 @@
-"""`mpbuild lock` pins weights, writes that into model.toml, and says what it pinned."""
+"""`mpbuild lock` pins weights, writes the pins into model.toml and reports them."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def model(world, server):
     return world
 
 
-def test_weights_are_pinned_once_and_told(model, server):
+def test_weights_are_pinned_once_and_reported(model, server):
     _, url = server
     assert model.mpbuild("lock", "--check")[1]["findings"][0]["code"] == "lock-missing"
     (entry,) = model.lock()["weights"]

@@ -97,7 +97,7 @@ def test_wheels_that_overwrite_each_others_files_are_found(world, audit):
 
 
 def test_a_file_name_that_promises_more_than_the_wheel_is_found(world):
-    """A file is called manylinux_2_34, and its WHEEL says linux_x86_64: nobody checked it."""
+    """The file name has manylinux_2_34, its WHEEL linux_x86_64: its glibc was never checked."""
     path = world.default.add("native-1.0-cp311-cp311-linux_x86_64.whl")
     renamed = path.with_name("native-1.0-cp311-cp311-manylinux_2_34_x86_64.whl")
     path.rename(renamed)
@@ -182,7 +182,7 @@ def test_two_cudas_in_one_lock_are_refused(world):
     assert "for more than one CUDA" in result["findings"][0]["message"]
 
 
-def test_a_driver_below_what_the_lock_needs_is_told_with_both(world):
+def test_a_driver_below_the_locks_floor_is_reported_with_both_versions(world):
     world.default.release("torch", "2.0", requires=("nvidia-cuda-runtime",))
     world.default.release("nvidia_cuda_runtime", "13.0")
     world.model(CUDA.format("torch") + '\nrequires = { driver = ">=525" }')

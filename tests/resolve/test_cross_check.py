@@ -41,7 +41,7 @@ class Model:
         return self.lock
 
     def holds(self, *packages: PythonPackage) -> None:
-        """The lock holds these packages, whatever uv says."""
+        """The lock contains these packages, not those that uv selects."""
         ordered = tuple(sorted(packages, key=lambda package: package.name))
         self.lock = msgspec.structs.replace(self.lock, packages=ordered)
 
@@ -83,7 +83,7 @@ def pair(model, wheels):
 
 
 def package(path) -> PythonPackage:
-    """What a lock says of the wheel at ``path``."""
+    """The entry of a lock for the wheel at ``path``."""
     name, version = path.name.split("-")[:2]
     wheel = LockedWheel(
         filename=path.name, sha256=Digest.of(path.read_bytes()), size=path.stat().st_size
@@ -121,7 +121,7 @@ def test_nothing_required_is_nothing_to_ask(model):
     assert model.check() == []
 
 
-def test_a_package_that_is_not_in_the_lock_is_told_by_both(pair):
+def test_both_report_a_package_that_is_not_in_the_lock(pair):
     pair.holds(pair.lock.packages[0])
     (finding,) = pair.by_pip()
     assert finding.code == "lock-disagreement"
@@ -132,7 +132,7 @@ def test_a_package_that_is_not_in_the_lock_is_told_by_both(pair):
     assert finding.message == "pip-tools needs beta 1.0, which is not in the lock"
 
 
-def test_a_package_that_nothing_needs_is_told_by_both(pair, wheels):
+def test_both_report_a_package_that_nothing_needs(pair, wheels):
     pair.holds(*pair.lock.packages, package(wheels.add("gamma-1.0-py3-none-any.whl")))
     (finding,) = pair.by_pip()
     assert finding.code == "lock-disagreement"
@@ -199,7 +199,7 @@ def test_another_build_in_place_of_the_locked_one_is_an_error(model, wheels):
     assert "no longer has with the locked sha256" in finding.message
 
 
-def test_a_release_that_was_withdrawn_is_told(pair, wheels):
+def test_a_yanked_release_is_reported(pair, wheels):
     wheels.add("beta-2.0-py3-none-any.whl")
     wheels.add("beta-1.0-py3-none-any.whl", attributes=' data-yanked="broken"')
     (finding,) = pair.by_pip()
@@ -207,7 +207,7 @@ def test_a_release_that_was_withdrawn_is_told(pair, wheels):
     assert finding.message == "according to pip, beta 1.0 was yanked from the index"
 
 
-def test_a_release_that_is_gone_is_told_in_pips_words(pair, wheels):
+def test_a_removed_release_is_reported_in_pips_words(pair, wheels):
     wheels.remove(wheels.folder / "beta" / "beta-1.0-py3-none-any.whl")
     wheels.add("beta-2.0-py3-none-any.whl")
     (finding,) = pair.by_pip()
@@ -268,7 +268,7 @@ def marked(wheels) -> None:
     ("version", "needed"),
     [("3.11", {"old", "early", "linux"}), ("3.13", {"new", "linux"})],
 )
-def test_markers_are_those_of_the_locks_python_whatever_runs_pip(model, wheels, version, needed):
+def test_markers_are_evaluated_for_the_locks_python(model, wheels, version, needed):
     marked(wheels)
     lock = model.locked("alpha", version=version)
     assert {found.name for found in lock.packages} == {"alpha", *needed}

@@ -80,7 +80,7 @@ def test_locking_again_gives_the_same_bytes(lock, wheels):
     assert pylock.write(lock("alpha", previous=first)) == pylock.write(first)
 
 
-def test_a_new_release_changes_a_lock_only_when_asked_for(lock, wheels):
+def test_a_new_release_changes_a_lock_only_on_request(lock, wheels):
     for name in ("alpha", "beta"):
         wheels.add(f"{name}-1.0-py3-none-any.whl")
     first = lock("alpha", "beta")
@@ -135,7 +135,7 @@ def test_an_environment_without_dependencies_has_an_empty_lock(lock):
     assert pylock.read(pylock.write(empty), file="x") == empty
 
 
-def test_locked_wheels_are_fetched_by_what_the_lock_says(lock, requests, wheels, web, tmp_path):
+def test_locked_wheels_are_fetched_by_their_locked_digests(lock, requests, wheels, web, tmp_path):
     path = wheels.add("alpha-1.0-py3-none-any.whl")
     locked = lock("alpha")
     kept = {}

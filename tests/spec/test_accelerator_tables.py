@@ -72,7 +72,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "line", "message", "hint"), WRONG)
-def test_a_wrong_requirement_is_told(
+def test_a_wrong_requirement_is_reported(
     name: str, line: str, message: str, hint: str, model_text: str, findings_of_model: Read
 ) -> None:
     table = "[accelerators.cpu]"

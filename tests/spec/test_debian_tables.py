@@ -9,7 +9,7 @@ LINK = '{ package = "gawk", path = "/usr/bin/awk", target = "/usr/bin/gawk" }'
 OMITTED = '{ package = "gawk", omitted = "nobody calls awk" }'
 
 
-def test_a_base_says_where_its_security_updates_are_and_at_which_moment(workspace_text):
+def test_a_base_names_its_security_mirrors_and_its_snapshot(workspace_text):
     text = workspace_text.replace(
         KEYS,
         f"""\

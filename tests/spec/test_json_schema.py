@@ -135,7 +135,7 @@ def mutate(draw: Any, spec: Any) -> None:
 
 
 def beyond_the_schema(messages: list[str]) -> bool:
-    """Whether what the reader says lies between keys, or inside what only a parser knows."""
+    """Whether all faults are between keys or need a parser, so that a schema can't express them."""
     telling = [
         *(": duplicate ", "is above the m", "is below the m", "has no order", " is not a valid "),
         *(

@@ -69,7 +69,7 @@ class Writer:
         return self.text.count("\n") + 1
 
     def key(self) -> tuple[str, str]:
-        """A key that stands nowhere else, as it is written and as it is meant."""
+        """A unique key, as written and as parsed."""
         self.count += 1
         written, meant = self.pick(KEYS)
         number = str(self.count)
@@ -182,7 +182,7 @@ def value_at(data: Any, path: Path) -> Any:
 
 @settings(max_examples=100, deadline=None)
 @given(documents(), st.booleans())
-def test_what_stands_where_a_value_is_said_to_stand_is_that_value(
+def test_the_text_at_the_position_of_a_value_is_that_value(
     document: tuple[str, dict[Path, int]], windows: bool
 ) -> None:
     text = document[0].replace("\n", "\r\n") if windows else document[0]

@@ -51,7 +51,7 @@ def test_without_a_workspace_only_the_base_goes_unchecked(model_text: str) -> No
         model_from_document(data, where="spec.json", workspace=None)
 
 
-def test_findings_about_a_document_carry_the_place_they_are_told(
+def test_findings_about_a_document_have_the_given_place(
     model_text: str, workspace: Workspace
 ) -> None:
     data = document(model_text)
@@ -108,7 +108,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_whatever_the_data_the_reader_reads_or_raises_an_input_error(
+def test_any_data_is_read_or_raises_an_input_error(
     data: st.DataObject, model_text: str, workspace: Workspace
 ) -> None:
     spec = copy.deepcopy(document(model_text))

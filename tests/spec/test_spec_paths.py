@@ -1,4 +1,4 @@
-"""Paths of a spec stay inside the workspace, whoever writes them."""
+"""Paths of a spec stay inside the workspace, including hostile ones."""
 
 import posixpath
 

@@ -1,4 +1,4 @@
-"""Every way to get a model.toml wrong has its line, its code and a message that says what to do."""
+"""Each fault of a model.toml has its line, its code and a message with what to do."""
 
 from collections.abc import Callable
 
@@ -292,7 +292,7 @@ def test_all_errors_are_reported_at_once_in_the_order_of_their_lines(
     ]
 
 
-def test_an_empty_spec_is_told_of_every_missing_table(findings_of_model: Read) -> None:
+def test_an_empty_spec_is_reported_with_every_missing_table(findings_of_model: Read) -> None:
     findings = findings_of_model("")
     assert [f.message.removeprefix("missing key ") for f in findings] == [
         "schema_version",

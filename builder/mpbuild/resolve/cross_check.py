@@ -84,17 +84,19 @@ def check(question: CrossCheck) -> list[Finding]:
 
 def by_pip(question: CrossCheck) -> list[Finding]:
     """Compares with pip."""
-    return _told(question, _pip)
+    return _within_file(question, _pip)
 
 
 def by_pip_tools(question: CrossCheck) -> list[Finding]:
     """Compares with pip-tools."""
-    return _told(question, _pip_tools)
+    return _within_file(question, _pip_tools)
 
 
-def _told(question: CrossCheck, ask: Callable[[CrossCheck], Iterable[Finding]]) -> list[Finding]:
+def _within_file(
+    question: CrossCheck, compare: Callable[[CrossCheck], Iterable[Finding]]
+) -> list[Finding]:
     try:
-        return list(ask(question))
+        return list(compare(question))
     except InputError as error:
         return list(error.within(question.file).findings)
 

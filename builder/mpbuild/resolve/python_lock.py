@@ -157,12 +157,12 @@ def choose(
     """
     fitting = []
     for wheel in package.wheels:
-        said = wheel_tags.WheelName.of(wheel.filename)
-        rank = wheel_tags.rank(said.tags, ranks)
+        name = wheel_tags.WheelName.of(wheel.filename)
+        rank = wheel_tags.rank(name.tags, ranks)
         if rank is not None and wheel.sha256:
             if locked and wheel.filename == locked.wheel.filename:
                 return wheel
-            number, letters = said.build or (0, "")
+            number, letters = name.build or (0, "")
             fitting.append(((-rank, number, letters, wheel.filename), wheel))
     if not fitting:
         raise ResolutionError(

@@ -91,7 +91,7 @@ def test_pip_without_an_index_has_a_folder_and_uv_goes_before_it(find, tmp_path)
 
 
 @pytest.mark.parametrize("links", ["https://u:secret@wheels.example/", "/nowhere"])
-def test_where_pip_wants_no_index_none_is_asked(find, links):
+def test_with_pips_no_index_no_index_is_used(find, links):
     with pytest.raises(InputError, match="configured to use only find-links") as caught:
         find(PIP_NO_INDEX="1", PIP_FIND_LINKS=links, PIP_INDEX_URL=URL)
     assert "secret" not in str(caught.value)

@@ -87,7 +87,7 @@ def test_young_and_undated_files_are_passed_over_where_a_cooldown_holds():
     ],
     ids=lambda other: other.filename,
 )
-def test_what_is_none_is_told_with_what_was_looked_for(other):
+def test_a_missing_source_distribution_is_reported_with_the_request(other):
     with pytest.raises(InputError, match=r"no source distribution of a-thing<2 with a sha256"):
         newest(other, wanted="<2")
 
@@ -108,7 +108,7 @@ def test_a_source_distribution_is_kept_by_its_digest(site, web, tmp_path):
     assert kept == {source.sha256: b"bytes"}
 
 
-def test_other_bytes_than_the_index_told_are_not_kept(site, web, tmp_path):
+def test_bytes_that_differ_from_the_indexs_digest_are_not_kept(site, web, tmp_path):
     site.files["/a"] = b"other"
     files = [file("a_thing-1.0.tar.gz", url=f"{site.url}/a", sha256=Digest.of(b"bytes"), size=5)]
     source = sdists.newest(files, "a-thing", SpecifierSet(), "3.11")
@@ -126,7 +126,7 @@ def test_one_that_is_too_large_is_not_fetched(web, tmp_path):
         sdists.fetch(source, into=FileSink(tmp_path, lambda _: False, lambda *_: None), web=web)
 
 
-def test_uv_tells_its_own_index_whatever_the_user_set(tmp_path):
+def test_uv_reports_its_own_index_despite_user_settings(tmp_path):
     reason = "pip, which knows the same index, isn't installed"
     own = pytest.importorskip("pip._internal.models.index", reason=reason)
     environ = {"HOME": str(tmp_path), "UV_DEFAULT_INDEX": "https://index.example/simple"}

@@ -64,7 +64,7 @@ def test_a_wheel_is_downloaded_whole_where_the_server_gives_no_parts(resolve, si
     assert site.sent[f"/files/{FILENAME}"] == len(wheel)
 
 
-def test_a_wheel_is_not_asked_for_where_the_index_has_its_metadata(resolve, site, wheel):
+def test_a_wheel_is_not_requested_if_the_index_has_its_metadata(resolve, site, wheel):
     site.files[f"/files/{FILENAME}.metadata"] = METADATA
     digits = hashlib.sha256(METADATA).hexdigest()
     link(site, wheel, f' data-core-metadata="sha256={digits}"')
@@ -103,7 +103,7 @@ def test_a_package_that_no_index_has_is_a_disagreement(resolve, site):
     assert caught.value.findings[0].code == "lock-disagreement"
 
 
-def test_an_address_of_the_users_is_not_what_is_asked(resolve, wheel):
+def test_an_index_url_of_the_user_is_not_queried(resolve, wheel):
     elsewhere = "http://127.0.0.1:9/simple"
     found = resolve(PIP_INDEX_URL=elsewhere, PIP_EXTRA_INDEX_URL=elsewhere, PIP_NO_INDEX="1")
     assert [package.version for package in found] == ["1.0"]

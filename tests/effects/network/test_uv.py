@@ -54,7 +54,7 @@ def resolved(packages) -> dict[str, str]:
     return {package.name: package.version for package in packages}
 
 
-def test_the_version_says_who_resolved(uv):
+def test_the_version_names_the_resolver(uv):
     name, version = uv.version.split(" ")
     assert name == "uv"
     assert version[0].isdigit()
@@ -114,7 +114,7 @@ def test_a_warning_is_an_error(uv, wheels, requirement, said):
     assert said in str(caught.value)
 
 
-def test_no_solution_is_told_in_uvs_words(uv, wheels):
+def test_a_missing_solution_is_reported_in_uvs_words(uv, wheels):
     wheels.add("alpha-1.0-py3-none-any.whl")
     with pytest.raises(InputError) as caught:
         uv.compile(["alpha>1"], BOOKWORM, IndexView.of(wheels.index))

@@ -172,7 +172,7 @@ def test_an_owners_young_releases_do_not_count(default, dated, view, resolve):
     assert resolve(before, "torch") == {"torch": "1.0 of dated"}
 
 
-def test_an_owner_without_dates_must_be_said_to_have_none(default, torch, view, resolve):
+def test_an_owner_without_dates_must_be_declared_undated(default, torch, view, resolve):
     torch.add("torch-1.0-py3-none-any.whl")
     with pytest.raises(InputError, match=r"no upload date for torch-1\.0") as caught:
         view(default.index, IndexOwner(index=torch.index, patterns=("torch",)), before=CUTOFF)
@@ -248,7 +248,7 @@ def test_a_server_gives_no_file_of_this_machine(site, projects, prefix):
     assert file.url == f"{site.url}/simple/torch/torch-2.0-py3-none-any.whl"
 
 
-def test_links_start_where_the_page_says(site, projects):
+def test_links_are_relative_to_the_base_of_the_page(site, projects):
     site.files["/simple/torch/"] = (
         b'<head><base href="/files/"></head><a href="torch-2.0-py3-none-any.whl">it</a>'
     )

@@ -153,6 +153,6 @@ def _rules() -> Rules:
     except KeyError as error:
         raise EnvironmentFailureError(
             f"the rule {error} is not installed",
-            hint="install mpbuild again: its own rules come with it",
+            hint="reinstall mpbuild: the rule is part of it",
             code=Code.RULE_MISSING,
         ) from error

@@ -45,7 +45,7 @@ def _read(folder: Path, name: str) -> str:
         raise EnvironmentFailureError(
             "the locks of mpbuild's own toolchain are missing",
             where=str(folder),
-            hint="install mpbuild again: they come with it",
+            hint="reinstall mpbuild: they are part of it",
             code=Code.LOCK_MISSING,
         ) from error
 

@@ -86,11 +86,11 @@ def audit(
             subjects.append(_subject(target, one, locks[one.name], facts, debian))
     accepted = target.model.environment.accepted
     found = list(observations(subjects))
-    told = left(found, accepted)
+    remaining = left(found, accepted)
     if accelerators is None and not findings:
-        told += stale(found, accepted, target.file, _undecided(subjects))
+        remaining += stale(found, accepted, target.file, _undecided(subjects))
     return AuditReport(
-        findings=(*findings, *(one.finding for one in _distinct(told))),
+        findings=(*findings, *(one.finding for one in _distinct(remaining))),
         wheels=len(facts),
         bytes=reader.meter.bytes,
         requests=reader.meter.requests,

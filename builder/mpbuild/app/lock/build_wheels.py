@@ -70,11 +70,11 @@ class BuildSite(msgspec.Struct, frozen=True):
         ranks = wheel_tags.supported(aim.python, aim.glibc)
         for path in self.folder.glob("*.whl"):
             try:
-                said = wheel_tags.WheelName.of(path.name)
+                wheel = wheel_tags.WheelName.of(path.name)
             except InputError:
                 continue
-            fits = said.name == name and wheel_tags.rank(said.tags, ranks) is not None
-            if fits and wanted.contains(Version(said.version), prereleases=True):
+            fits = wheel.name == name and wheel_tags.rank(wheel.tags, ranks) is not None
+            if fits and wanted.contains(Version(wheel.version), prereleases=True):
                 return True
         return False
 
@@ -246,9 +246,9 @@ def specifiers(environment: LockEnvironment, name: str) -> SpecifierSet:
     """
     wanted = environment.python
     overriding = _of(wanted.overrides, name, wanted.python)
-    asked = overriding or _of((*wanted.requirements, *wanted.union), name, wanted.python)
+    effective = overriding or _of((*wanted.requirements, *wanted.union), name, wanted.python)
     found = SpecifierSet()
-    for requirement in (*asked, *_of(wanted.constraints, name, wanted.python)):
+    for requirement in (*effective, *_of(wanted.constraints, name, wanted.python)):
         found &= requirement.specifier
     return found
 

@@ -36,9 +36,9 @@ def check(
         if (lock := read_python(environment)) is not None
     ]
     with at_once(_AT_ONCE) as pool:
-        asked = [
-            pool.submit(ask, question)
+        answers = [
+            pool.submit(compare, question)
             for question in questions
-            for ask in (cross_check.by_pip, cross_check.by_pip_tools)
+            for compare in (cross_check.by_pip, cross_check.by_pip_tools)
         ]
-        return [finding for answer in asked for finding in answer.result()]
+        return [finding for answer in answers for finding in answer.result()]

@@ -56,9 +56,9 @@ class DebianArchives:
         others = [one for one in found if not one.security and not one.gone]
         where = environment.where(environment.debian_file)
         if updates:
-            yield _outdated("security updates wait", updates, where, "warning")
+            yield _outdated("security updates are available", updates, where, "warning")
         if others:
-            yield _outdated("newer versions are there", others, where, "note")
+            yield _outdated("newer versions are available", others, where, "note")
 
     def _packages(self, environment: LockEnvironment) -> PackagesIndex:
         base = environment.base
@@ -92,11 +92,11 @@ def debian_security_mirrors(base: Base | None) -> tuple[str, ...]:
 
 
 def _outdated(
-    what: str, found: Sequence[debian_lock.OutdatedPackage], where: str, severity: Severity
+    message: str, found: Sequence[debian_lock.OutdatedPackage], where: str, severity: Severity
 ) -> Finding:
-    told = ", ".join(f"{one.name} {one.offered} for {one.locked}" for one in found)
+    versions = ", ".join(f"{one.name} {one.offered} for {one.locked}" for one in found)
     hint = "run `mpbuild lock --upgrade`, with =PACKAGE for one of them"
-    return Finding(Code.LOCK_OUTDATED, f"{what}: {told}", where, hint, severity)
+    return Finding(Code.LOCK_OUTDATED, f"{message}: {versions}", where, hint, severity)
 
 
 def _keyring(root: Path, own: str | None, suite: str) -> bytes:

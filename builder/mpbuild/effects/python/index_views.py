@@ -27,7 +27,7 @@ _HEAD = "<!DOCTYPE html>\n<html><head></head><body>\n"
 class IndexOwner(msgspec.Struct, frozen=True, kw_only=True):
     """An index that owns packages: normalized names, or prefixes followed by ``*``.
 
-    ``dated`` tells whether the index has upload dates.
+    ``dated``: whether the index has upload dates.
     """
 
     index: PythonIndex
@@ -108,13 +108,13 @@ def lay_out(
             _write(folder / "default" / name, projects.files(default, name))
         (folder / "default").mkdir(parents=True, exist_ok=True)
         default = PythonIndex(default.name, (folder / "default").as_uri())
-    asked = released_before if sources.dated and not sources.default.flat else None
+    cutoff = released_before if sources.dated and not sources.default.flat else None
     return IndexView(
         sources=sources,
         default=default,
         folder=folder / "owned" if owned else None,
         owned=owned,
-        released_before=asked.isoformat().replace("+00:00", "Z") if asked else "",
+        released_before=cutoff.isoformat().replace("+00:00", "Z") if cutoff else "",
     )
 
 
@@ -171,7 +171,7 @@ def _link(file: ProjectFile) -> str:
         "data-core-metadata": file.metadata or None,
         "data-yanked": file.yanked,
     }
-    said = "".join(
+    text = "".join(
         f' {key}="{html.escape(value)}"' for key, value in attributes.items() if value is not None
     )
-    return f"<a{said}>{html.escape(file.filename)}</a>"
+    return f"<a{text}>{html.escape(file.filename)}</a>"

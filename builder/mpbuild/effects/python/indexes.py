@@ -21,7 +21,7 @@ _YES = ("1", "true", "yes", "on")
 class PythonIndex(msgspec.Struct, frozen=True):
     """An index by its name in locks, and its URL with any login; empty for uv's own.
 
-    ``flat`` tells a folder of wheels (a file URL) from a repository with a page for each project.
+    ``flat``: a folder of wheels (a file URL), not a repository with a page for each project.
     """
 
     name: str = "default"

@@ -34,5 +34,5 @@ def find(python: str, uv: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _fits(found: Mapping[str, Any]) -> bool:
-    said = tuple(found[key] for key in ("implementation", "variant", "os", "arch"))
-    return said == ("cpython", "default", "linux", "x86_64")
+    platform = tuple(found[key] for key in ("implementation", "variant", "os", "arch"))
+    return platform == ("cpython", "default", "linux", "x86_64")

@@ -87,10 +87,10 @@ def _sources(files: Iterable[ProjectFile], name: str) -> Iterator[tuple[ProjectF
     """The files that are source distributions of ``name``, by their names."""
     for file in files:
         try:
-            said, version = parse_sdist_filename(file.filename)
+            project, version = parse_sdist_filename(file.filename)
         except ValueError:
             continue
-        if said == name and file.sha256:
+        if project == name and file.sha256:
             yield (
                 file,
                 SdistFile(
