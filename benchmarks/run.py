@@ -23,10 +23,10 @@ from buildah import buildah_figures
 from derivation import derivation_figures
 from figures import MPBUILD, Figure
 from growth import growth_figures, locked
+from locks import lock_figures
 from pexes import pex_figures
 from startup import startup_figures
 
-from locks import lock_figures
 from mpbuild.app.workspace.targets import store_path
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,5 +1,6 @@
 """What tests of every room share."""
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.making.example import copy_store, prepare_digits
 from tests.making.indexes import FolderIndex
 
 # How long an example takes says something about the machine only.
@@ -101,6 +103,31 @@ def checkout() -> Path:
 
 
 @pytest.fixture(scope="session")
+def run_folder(tmp_path_factory, request):
+    """A folder that all workers of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if hasattr(request.config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def digits(checkout, run_folder):
+    """The example, fetched and built by whichever worker comes first."""
+    return prepare_digits(checkout, run_folder / "digits")
+
+
+@pytest.fixture(scope="session")
+def shared_store(digits, run_folder):
+    """A store that all tests may write to; it begins as a copy of the example's."""
+    store = run_folder / "shared-store"
+    with (run_folder / "shared-store.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not store.exists():
+            copy_store(digits, store.with_suffix(".part"))
+            store.with_suffix(".part").rename(store)
+    return store
+
+
+@pytest.fixture(scope="session")
 def checkout_files(checkout) -> tuple[str, ...]:
     """Every file of the checkout that git tracks, or would after ``git add``."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -157,7 +184,14 @@ def podman():
         settings = Path(folder, "containers.conf")
         settings.write_text(CONTAINERS)
         command = ("podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run")
-        environment = os.environ | {"CONTAINERS_CONF": str(settings)}
+        environment = os.environ | {"CONTAINERS_CONF": str(settings), "HOME": folder}
+        # vfs, which an ordinary user gets otherwise, copies all lower layers for each layer.
+        overlay = (*command, "--storage-driver", "overlay")
+        probe = subprocess.run(
+            [*overlay, "info"], env=environment, capture_output=True, check=False
+        )
+        if probe.returncode == 0:
+            command = overlay
 
         def run(*words, **options):
             words = (*command, *words)

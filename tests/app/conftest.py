@@ -12,11 +12,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from tests.making.debs import write_deb
-from tests.making.locks import debian_lock, locked_deb, python_lock
-from tests.making.tars import write_tar
-from tests.making.wheels import write_wheel
-from tests.making.zips import write_zip
 
 from mpbuild.app.build import toolchain
 from mpbuild.app.build.build import build
@@ -45,6 +40,11 @@ from mpbuild.package.derived_layers import LayerDeriver, layer_task
 from mpbuild.package.write_layout import write_layout
 from mpbuild.verify.public_keys import read_public_key
 from mpbuild_rules.pex import rule as pex_rule
+from tests.making.debs import write_deb
+from tests.making.locks import debian_lock, locked_deb, python_lock
+from tests.making.tars import write_tar
+from tests.making.wheels import write_wheel
+from tests.making.zips import write_zip
 
 WORKSPACE = """\
 schema_version = 1

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import isal.isal_zlib
 import pytest
-from tests.making.wheels import write_wheel
 
 from mpbuild.app.lock.audit_locks import audit
 from mpbuild.app.lock.lock_files import environments
@@ -18,6 +17,7 @@ from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.effects.store.store import Store
 from mpbuild.formats.debian.deblock import DebianLock
 from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
+from tests.making.wheels import write_wheel
 
 INDEX = '[indexes]\ndefault = { folder = "wheels" }\n'
 NATIVE = Path(isal.isal_zlib.__file__).read_bytes()

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
-from tests.making.wheels import write_wheel
 
 from mpbuild.app.build import memo
 from mpbuild.app.build.build import build
@@ -27,6 +26,7 @@ from mpbuild.effects.installation import find_installation
 from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
+from tests.making.wheels import write_wheel
 
 LABEL = Label("//models/tiny")
 # Steps run on the host here: what counts is which files they read.

@@ -222,10 +222,10 @@ def test_training_gives_the_same_bytes_each_time_and_the_model_answers_the_reque
 
 @pytest.mark.network
 @pytest.mark.sandbox
-def test_the_next_commands_lock_build_and_run_the_model(tmp_path, next_steps):
+def test_the_next_commands_lock_build_and_run_the_model(tmp_path, next_steps, shared_store):
     commands = next_steps(tmp_path, "w")
     environment = os.environ | {
-        "MPBUILD_STORE": str(tmp_path / "store"),
+        "MPBUILD_STORE": str(shared_store),
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
     assert commands.pop(0) == "cd w"

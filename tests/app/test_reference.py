@@ -6,7 +6,6 @@ import shutil
 import tarfile
 
 import pytest
-from tests.making.tars import write_tar
 
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
@@ -15,6 +14,7 @@ from mpbuild.effects.store.store import Store
 from mpbuild.package.in_layout import in_layout
 from mpbuild.package.in_store import in_store
 from mpbuild.package.package import Package
+from tests.making.tars import write_tar
 
 
 @pytest.fixture

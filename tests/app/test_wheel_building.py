@@ -16,7 +16,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.making.sdists import write_sdist
 
 from mpbuild.app.lock import build_sdist
 from mpbuild.app.lock.build_wheels import WheelBuilder
@@ -36,6 +35,7 @@ from mpbuild.formats.python.wheel import read_wheel
 from mpbuild.locks import debian_lock
 from mpbuild.locks.python_inputs import inputs
 from mpbuild.resolve import python_lock
+from tests.making.sdists import write_sdist
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
 

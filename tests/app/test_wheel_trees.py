@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.making.wheels import write_wheel
 
 from mpbuild.app.build.wheel_collisions import file_collisions, new_collisions, without_accepted
 from mpbuild.base.errors import Finding, InputError
@@ -16,6 +15,7 @@ from mpbuild.formats.debian import deblock
 from mpbuild.formats.python import pylock
 from mpbuild.spec.environment import AcceptedFinding
 from mpbuild.spec.vocabulary import AcceptableCode
+from tests.making.wheels import write_wheel
 
 LOCK = "lockfiles/models/tiny/pylock.cpu.toml"
 SPEC = "opt/model/spec.json"

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import isal.isal_zlib
 import pytest
-from tests.making.wheels import write_wheel
 
 from mpbuild.audit.audited_environment import AuditedEnvironment
 from mpbuild.audit.read_wheel_facts import ReadLimits, WholeWheel, read_facts
@@ -14,6 +13,7 @@ from mpbuild.audit.wheel_facts import WheelFacts
 from mpbuild.base.digest import Digest
 from mpbuild.formats.python.pylock import LockedWheel, PythonLock, PythonPackage
 from mpbuild.formats.python.wheel_tags import WheelName
+from tests.making.wheels import write_wheel
 
 EVERYTHING = ReadLimits()
 FILE = "lockfiles/digits/pylock.cpu.toml"

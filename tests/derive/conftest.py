@@ -7,9 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tests.making.debs import write_deb
-from tests.making.elf import write_shared_object
-from tests.making.wheels import record_hash, write_wheel
 
 from mpbuild.base.digest import Digest
 from mpbuild.derive.elf_needs import read_needs
@@ -19,6 +16,9 @@ from mpbuild.derive.layers.layer_plan import DEBS, FILES, STORED, WHEELS, LayerP
 from mpbuild.formats.archive.tar import END, TarEntry, header, padding
 from mpbuild.spec.model import Model
 from mpbuild.spec.read import read_model, read_workspace
+from tests.making.debs import write_deb
+from tests.making.elf import write_shared_object
+from tests.making.wheels import record_hash, write_wheel
 
 MODEL = """\
 schema_version = 1

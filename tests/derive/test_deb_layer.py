@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.making.debs import control
 
 from mpbuild.base.errors import InputError
+from tests.making.debs import control
 
 DEMO = "demo_1.0-1_amd64.deb"
 PYTHON = ("./usr/bin/python3.11", b"\x7fPYTHON", 0o755)

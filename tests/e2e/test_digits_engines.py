@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.network, pytest.mark.sandbox, pytest.mark.engine]
+pytestmark = [pytest.mark.interop, pytest.mark.network, pytest.mark.sandbox, pytest.mark.engine]
 TAG = "1.4.0"
 MERGED = {
     "bin": "usr/bin",

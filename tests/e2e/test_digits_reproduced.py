@@ -8,6 +8,7 @@ import shutil
 import tarfile
 
 import pytest
+
 from tests.making.tars import write_tar
 
 pytestmark = [pytest.mark.network, pytest.mark.sandbox]
@@ -98,12 +99,28 @@ def packed(path, data):
 
 
 @pytest.fixture
-def reproduce(digits, disconnected, tmp_path):
-    """``reproduce(layout, *options)``: with an empty store, without a workspace or a network."""
-    mpbuild = digits.mpbuild._replace(
-        workspace=tmp_path, store=tmp_path / "store", wrapper=disconnected
-    ).within(**PROXIES, **{name.upper(): proxy for name, proxy in PROXIES.items()})
-    return lambda layout, *options: mpbuild("reproduce", layout, *options, "--offline")
+def reproduce_in(digits, disconnected, tmp_path):
+    """``reproduce_in(store)(layout, *options)``: without a workspace or a network."""
+    proxies = {**PROXIES, **{name.upper(): proxy for name, proxy in PROXIES.items()}}
+    mpbuild = digits.mpbuild._replace(workspace=tmp_path, wrapper=disconnected).within(**proxies)
+
+    def reproduce_in(store):
+        command = mpbuild._replace(store=store)
+        return lambda layout, *options: command("reproduce", layout, *options, "--offline")
+
+    return reproduce_in
+
+
+@pytest.fixture
+def reproduce(reproduce_in, tmp_path):
+    """``reproduce(layout, *options)``: with an empty store."""
+    return reproduce_in(tmp_path / "store")
+
+
+@pytest.fixture
+def retrain(reproduce_in, digits):
+    """``retrain(layout)``: with the store that has everything but another training's result."""
+    return lambda layout: reproduce_in(digits.mpbuild.store)(layout, "--rebuild")
 
 
 @pytest.fixture
@@ -137,16 +154,16 @@ def test_a_leaf_that_was_changed_in_one_place_is_a_difference(copy, reproduce):
     assert answer.json["digest"] == copy.digest
 
 
-def test_another_script_than_the_one_that_trained_gives_other_weights(copy, reproduce):
+def test_another_script_than_the_one_that_trained_gives_other_weights(copy, retrain):
     copy.script(SCRIPT)
-    answer = reproduce(copy.folder, "--rebuild")
+    answer = retrain(copy.folder)
     assert differences(answer) == [WEIGHTS]
     assert answer.json["derived"]["matched"] == answer.json["derived"]["checked"]
     assert answer.json["steps"] == {"checked": 3, "matched": 2}
     assert [code for code, _ in answer.findings] == ["not-reproduced"]
 
 
-def test_weights_of_another_training_are_not_reproduced(digits, copy, workspace, reproduce):
+def test_weights_of_another_training_are_not_reproduced(digits, copy, workspace, retrain):
     """A package as it should be, but its inputs artifact tells of another training."""
     (workspace / TRAIN).write_bytes(SCRIPT)
     layout = workspace / "layout"
@@ -154,7 +171,7 @@ def test_weights_of_another_training_are_not_reproduced(digits, copy, workspace,
     forged = Copy(layout, workspace / "forged")
     assert forged.digest == built.digest != digits.digest
     assert forged.script(copy.script()) == SCRIPT
-    answer = reproduce(forged.folder, "--rebuild")
+    answer = retrain(forged.folder)
     assert differences(answer) == [WEIGHTS]
     (difference,) = answer.json["differences"]
     assert difference["expected"] == digest_of(b"of another training")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-pytestmark = [pytest.mark.network, pytest.mark.sandbox]
+pytestmark = [pytest.mark.interop, pytest.mark.network, pytest.mark.sandbox]
 NAME = "localhost/digits:1.4.0-cpu"
 PATIENCE_S = 30
 # An export to a disk of 16 MiB: what it answers, and what it leaves behind.

@@ -17,7 +17,7 @@ import uv
 
 from mpbuild.effects.python import interpreters
 
-pytestmark = [pytest.mark.network, pytest.mark.sandbox]
+pytestmark = [pytest.mark.interop, pytest.mark.network, pytest.mark.sandbox]
 
 LOCKS = Path("lockfiles/examples/digits")
 UV = uv.find_uv_bin()
@@ -133,8 +133,7 @@ def test_the_wheels_beside_a_lock_are_those_of_the_lock(beside, environment):
         assert hashlib.sha256((beside / "wheels" / name).read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("environment", ["cpu", "train"])
-@pytest.mark.parametrize("tool", ["uv", "pip"])
+@pytest.mark.parametrize(("tool", "environment"), [("uv", "train"), ("pip", "cpu")])
 def test_an_installer_installs_exactly_the_lock(beside, installs, tool, environment):
     lock = beside / f"pylock.{environment}.toml"
     done, site = installs[tool](lock)

@@ -16,8 +16,6 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.making.locks import python_lock
-from tests.making.wheels import write_wheel
 
 from mpbuild.app.build import toolchain
 from mpbuild.base.accelerator import Accelerator
@@ -25,6 +23,8 @@ from mpbuild.derive import pex
 from mpbuild.formats.python import pex as form
 from mpbuild.spec.read import read_model, read_workspace
 from mpbuild_rules.pex import rule
+from tests.making.locks import python_lock
+from tests.making.wheels import write_wheel
 
 HERE = "{}.{}".format(*sys.version_info)
 RUN = """\

@@ -4,13 +4,13 @@ import contextlib
 from types import SimpleNamespace
 
 import pytest
+
+from mpbuild.base.errors import InputError
 from tests.making.debs import pack_deb, write_ar
 from tests.making.elf import write_shared_object
 from tests.making.tars import END, pax_header, tar_block, tar_member
 from tests.making.wheels import wheel_files
 from tests.making.zips import Member, deflated, pack_zip
-
-from mpbuild.base.errors import InputError
 
 CONTROL = """Package: demo
 Version: 1:2.0-1+b1

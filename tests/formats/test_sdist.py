@@ -6,12 +6,12 @@ import gzip
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.making.tars import write_tar
-from tests.making.zips import write_zip
 
 from mpbuild.base.errors import InputError
 from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.python.sdist import read_sdist
+from tests.making.tars import write_tar
+from tests.making.zips import write_zip
 
 PKG_INFO = "Metadata-Version: 2.1\nName: Legacy.Thing\nVersion: 1.0\n"
 SYSTEM = '[build-system]\nrequires = ["flit_core<4"]\nbuild-backend = "flit_core.buildapi"\n'

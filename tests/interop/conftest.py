@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.making.elf import write_program
-from tests.making.tars import write_tar
 
 from mpbuild.base.digest import Digest
 from mpbuild.derive import inputs_artifact
@@ -23,6 +21,8 @@ from mpbuild.effects.files.oci_layout import Layout
 from mpbuild.formats.evidence import bundle
 from mpbuild.formats.oci import oci, referrer
 from mpbuild.formats.oci.annotations import ACCELERATOR, EXECUTABLE, KIND, LAYER, TITLE
+from tests.making.elf import write_program
+from tests.making.tars import write_tar
 
 EPOCH = "1980-01-01T00:00:00Z"
 PATIENCE_S = 10
@@ -43,10 +43,10 @@ class Signed(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def package(checkout, tmp_path_factory):
+def package(checkout, shared_store, tmp_path_factory):
     """The example's package as a layout without and one with a signed provenance."""
     folder = tmp_path_factory.mktemp("package")
-    environ = os.environ | {"MPBUILD_STORE": str(folder / "store"), "XDG_STATE_HOME": str(folder)}
+    environ = os.environ | {"MPBUILD_STORE": str(shared_store), "XDG_STATE_HOME": str(folder)}
 
     def mpbuild(*words):
         command = [Path(sys.executable).with_name("mpbuild"), "-C", checkout, "--format", "json"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pysequoia
 import pytest
+
 from tests.making.debs import write_deb
 
 BASE = """\

@@ -8,13 +8,13 @@ from importlib.metadata import entry_points
 
 import msgspec
 import pytest
-from tests.making.tars import write_tar
-from tests.making.zips import write_zip
 
 from mpbuild.base.digest import Digest
 from mpbuild.engine.graph import Ref
 from mpbuild.engine.rule import SourceData
 from mpbuild_rules import source
+from tests.making.tars import write_tar
+from tests.making.zips import write_zip
 
 DATA = SourceData(
     source=Digest.of(b"bytes"),

@@ -9,15 +9,15 @@ import stat
 from types import SimpleNamespace
 
 import pytest
+
+from mpbuild.base.errors import InputError
+from mpbuild.formats.debian import deblock
+from mpbuild.formats.python import pylock
 from tests.making.debs import pack_deb, write_ar
 from tests.making.elf import write_shared_object
 from tests.making.tars import END, pax_header, tar_block, tar_member
 from tests.making.wheels import wheel_files
 from tests.making.zips import hide_in_zip, member_start, patch_zip, write_zip
-
-from mpbuild.base.errors import InputError
-from mpbuild.formats.debian import deblock
-from mpbuild.formats.python import pylock
 
 INFO = "numpy-2.0.dist-info"
 WHEEL = "numpy-2.0-py3-none-any.whl"

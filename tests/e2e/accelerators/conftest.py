@@ -18,11 +18,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from tests.making.debs import write_deb
-from tests.making.elf import write_shared_object
-from tests.making.locks import debian_lock, locked_deb, python_lock
-from tests.making.wheels import write_wheel
-from tests.making.zips import write_zip
 
 from mpbuild.app.build import toolchain
 from mpbuild.app.lock.lock_files import LockEnvironment, environments
@@ -41,6 +36,11 @@ from mpbuild.formats.python import pylock
 from mpbuild.package.derived_layers import LayerDeriver, layer_task
 from mpbuild_rules.bytecode import rule as bytecode_rule
 from mpbuild_rules.pex import rule as pex_rule
+from tests.making.debs import write_deb
+from tests.making.elf import write_shared_object
+from tests.making.locks import debian_lock, locked_deb, python_lock
+from tests.making.wheels import write_wheel
+from tests.making.zips import write_zip
 
 TARGET = "//models/three"
 WEIGHTS = random.Random(1).randbytes(5000)

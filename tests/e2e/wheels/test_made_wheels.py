@@ -1,6 +1,7 @@
 """What published wheels seldom show, in wheels made for it: mpbuild installs what uv installs."""
 
 import pytest
+
 from tests.making.wheels import write_wheel
 
 INFO = "Made_Up-1.0.dist-info"

@@ -4,7 +4,6 @@ import hashlib
 import os
 
 import pytest
-from tests.making.wheels import write_wheel
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
@@ -12,6 +11,7 @@ from mpbuild.effects.python import interpreters, pip, pip_tools
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.uv import Uv, WheelPlatform
+from tests.making.wheels import write_wheel
 
 BOOKWORM = WheelPlatform("3.11", (2, 36))
 FILENAME = "alpha-1.0-py3-none-any.whl"

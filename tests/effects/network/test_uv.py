@@ -4,13 +4,13 @@ import hashlib
 
 import msgspec
 import pytest
-from tests.making.wheels import write_wheel
 
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import EnvironmentFailureError, InputError
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
 from mpbuild.effects.python.uv import Uv, WheelPlatform
+from tests.making.wheels import write_wheel
 
 BOOKWORM = WheelPlatform("3.11", (2, 36))
 
