@@ -56,7 +56,7 @@ MARKERS := not interop and not soak
 
 .PHONY: test
 test: venv ## run the tests, except interop and soak
-	@.venv/bin/python -m pytest -n 2 -m "$(MARKERS)"
+	@.venv/bin/python -m pytest -n 3 --dist worksteal -m "$(MARKERS)"
 
 .PHONY: lint
 lint: venv ## check style, types and imports between rooms
@@ -83,7 +83,7 @@ interop: venv ## test with third-party tools, some of which Go builds
 		fi
 		PATH="$$folder:$$PATH"
 	done
-	PATH="$$PATH" .venv/bin/python -m pytest -n 2 -m interop || [[ $$? == 5 ]]
+	PATH="$$PATH" .venv/bin/python -m pytest -n 3 --dist worksteal -m interop || [[ $$? == 5 ]]
 
 .PHONY: soak
 soak: venv ## run the long-running kill, fault and fuzz tests

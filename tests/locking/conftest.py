@@ -36,10 +36,12 @@ class World:
             "HOME": str(folder / "home"),
             "MPBUILD_DEBIAN_MIRROR": self.mirror.as_uri(),
             "UV_CACHE_DIR": str(folder / "uv-cache"),
+            # A killed command leaves its temporary files to this test's folder.
+            "TMPDIR": str(folder / "tmp"),
         }
         self._key = key
         self._workspace, self._model = workspace + BASE, model
-        for path in (self.root / "a", folder / "home"):
+        for path in (self.root / "a", folder / "home", folder / "tmp"):
             path.mkdir(parents=True)
         (self.root / "archive.pgp").write_bytes(bytes(key.extract_certificate()))
         self.debian("python3.11-minimal", "3.11.2-6")

@@ -3,7 +3,7 @@
 import ast
 import sys
 import textwrap
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,8 @@ import pytest
 
 from mpbuild import rule_api
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import EnvironmentFailureError
+from mpbuild.effects.installation import load_rule
 from mpbuild.effects.sandbox.host_executor import HostExecutor
 from mpbuild.effects.store.store import Store
 from mpbuild.engine.graph import Graph
@@ -70,3 +72,14 @@ def test_its_action_runs_and_leaves_its_output(rule, tmp_path, monkeypatch):
 
 def test_the_page_names_every_public_name():
     assert [name for name in rule_api.__all__ if f"``{name}" not in rule_api.__doc__] == []
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_rule_is_loaded_only_if_exactly_one_package_installs_it(count):
+    entry = EntryPoint("bytecode", "mpbuild_rules.bytecode:rule", "mpbuild.rules")
+    assert load_rule("bytecode", [entry]) is load_rule("bytecode")
+    with pytest.raises(
+        EnvironmentFailureError, match=f"{count} packages install the rule"
+    ) as caught:
+        load_rule("bytecode", [entry] * count)
+    assert caught.value.findings[0].code == "rule-missing"

@@ -15,9 +15,9 @@ def predict(
     accelerator: Accelerator | None,
     request: bytes | Literal["inherit"],
 ) -> tuple[int, bytes]:
-    """Returns the exit status and the output of the entry point: an infer response, or an error.
+    """Returns the exit status and the output of the entry point: an inference response or an error.
 
-    ``request`` is an infer request (Open Inference Protocol v2). Logs go to standard error.
+    ``request`` is an inference request (Open Inference Protocol v2). Logs go to standard error.
     """
     image = package.image(accelerator)
     execution = image.config.config

@@ -97,7 +97,7 @@ class Code(StrEnum):
         "a blob, a part of a package, a leaf or an input is missing and can't be obtained",
     )
     CONTENT_EXTRA = "content-extra", "a layer, file or child that nothing accounts for"
-    RULE_MISSING = "rule-missing", "no rule of that name is installed"
+    RULE_MISSING = "rule-missing", "not exactly one rule of that name is installed"
 
     # Signing and reproducing.
     RECORD_UNPROVEN = (

@@ -1,16 +1,21 @@
-"""Finds the running mpbuild: its identity, and its files that decide packages.
+"""Finds the running mpbuild: its identity, its files that decide packages, its rules.
 
 Imports little: the memo asks for it.
 """
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mpbuild
+from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
+from mpbuild.base.errors import EnvironmentFailureError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _PACKAGES = ("mpbuild", "mpbuild_rules", "mpbuild_runtime")
 _RUNTIME = "mpbuild_runtime"
@@ -60,6 +65,24 @@ def toolchain_folder(package: Path) -> Path:
     """Where the locks of the toolchain are: in mpbuild's wheel, or in its checkout."""
     installed = package / "toolchain"
     return installed if installed.is_dir() else package.parents[1] / "lockfiles" / "toolchain"
+
+
+def load_rule(name: str, found: "Sequence[EntryPoint] | None" = None) -> Any:
+    """Loads a rule by its entry point in the group mpbuild.rules; ``found`` replaces the installed.
+
+    Raises EnvironmentFailureError (rule-missing) unless exactly one package installs the rule.
+    """
+    from importlib.metadata import entry_points
+
+    entries = entry_points(group="mpbuild.rules", name=name) if found is None else found
+    if len(entries) == 1:
+        (entry,) = entries
+        return entry.load()
+    raise EnvironmentFailureError(
+        f"{len(entries)} packages install the rule {name!r}, not one",
+        hint="reinstall mpbuild, which has it, and uninstall others that have a rule of that name",
+        code=Code.RULE_MISSING,
+    )
 
 
 def _folders(package: str) -> list[str]:

@@ -1,20 +1,18 @@
 """Makes the build graph of a blueprint: layers come from derive, actions that run from rules."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import entry_points
 
 import msgspec
 
 from mpbuild.app.build.blueprint import Blueprint
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import EnvironmentFailureError
 from mpbuild.derive import image_layers, inputs_artifact
 from mpbuild.derive.environment_locks import EnvironmentLocks
 from mpbuild.derive.image_leaves import bytecode_leaf
 from mpbuild.derive.layers.layer_plan import BYTECODE_FILE, LayerPlan, Leaf
 from mpbuild.derive.pex import PYTHON as TOOLCHAIN_PYTHON
+from mpbuild.effects.installation import load_rule
 from mpbuild.engine.graph import Graph, Ref, Task
 from mpbuild.engine.rule import Rules, StepData
 from mpbuild.package.derived_layers import layer_name, layer_task
@@ -146,13 +144,4 @@ def _python(model: Model, environment: str) -> str:
 
 
 def _rules() -> Rules:
-    """Loads mpbuild's own rules, by entry point as every rule."""
-    found = {entry.name: entry for entry in entry_points(group="mpbuild.rules")}
-    try:
-        return Rules(**{name: found[name].load() for name in Rules.__struct_fields__})
-    except KeyError as error:
-        raise EnvironmentFailureError(
-            f"the rule {error} is not installed",
-            hint="reinstall mpbuild: the rule is part of it",
-            code=Code.RULE_MISSING,
-        ) from error
+    return Rules(**{name: load_rule(name) for name in Rules.__struct_fields__})

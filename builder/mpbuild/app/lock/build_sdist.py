@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from itertools import chain
 
 import msgspec
@@ -22,7 +21,6 @@ from mpbuild.base.codes import Code
 from mpbuild.base.digest import Digest
 from mpbuild.base.errors import (
     AnswerError,
-    EnvironmentFailureError,
     Finding,
     InputError,
     MpbuildError,
@@ -34,6 +32,7 @@ from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.host import processors
 from mpbuild.effects.http.client import HttpClient
 from mpbuild.effects.http.download import FileSink, download
+from mpbuild.effects.installation import load_rule
 from mpbuild.effects.python import sdists
 from mpbuild.effects.python.index_views import IndexView
 from mpbuild.effects.python.indexes import PythonIndex
@@ -220,7 +219,8 @@ class SdistBuilder:
 
     def _run(self, hook: Hook, prepared: "_Prepared") -> Mapping[str, Output]:
         """Caches nothing: a build is compared with another one that really ran."""
-        task = _rule()(hook, prepared.data)
+        rule: SourceRule = load_rule("source")
+        task = rule(hook, prepared.data)
         self._observer.started(task.name)
         result = self._steps.run(task.bind(prepared.results), task.timeout_ms)
         self._observer.finished(task.name, cached=False)
@@ -262,18 +262,6 @@ def _base(lock: DebianLock) -> DebianLock:
 
 def _no_leaf(path: str, leaf: Leaf) -> Digest:
     raise AssertionError(f"an environment has no leaves: {path}, {leaf}")
-
-
-def _rule() -> SourceRule:
-    """Loads the rule by entry point."""
-    for entry in entry_points(group="mpbuild.rules", name="source"):
-        rule: SourceRule = entry.load()
-        return rule
-    raise EnvironmentFailureError(
-        "the rule 'source' is not installed",
-        hint="reinstall mpbuild: the rule is part of it",
-        code=Code.RULE_MISSING,
-    )
 
 
 def _not_reproduced(filename: str) -> Finding:
