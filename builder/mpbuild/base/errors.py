@@ -7,6 +7,9 @@ from mpbuild.base.codes import Code
 
 Severity = Literal["error", "warning", "note"]
 
+DECODING_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading a malformed cache entry raises."""
+
 
 class Finding(NamedTuple):
     """A single finding: reason code, message, place and what to do about it."""

@@ -15,15 +15,12 @@ from typing import Any, NamedTuple
 from mpbuild.app.build.build_result import BuildResult, decode_result
 from mpbuild.app.build.options import BuildOptions
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import MpbuildError
+from mpbuild.base.errors import DECODING_ERRORS, MpbuildError
 from mpbuild.base.label import Label
 from mpbuild.effects.workspace import sources
 from mpbuild.effects.workspace.snapshot import Snapshot
 
 SCHEMA = "mpbuild.memo/2"
-
-GARBAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""The errors of reading malformed data as a memo."""
 
 
 class MemoKey(NamedTuple):
@@ -56,7 +53,7 @@ def find(key: MemoKey, snapshot: Snapshot, *, any_options: bool = False) -> Buil
     ``any_options``, the options of the last build are used instead of those of ``key``.
     """
     snapshot = snapshot.branch()
-    with contextlib.suppress(*GARBAGE, OSError, MpbuildError):
+    with contextlib.suppress(*DECODING_ERRORS, OSError, MpbuildError):
         memo = json.loads(key.path.read_bytes())
         conditions = key.conditions
         if any_options:

@@ -15,14 +15,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mpbuild.app.build.memo import GARBAGE
 from mpbuild.app.workspace.targets import MODEL_FILE, WORKSPACE_FILE
 from mpbuild.base.digest import Digest
-from mpbuild.base.errors import Finding, MpbuildError
+from mpbuild.base.errors import DECODING_ERRORS, Finding, MpbuildError
 from mpbuild.base.label import Label
 from mpbuild.effects.files import user_state
 from mpbuild.effects.workspace import sources
-from mpbuild.effects.workspace.snapshot import Snapshot
 
 SCHEMA = "mpbuild.checked/1"
 
@@ -52,7 +50,7 @@ def check(key: LockCheckKey) -> list[Finding]:
 
 def remembered(key: LockCheckKey) -> bool:
     """Whether the locks were good and nothing relevant has changed since."""
-    with contextlib.suppress(*GARBAGE, MpbuildError):
+    with contextlib.suppress(*DECODING_ERRORS, MpbuildError):
         memory = json.loads(user_state.check_of(key.subject))
         files = memory["files"]
         return bool(
@@ -68,6 +66,7 @@ def _check(key: LockCheckKey) -> list[Finding]:
     """Checks the locks; caches the digests of what was read if they are good."""
     from mpbuild.app.lock import lock_files
     from mpbuild.app.workspace.workspace import OpenWorkspace
+    from mpbuild.effects.workspace.snapshot import Snapshot
 
     snapshot = Snapshot(key.root)
     target = OpenWorkspace(key.root, snapshot).target(key.label)
