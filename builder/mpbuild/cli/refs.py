@@ -1,11 +1,8 @@
 """Locates the package that a TARGET or REF on the command line names."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mpbuild.app.build import memo
-from mpbuild.app.build.build_result import BuildResult
-from mpbuild.app.build.options import BuildOptions
 from mpbuild.app.workspace.targets import MODEL_FILE
 from mpbuild.base.accelerator import Accelerator
 from mpbuild.base.digest import Digest
@@ -13,10 +10,11 @@ from mpbuild.base.errors import InputError
 from mpbuild.base.label import Label
 from mpbuild.cli.session import Session
 from mpbuild.effects.store.store import Store
-from mpbuild.effects.workspace.snapshot import Snapshot
-from mpbuild.package.in_layout import in_layout
 from mpbuild.package.in_store import in_store
 from mpbuild.package.location import PackageLocation
+
+if TYPE_CHECKING:
+    from mpbuild.app.build.build_result import BuildResult
 
 
 class BuildRequest(NamedTuple):
@@ -37,6 +35,8 @@ def locate(
     """
     path = Path(session.directory, ref.partition("@sha256:")[0])
     if (path / "oci-layout").is_file():
+        from mpbuild.package.in_layout import in_layout
+
         return in_layout(str(Path(session.directory, ref)), store)
     if ref.startswith("//") or (path / MODEL_FILE).is_file():
         return in_store(store, _built(session, ref, build))
@@ -59,6 +59,10 @@ def _kept(store: Store, digest: Digest) -> Digest:
 
 
 def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
+    from mpbuild.app.build import memo
+    from mpbuild.app.build.options import BuildOptions
+    from mpbuild.effects.workspace.snapshot import Snapshot
+
     found = session.labels([ref])
     if len(found) != 1:
         raise InputError(f"{ref} names {len(found)} targets", hint="name one target")
@@ -79,11 +83,12 @@ def _built(session: Session, ref: str, build: BuildRequest | None) -> Digest:
     return result.package.digest
 
 
-def _has(result: BuildResult, accelerator: Accelerator | None) -> bool:
+def _has(result: "BuildResult", accelerator: Accelerator | None) -> bool:
     return accelerator is None or accelerator in [image.accelerator for image in result.images]
 
 
-def _build(session: Session, label: Label, accelerator: Accelerator | None) -> BuildResult:
+def _build(session: Session, label: Label, accelerator: Accelerator | None) -> "BuildResult":
+    from mpbuild.app.build.options import BuildOptions
     from mpbuild.app.workspace.workspace import OpenWorkspace
     from mpbuild.cli.build import build_target
 

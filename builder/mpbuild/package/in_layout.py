@@ -1,19 +1,12 @@
 """Locates a package in an untrusted OCI layout."""
 
-import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import msgspec
 
 from mpbuild.base.codes import Code
 from mpbuild.base.digest import Buffer, Digest, verified
 from mpbuild.base.errors import InputError
 from mpbuild.effects.store.store import Store
-from mpbuild.effects.store.unpacker import Unpacker
-from mpbuild.formats.archive import gzip, tar, untar
-from mpbuild.formats.archive.tree import check_tree
-from mpbuild.formats.archive.unsafe import UnsafeError
 from mpbuild.formats.oci import oci
 from mpbuild.package.layout_integrity import integrity_faults
 from mpbuild.package.location import PackageLocation, index_containing
@@ -68,18 +61,15 @@ class LayoutBlobs:
 
     def tree(self, layer: oci.Descriptor, diff_id: Digest) -> Path:
         """Unpacks a layer once, after all of it has been read and checked."""
+        from mpbuild.package.unpack_layer import unpack_layer
+
         final = self._store.tree(diff_id)
         if not final.is_dir():
             with self._store.lock(diff_id), self._store.scratch() as scratch:
                 if not final.is_dir():
-                    _exhaust(self.layer(layer))
-                    _check([entry for entry, _ in untar.read(self._plain(layer, diff_id))])
-                    _unpack(self._plain(layer, diff_id), scratch / "tree")
+                    unpack_layer(lambda: self.layer(layer), diff_id, scratch / "tree")
                     (scratch / "tree").rename(final)
         return final
-
-    def _plain(self, layer: oci.Descriptor, diff_id: Digest) -> Iterator[Buffer]:
-        yield from verified(gzip.decompress(self.layer(layer)), diff_id)
 
 
 def _digest(digits: str) -> Digest:
@@ -102,31 +92,3 @@ def _only(indexes: Sequence[Digest], folder: str) -> Digest:
             code=Code.USAGE,
         )
     return indexes[0]
-
-
-def _exhaust(chunks: Iterator[Buffer]) -> None:
-    """Reads a stream to its end, where it is checked, before a parser sees any of it."""
-    for _ in chunks:
-        pass
-
-
-def _check(entries: Sequence[tar.TarEntry]) -> None:
-    check_tree(entries, absolute_links=True)
-    folders = {""}
-    for entry in entries:
-        if posixpath.dirname(entry.path) not in folders:
-            raise UnsafeError(f"{entry.path} precedes its folder")
-        if entry.kind == "directory":
-            folders.add(entry.path)
-
-
-def _unpack(chunks: Iterator[Buffer], root: Path) -> None:
-    with Unpacker(root) as unpacker:
-        for entry, content in untar.read(chunks):
-            unpacker.begin(_Entry(entry))
-            for chunk in content:
-                unpacker.write(chunk)
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    entry: tar.TarEntry
