@@ -148,7 +148,7 @@ def test_wheels_of_the_store_are_read_there_and_wholly(audited):
     assert "needs libc.so.6" in report.findings[0].message
 
 
-def test_a_large_object_elsewhere_is_not_downloaded_but_told_of(audited):
+def test_a_large_object_elsewhere_is_not_downloaded_but_reported(audited):
     workspace = audited(CPU)
     large = NATIVE + os.urandom(4 << 20)
     for name in ("one", "two"):
@@ -195,7 +195,7 @@ def test_what_parts_of_another_file_said_is_forgotten_once_the_wheel_is_there(au
     assert told(workspace()) == [("error", "file-collision")]
 
 
-def test_a_blob_of_the_store_with_other_bytes_is_told(audited):
+def test_a_blob_of_the_store_with_other_bytes_is_reported(audited):
     workspace = audited(CPU)
     workspace.add("one", {})
     workspace.add("two", {})
@@ -208,7 +208,7 @@ def test_a_blob_of_the_store_with_other_bytes_is_told(audited):
     assert finding.where == "lockfiles/a/pylock.cpu.toml: packages: two"
 
 
-def test_a_wheel_that_is_no_archive_is_told_with_the_other_findings(audited):
+def test_a_wheel_that_is_no_archive_is_reported_with_the_other_findings(audited):
     workspace = audited(CPU, "[environments.train]\ndependencies = ['three', 'four']\n")
     workspace.wheels["one"] = b"x" * 3000
     workspace.wheels["two"] = workspace.wheel("two", {})
@@ -218,7 +218,7 @@ def test_a_wheel_that_is_no_archive_is_told_with_the_other_findings(audited):
     assert told(workspace()) == [("error", "layer-unsafe"), ("error", "file-collision")]
 
 
-def test_a_wheel_that_the_index_no_longer_has_is_told(audited):
+def test_a_wheel_that_the_index_no_longer_has_is_reported(audited):
     workspace = audited(CPU)
     workspace.add("one", {}).unlink()
     workspace.add("two", {})
@@ -229,14 +229,14 @@ def test_a_wheel_that_the_index_no_longer_has_is_told(audited):
 # ---- accepted findings
 
 
-def test_an_accepted_finding_is_not_told(audited):
+def test_an_accepted_finding_is_not_reported(audited):
     workspace = audited(ACCEPTED, CPU)
     workspace.add("one", {"LICENSE": b"1"})
     workspace.add("two", {"LICENSE": b"2"})
     assert workspace().findings == ()
 
 
-def test_an_acceptance_that_has_no_finding_is_told(audited):
+def test_an_acceptance_that_has_no_finding_is_reported(audited):
     workspace = audited(ACCEPTED, CPU)
     workspace.add("one", {})
     workspace.add("two", {})

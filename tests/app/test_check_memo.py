@@ -162,7 +162,7 @@ def test_what_is_wrong_is_never_remembered(kept, name, old, new, code):
     assert kept.check() == first
 
 
-def test_a_spec_that_cannot_be_read_is_told_again_and_again(kept):
+def test_a_spec_that_cannot_be_read_is_reported_again_and_again(kept):
     (kept.root / MODEL).write_text("schema_version = 1\n")
     for _ in range(2):
         with pytest.raises(InputError, match="missing key"):

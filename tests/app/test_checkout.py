@@ -111,7 +111,7 @@ def test_a_checkout_of_something_else_is_found(compare, checkout):
     assert "0 targets" in answer.told("content-mismatch")
 
 
-def test_two_targets_of_the_name_are_told_apart_by_their_folder(compare, checkout):
+def test_two_targets_of_the_name_are_distinguished_by_their_folder(compare, checkout):
     shutil.copytree(checkout / MODEL, checkout / "models/copy")
     assert compare().failed_with("content-mismatch")
     assert compare(checkout / MODEL).passed

@@ -145,7 +145,7 @@ def test_without_its_security_archive_nothing_is_locked_unless_the_base_says_so(
     assert versions(world.lock()["cpu"]) == {"python": "3.11", "tls": "1"}
 
 
-def test_what_only_an_upgrade_would_move_is_told_and_security_updates_are_a_warning(world):
+def test_what_only_an_upgrade_would_move_is_reported_and_security_updates_are_a_warning(world):
     locks = world.lock()
     assert world.outdated(locks) == []
     world.publish("debian", "bookworm", "python 3.11", "python 3.11.1", "tls 1", "more 1")

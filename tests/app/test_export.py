@@ -98,7 +98,7 @@ def test_no_member_tells_who_exported_and_when(exported):
     assert about == {(0, 0, "", "", 315532800, 0o644)}
 
 
-def test_a_layer_that_stands_twice_is_written_once(unsigned, cli, tmp_path):
+def test_a_layer_that_is_listed_twice_is_written_once(unsigned, cli, tmp_path):
     layers, diff_ids = unsigned.rows()
     unsigned.set_layers([*layers, layers[-1]], [*diff_ids, diff_ids[-1]])
     assert cli("export", unsigned.folder, "--image", tmp_path / "twice.tar").code == 0

@@ -190,7 +190,7 @@ def test_where_the_disk_fails_nothing_half_written_remains(tmp_path):
     assert entries(tmp_path) == []
 
 
-def test_the_next_commands_are_told_as_they_work_from_where_it_was_given(tmp_path, next_steps):
+def test_the_next_commands_are_reported_as_they_work_from_where_it_was_given(tmp_path, next_steps):
     assert next_steps(tmp_path, "a b") == [
         "cd 'a b'",
         "mpbuild lock //first",

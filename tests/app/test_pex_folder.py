@@ -200,7 +200,7 @@ def test_one_thing_is_exported_at_a_time(signed, cli, tmp_path):
         assert answer.json["findings"][0]["code"] == "usage"
 
 
-def test_an_accelerator_that_the_package_lacks_is_told(signed, cli, tmp_path):
+def test_an_accelerator_that_the_package_lacks_is_reported(signed, cli, tmp_path):
     answer = cli("export", signed.folder, "--pex", tmp_path / "p", "--accelerator", "cuda")
     assert answer.code == 2
     assert "no pex for cuda" in answer.told("content-missing")

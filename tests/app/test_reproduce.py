@@ -140,7 +140,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("what", STEPS)
-def test_a_changed_inputs_artifact_is_told_before_anything_runs(unsigned, reproduce, what):
+def test_a_changed_inputs_artifact_is_reported_before_anything_runs(unsigned, reproduce, what):
     entry, manifest = inputs_manifest(unsigned)
     (steps,) = [
         layer

@@ -313,7 +313,7 @@ def test_a_path_without_a_name_is_refused(cli, path):
     assert cli("keygen", path).code == 2
 
 
-def test_a_folder_that_does_not_exist_is_told(cli, tmp_path):
+def test_a_folder_that_does_not_exist_is_reported(cli, tmp_path):
     answer = cli("keygen", tmp_path / "absent/mine")
     assert answer.code == 3
     assert "absent" in json.dumps(answer.json)

@@ -67,7 +67,7 @@ def test_words_mean_targets(root, words, found):
         ("//third_party/...", "matches no target", ""),
     ],
 )
-def test_words_that_mean_nothing_are_told(root, word, message, hint):
+def test_words_that_mean_nothing_are_reported(root, word, message, hint):
     with pytest.raises(InputError) as caught:
         labels(root, [word], root)
     assert message in str(caught.value)
@@ -125,7 +125,7 @@ def test_a_store_behind_a_link_is_where_the_link_leads(root, tmp_path):
     assert store_path(str(tmp_path / "link"), root) == tmp_path / "real"
 
 
-def test_a_home_that_nobody_has_is_told(root):
+def test_a_home_that_nobody_has_is_reported(root):
     with pytest.raises(InputError, match="is in the home folder") as caught:
         store_path("~nobody-of-this-name/store", root)
     assert "name a store with --store" in caught.value.findings[0].hint

@@ -38,7 +38,7 @@ def test_a_flipped_bit_is_an_invalid_signature(unsigned, what):
     assert unsigned.verify().failed_with("signature-invalid")
 
 
-def test_the_payload_type_swapped_for_another_is_told_as_that(unsigned):
+def test_the_payload_type_swapped_for_another_is_reported_as_that(unsigned):
     """Row 2."""
     changed = unsigned.bundle()
     changed["dsseEnvelope"]["payloadType"] = "application/json"

@@ -64,7 +64,7 @@ def test_an_sbom_offered_as_provenance_is_none(unsigned):
     assert unsigned.verify().failed_with("provenance-missing")
 
 
-def test_a_predicate_of_an_older_version_is_told_as_that(unsigned):
+def test_a_predicate_of_an_older_version_is_reported_as_that(unsigned):
     """Row 74."""
     unsigned.sign(made=unsigned.statement(predicateType="https://slsa.dev/provenance/v0.2"))
     assert unsigned.verify().failed_with("predicate-type", "provenance-missing")
@@ -218,7 +218,7 @@ def test_equal_files_of_two_kinds_are_each_named(unsigned):
     assert unsigned.with_predicate(doubled).passed
 
 
-def test_what_is_not_hermetic_passes_and_is_told(unsigned):
+def test_what_is_not_hermetic_passes_and_is_reported(unsigned):
     answer = unsigned.with_predicate(
         lambda p: p["buildDefinition"]["internalParameters"].update(hermetic=False)
     )

@@ -299,7 +299,7 @@ def test_windows_line_ends_links_and_modes_stay(server, root, write, pin):
     assert [entry.name for entry in root.iterdir() if entry.name.startswith(".new")] == []
 
 
-def test_a_read_only_spec_is_told_before_anything_is_asked(server, write, pin):
+def test_a_read_only_spec_is_reported_before_anything_is_asked(server, write, pin):
     path = write(f'url = "{server.url("/w.bin")}"')
     path.chmod(0o444)
     with pytest.raises(EnvironmentFailureError, match="the file is read-only") as caught:

@@ -259,7 +259,7 @@ def test_a_wheel_that_is_there_is_not_built_again(place):
     assert place.build(fresh=["thing"]) == []
 
 
-def test_a_newer_version_is_built_when_it_is_asked_for(place):
+def test_a_newer_version_is_built_when_it_is_requested(place):
     place.add(own("return wheel(folder, {'thing.py': ''})\n"))
     place.build()
     place.add(own("return wheel(folder, {'thing.py': ''}, version='2.0')\n"), version="2.0")
@@ -372,7 +372,7 @@ def test_a_build_that_fails_says_what_where_and_how_it_ended(place):
     assert "no network" in finding.hint
 
 
-def test_a_missing_build_requirement_is_told(place):
+def test_a_missing_build_requirement_is_reported(place):
     text = OWN.replace("[]", '["absent>=1"]')
     place.add({"pyproject.toml": text})
     finding = place.refused(InputError)

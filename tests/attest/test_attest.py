@@ -108,7 +108,7 @@ def test_a_result_from_a_cache_or_from_outside_of_a_sandbox_is_named_as_such(rec
     assert annotations == {"kind": "step", "sandboxed": False, "result": "cached"}
 
 
-def test_a_dirty_tree_is_told_and_no_repository_is_no_source(record):
+def test_a_dirty_tree_is_reported_and_no_repository_is_no_source(record):
     source = resolved(predicate(record, "x"))[(None, "workspace")]
     assert source["annotations"] == {"dirty": True}
     bare = msgspec.structs.replace(record, source=RepositoryState(None, dirty=False))
@@ -125,7 +125,7 @@ def test_builder_invocation_and_times_are_those_of_the_record(record):
     }
 
 
-def test_what_is_asked_for_and_whether_it_was_hermetic_is_told(record):
+def test_what_is_requested_and_whether_it_was_hermetic_is_reported(record):
     definition = predicate(record, "x")["buildDefinition"]
     assert definition["buildType"] == BUILD_TYPE
     assert definition["externalParameters"] == {"label": "//models/tiny", "accelerators": ["cpu"]}

@@ -25,7 +25,7 @@ def messages(make, requirements, constraints=(), overrides=(), **requires):
     return [(found.code, found.finding.message) for found in check(subject)]
 
 
-def test_a_lock_of_exactly_what_is_asked_for_passes(make):
+def test_a_lock_of_exactly_what_is_requested_passes(make):
     assert not messages(make, ("a>=1",), a=["b>=2", "c; python_version >= '3'"], b=[], c=["a"])
 
 
@@ -41,7 +41,7 @@ def test_what_the_spec_asks_for_must_be_there(make):
     ]
 
 
-def test_a_version_that_does_not_do_is_told(make):
+def test_a_version_that_does_not_do_is_reported(make):
     assert messages(make, ("a",), a=["b<2"], b=[]) == [
         ("lock-drift", "a requires b<2, but 2.0 is locked")
     ]
@@ -117,7 +117,7 @@ def one(make, *metadata, **options):
 
 
 @pytest.mark.parametrize("options", [{"name": "b"}, {"version": "2.1"}, {"version": "x"}])
-def test_metadata_of_another_package_or_version_is_told(make, options):
+def test_metadata_of_another_package_or_version_is_reported(make, options):
     (found,) = one(make, **options)
     assert found.code == "content-mismatch"
     assert found.packages == ("a",)
@@ -129,7 +129,7 @@ def test_other_spellings_are_the_same(make, options):
     assert not one(make, **options)
 
 
-def test_a_wheel_for_another_python_is_told(make):
+def test_a_wheel_for_another_python_is_reported(make):
     (found,) = one(make, "Requires-Python: >=3.12")
     assert found.code == "lock-malformed"
     assert found.finding.message == "a 2.0 requires Python >=3.12, but the lock is for 3.11"

@@ -84,7 +84,7 @@ def test_relative_names_that_lead_out_of_the_package_are_none(make):
     assert imports(make, demo="from .. import x\nfrom ...y import z\nfrom .... import q") == {}
 
 
-def test_what_is_imported_for_type_checkers_is_told_apart(make):
+def test_what_is_imported_for_type_checkers_is_distinguished(make):
     text = (
         "import typing\nfrom typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import numpy as np\n    from typing_extensions import Self\n"

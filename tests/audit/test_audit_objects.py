@@ -65,7 +65,7 @@ def test_symbols_that_the_base_lacks_are_a_finding(audited):
     assert f"needs GLIBC_2.38 of libc.so.6, which /{LIBC} lacks" in found.finding.message
 
 
-def test_what_one_object_lacks_is_told_at_once_and_not_without_end(audited):
+def test_what_one_object_lacks_is_reported_at_once_and_not_without_end(audited):
     (found,) = audited({"one/a.so": ElfFile(needed=tuple(f"lib{i}.so" for i in range(7)))})
     assert found.finding.message.count("which nothing") == 4
     assert found.finding.message.endswith("and 3 more")
@@ -75,7 +75,7 @@ def test_an_object_that_is_never_loaded_needs_nothing(audited):
     assert not audited(NEEDY, never_loaded=frozenset({f"{SITE}/one/native.so"}))
 
 
-def test_a_path_of_no_object_in_never_loaded_is_told(audited):
+def test_a_path_of_no_object_in_never_loaded_is_reported(audited):
     (found,) = audited({}, never_loaded=frozenset({f"{SITE}/one/gone.so"}))
     assert found.code == "spec-invalid"
     assert found.finding.where == f"digits/model.toml: /{SITE}/one/gone.so"
@@ -97,7 +97,7 @@ def test_in_an_environment_of_steps_it_is_a_warning(audited):
 # ---- what was not read
 
 
-def test_objects_that_were_not_read_are_told_of_once(audited):
+def test_objects_that_were_not_read_are_reported_once(audited):
     (note,) = audited(unread={"one/a.so": 1 << 20, "one/b.so.2": 3 << 20})
     assert note.finding.severity == "note"
     assert note.code == "elf-unmet"
@@ -119,7 +119,7 @@ def test_never_loaded_may_name_an_object_that_was_not_read(audited):
     assert note.finding.severity == "note"
 
 
-def test_modules_that_were_not_read_are_told_of(make):
+def test_modules_that_were_not_read_are_reported(make):
     facts = msgspec.structs.replace(make.facts(make.wheel(ONE)), unparsed=3)
     (note,) = check(make.subject({ONE: facts}))
     assert (note.code, note.finding.severity) == ("undeclared-dependency", "note")

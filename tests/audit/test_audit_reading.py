@@ -101,7 +101,7 @@ def test_elsewhere_only_the_end_and_metadata_are_read(make, shared_object):
     assert found.elf == {}
 
 
-def test_small_objects_are_read_and_large_ones_told_of(make, shared_object):
+def test_small_objects_are_read_and_large_ones_reported(make, shared_object):
     objects = {"a/small.so.1": b"text", "a/large.so": shared_object, "a/x.sof": b"x"}
     data = make.wheel(NAME, objects)
     found = read_facts(Parts(data), ReadLimits(objects=1000, modules=0))

@@ -279,7 +279,7 @@ def test_every_environment_of_a_package_is_listed_cpu_first(made):
     assert [one["name"] for one in about["steps"]] == ["train"]
 
 
-def test_an_environment_tells_what_was_asked_for_and_what_is_locked(made):
+def test_an_environment_tells_what_was_requested_and_what_is_locked(made):
     cpu, _, _ = made["environment"]["accelerators"]
     assert cpu == {
         "name": "cpu",

@@ -117,7 +117,7 @@ def test_two_builds_at_once_in_one_store_give_one_digest(fresh, quick):
     assert is_sound(fresh)
 
 
-def test_a_full_disk_is_told_and_the_build_goes_on_once_there_is_space(
+def test_a_full_disk_is_reported_and_the_build_goes_on_once_there_is_space(
     digits, filled, quick, tmp_path
 ):
     inputs, disk, answers = (tmp_path / name for name in ("inputs", "disk", "answers"))

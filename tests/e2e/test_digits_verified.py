@@ -43,7 +43,7 @@ def test_a_package_passes_against_the_checkout_it_was_built_from(copied, signed)
     assert all(leaf["vouched_by"] == [used["signer"]] for leaf in answer.json["leaves"])
 
 
-def test_a_checkout_whose_training_script_is_another_is_told(copied, signed):
+def test_a_checkout_whose_training_script_is_another_is_reported(copied, signed):
     layout, key = signed
     script = copied.workspace / "examples/digits/train.py"
     script.write_text(script.read_text() + "# changed\n")

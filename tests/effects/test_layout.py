@@ -71,7 +71,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     assert tree(tmp_path) == {"precious": b"data"}
 
 
-def test_a_place_that_is_no_folder_is_told(tmp_path):
+def test_a_place_that_is_no_folder_is_reported(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(EnvironmentFailureError) as caught:
         Layout(tmp_path / "file").begin()

@@ -60,7 +60,7 @@ def edit_at_look(monkeypatch, path, number, text):
     monkeypatch.setattr(os, "fstat", fstat)
 
 
-def test_each_file_is_opened_once_however_often_it_is_asked_for(root, opened):
+def test_each_file_is_opened_once_however_often_it_is_requested(root, opened):
     snapshot = Snapshot(root)
     for _ in range(3):
         assert snapshot.document("spec.toml") == b"a = 1\n"

@@ -57,7 +57,7 @@ def test_a_relative_folder_is_ignored_as_the_specification_wants_it(home, monkey
     assert user_state.folder() == home / ".local/state/mpbuild"
 
 
-def test_a_user_without_a_home_is_told(monkeypatch):
+def test_a_user_without_a_home_is_reported(monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "")
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("os.getuid", lambda: 987_654_321)
@@ -65,7 +65,7 @@ def test_a_user_without_a_home_is_told(monkeypatch):
         user_state.folder()
 
 
-def test_a_folder_that_cannot_be_made_is_told(home):
+def test_a_folder_that_cannot_be_made_is_reported(home):
     (home / ".local").write_text("")
     with pytest.raises(EnvironmentFailureError):
         user_state.keep_record(b"record", PACKAGE)

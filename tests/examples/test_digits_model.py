@@ -98,7 +98,7 @@ def test_an_accelerator_computes_all_or_nothing(opened, accelerator: str) -> Non
     assert session.enable_fallback is False
 
 
-def test_the_processor_is_asked_for_by_name(opened) -> None:
+def test_the_processor_is_requested_by_name(opened) -> None:
     session = opened("cpu")
     assert session.providers == ["CPUExecutionProvider"]
     # ONNX Runtime refuses a session on the processor that may not use the processor.

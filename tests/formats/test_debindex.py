@@ -141,7 +141,7 @@ def test_an_index_gives_packages_by_name_in_their_highest_version() -> None:
     assert [str(relation) for relation in twice.conflicts] == ["once (<< 1)", "never"]
 
 
-def test_security_updates_are_told_from_the_suites_own_packages() -> None:
+def test_security_updates_are_distinguished_from_the_suites_own_packages() -> None:
     updates = INDEX.replace("1.3.4", "1.3.4+deb12u1").replace("Package: twice", "Package: more")
     packages = PackagesIndex(INDEX, updates)
     assert [(p.version, p.security) for p in packages.versions("mawk")] == [
@@ -197,7 +197,7 @@ def test_a_package_that_is_not_there_is_none() -> None:
     [("Size: 10", "Size: -1"), ("Size: 10", "Sise: 10"), ("SHA256: ", "SHA256: x"),
      ("Version: 1.3.4\n", ""), ("Depends: libc6", "Depends: LIBC")],
 )  # fmt: skip
-def test_a_broken_package_is_refused_when_it_is_asked_for(old: str, new: str) -> None:
+def test_a_broken_package_is_refused_when_it_is_requested(old: str, new: str) -> None:
     with pytest.raises(InputError) as caught:
         PackagesIndex(INDEX.replace(old, new, 1)).get("mawk")
     assert caught.value.findings[0].code == "content-mismatch"

@@ -130,7 +130,7 @@ def test_what_the_format_cannot_say_is_refused(old: str, new: str, said: str) ->
     assert said in refused(CANONICAL.replace(old, new, 1))
 
 
-def test_a_package_that_stands_twice_is_refused() -> None:
+def test_a_package_that_is_listed_twice_is_refused() -> None:
     block = CANONICAL.split("\n\n")[1]
     assert "packages[1].name: duplicate name libc6, also in packages[0]" in refused(
         CANONICAL.replace(block, f"{block}\n\n{block}")

@@ -158,7 +158,7 @@ def test_a_file_is_read_in_little_pieces_close_together(make):
     assert len(backward) <= 2
 
 
-def test_a_reader_that_gives_too_little_is_told(make):
+def test_a_reader_that_gives_too_little_is_reported(make):
     data = make.elf()
     with pytest.raises(InputError, match="truncated"):
         read_elf(lambda offset, count: data[offset : offset + min(count, 40)], len(data))

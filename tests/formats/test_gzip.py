@@ -38,14 +38,14 @@ def test_the_codec_gives_the_bytes_every_digest_rests_on():
     assert gzip.CODEC == "deflate-0.9.0 level 6, fixed 1"
 
 
-def test_a_codec_that_gives_other_bytes_is_told_before_a_build(monkeypatch):
+def test_a_codec_that_gives_other_bytes_is_reported_before_a_build(monkeypatch):
     monkeypatch.setattr(deflate, "deflate_compress", lambda data, _: zlib.compress(data)[2:-4])
     with pytest.raises(EnvironmentFailureError, match="does not produce the bytes") as caught:
         gzip.prove()
     assert "pins" in caught.value.findings[0].hint
 
 
-def test_a_codec_of_another_version_is_told_before_a_build(monkeypatch):
+def test_a_codec_of_another_version_is_reported_before_a_build(monkeypatch):
     monkeypatch.setattr(deflate, "__version__", "0.9.1")
     with pytest.raises(EnvironmentFailureError, match=r"deflate-0\.9\.1"):
         gzip.prove()

@@ -272,7 +272,7 @@ def test_a_package_without_wheels_is_refused() -> None:
     assert "packages[0].wheels: a package has one wheel, not 0" in refused(changed(wheel, ""))
 
 
-def test_a_package_that_stands_twice_is_refused() -> None:
+def test_a_package_that_is_listed_twice_is_refused() -> None:
     block = CANONICAL.split("\n\n")[1]
     assert "packages[1].name: duplicate name ml-dtypes, also in packages[0]" in refused(
         changed(block, f"{block}\n\n{block}")

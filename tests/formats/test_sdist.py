@@ -34,7 +34,7 @@ def refused(data, filename="legacy_thing-1.0.tar.gz"):
     return finding
 
 
-def test_a_build_system_is_read_as_it_stands():
+def test_a_build_system_is_read_as_written():
     read = read_sdist(tar(pyproject_toml=SYSTEM), "legacy_thing-1.0.tar.gz")
     assert (read.name, read.version) == ("legacy-thing", "1.0")
     assert (read.requires, read.backend) == (("flit_core<4",), "flit_core.buildapi")

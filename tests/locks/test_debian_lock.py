@@ -65,7 +65,7 @@ def test_circles_end() -> None:
     assert names(index("a 1; Depends: b", "b 1; Depends: a"), ["a"]) == ["a", "b"]
 
 
-def test_what_a_model_adds_is_told_from_the_base() -> None:
+def test_what_a_model_adds_is_distinguished_from_the_base() -> None:
     packages = index("a 1; Depends: c", "b 1; Depends: c, d", "c 1", "d 1")
     found = debian_closure.resolve(packages, ["a"], ["b", "a"])
     assert {package.name: package.base for package in found} == {
@@ -348,7 +348,7 @@ def outcome(
         return str(error)
 
 
-def test_newer_versions_are_told_and_which_of_them_are_security_updates() -> None:
+def test_newer_versions_are_reported_and_which_of_them_are_security_updates() -> None:
     wanted = debian_lock.inputs("bookworm", ["a", "b", "c", "d", "e"])
     lock = locked(wanted, index("a 1", "b 1", "c 1", "d 1", "e 1"))
     later = index("a 1", "b 1", "b 2", "d 2", security=("c 1+u1", "b 1"))

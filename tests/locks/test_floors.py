@@ -94,7 +94,7 @@ def test_a_spec_may_require_what_the_lock_needs_or_more(packages, driver: str) -
         (CUDA_12, "525", "is >=525, but CUDA 12.4 of the lock needs 525.60.13"),
     ],
 )
-def test_a_spec_that_requires_an_older_driver_is_told_both(packages, driver, said) -> None:
+def test_a_spec_that_requires_an_older_driver_is_reported_both(packages, driver, said) -> None:
     (finding,) = check(lock("cuda", packages), requiring(driver=driver))
     assert (finding.code, finding.where) == ("spec-invalid", "spec")
     assert finding.message == f"accelerators.cuda.requires.driver {said}"
@@ -110,7 +110,7 @@ def test_cuda_13_drops_processors_below_7_5(packages, capability: str, good: boo
     assert good is not any("requires.compute_capability" in f.message for f in findings)
 
 
-def test_everything_is_told_at_once() -> None:
+def test_everything_is_reported_at_once() -> None:
     findings = check(lock("cuda", CUDA_13), requiring(driver="1", compute_capability="5.0"))
     assert len(findings) == 2
 

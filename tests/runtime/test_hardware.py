@@ -263,7 +263,7 @@ def test_each_library_that_is_missing_is_named(tmp_path):
     ]
 
 
-def test_everything_that_is_not_met_is_told(tmp_path):
+def test_everything_that_is_not_met_is_reported(tmp_path):
     found = told(
         "cuda", Machine(tmp_path, without_libraries), driver=">=1", libraries=["a.so"], **NEEDS
     )
@@ -367,7 +367,7 @@ def test_requirements_are_overridden_by_one_word_only(make_image, good_request, 
     assert answer.code == 1
 
 
-def test_a_bad_request_is_told_before_the_machine_is_asked(make_image):
+def test_a_bad_request_is_reported_before_the_machine_is_asked(make_image):
     image = make_image(accelerators=IMPOSSIBLE)
     assert image.run({}, environ=accelerated(image)).code == 2
 

@@ -241,7 +241,7 @@ def test_the_accelerator_must_be_said(make_image: MakeImage, good_request: dict[
     assert answer.document == {"error": "MPBUILD_ACCELERATOR is not set; the image or PEX sets it"}
 
 
-def test_an_interruption_ends_the_model_and_is_told(
+def test_an_interruption_ends_the_model_and_is_reported(
     make_image: MakeImage, good_request: dict[str, Any]
 ) -> None:
     predict = "print('started', flush=True); __import__('time').sleep(60)"

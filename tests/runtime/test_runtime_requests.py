@@ -256,7 +256,9 @@ def test_text_that_json_readers_disagree_about_is_refused(
     assert refusal(data, toy_contract).startswith("request: not JSON: ")
 
 
-def test_everything_wrong_is_told_at_once(good_request: Document, toy_contract: Contract) -> None:
+def test_everything_wrong_is_reported_at_once(
+    good_request: Document, toy_contract: Contract
+) -> None:
     _input("datatype", "FP16")(good_request)
     _input("shape", [2], 1)(good_request)
     _top("parameters", {"top": 99, "exact": "yes"})(good_request)

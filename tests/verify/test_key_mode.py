@@ -88,7 +88,7 @@ def test_faults_beside_a_good_one_are_notes_that_keep_their_code_in_words():
     assert "(content-missing)" in accepted.findings[1].message
 
 
-def test_a_lock_with_another_digest_is_told_as_that():
+def test_a_lock_with_another_digest_is_reported_as_that():
     other = LOCK._replace(digest=Digest.of(b"other"))
     assert codes(judged(signed(SPEC, other))) == ["lock-mismatch"]
 
@@ -103,7 +103,7 @@ def test_a_part_of_another_kind_is_not_named():
     ]
 
 
-def test_an_unnamed_part_is_told_by_kind_name_and_digest():
+def test_an_unnamed_part_is_reported_by_kind_name_and_digest():
     (finding,) = judged(signed(SPEC, LOCK), needed=(SPEC, LOCK, STRANGER)).findings
     assert finding.code == "dependencies-incomplete"
     assert finding.where == "x.py"

@@ -15,7 +15,7 @@ from mpbuild.package.referrers import summaries
 class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     """A layer; ``size`` in bytes, ``shared`` with another child.
 
-    ``same`` tells whether the other package has it; None without another package.
+    ``same`` is whether the other package has it; None without another package.
     """
 
     digest: Digest

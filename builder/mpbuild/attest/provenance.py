@@ -1,6 +1,6 @@
 """SLSA provenance v1 from the record of a build: who built what from which bytes.
 
-Every input and every leaf stands in ``resolvedDependencies`` with its sha256, so that a verifier
+``resolvedDependencies`` lists every input and every leaf with its sha256, so that a verifier
 who has the package's locks can tell that nothing was left out.
 """
 

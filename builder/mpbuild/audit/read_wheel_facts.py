@@ -136,7 +136,7 @@ def read_directory(source: WheelSource) -> WheelContents:
 def read_facts(source: WheelSource, limits: ReadLimits) -> WheelFacts:
     """The facts of the wheel in ``source``; raise UnsafeError where it is no sound archive.
 
-    RECORD is left to whoever installs the wheel.
+    The installer checks RECORD.
     """
     archive = WheelMembers(source)
     dist_info = _dist_info(archive.headers)
@@ -228,7 +228,7 @@ def _scripts(text: str) -> tuple[str, ...]:
 def _objects(archive: WheelMembers, limit: int | None) -> tuple[dict[str, ElfFile], dict[str, int]]:
     """What ELF files need and offer, by name, and the sizes of those that were not read.
 
-    Any file may be one where all are at hand; where each costs, the name decides.
+    In a whole wheel any file may be one; where each read is a request, the name decides.
     """
     if limit is None:
         return _scanned(archive, sorted(archive.headers)), {}

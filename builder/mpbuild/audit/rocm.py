@@ -33,14 +33,14 @@ def check(subject: AuditedEnvironment) -> Iterator[Observation]:
         for major, why in _majors(package, facts):
             found[major].setdefault(package.name, why)
     if len(found) > 1:
-        told = "; ".join(
+        versions = "; ".join(
             f"{next(iter(names.values()))}: ROCm {major}" for major, names in sorted(found.items())
         )
         packages = tuple(sorted({name for names in found.values() for name in names}))
         yield Observation(
             Finding(
                 Code.FRAMEWORK_SKEW,
-                f"the wheels are for more than one ROCm: {told}",
+                f"the wheels are for more than one ROCm: {versions}",
                 subject.at(packages[0]),
                 "depend on frameworks that are built for the same ROCm",
             ),
@@ -71,14 +71,14 @@ def _against_machine(
 
 
 def _majors(package: PythonPackage, facts: WheelFacts) -> Iterator[tuple[int, str]]:
-    told = f"{package.name} {package.version}"
+    release = f"{package.name} {package.version}"
     for pattern, text in ((_NAME, package.name), (_LOCAL, package.version)):
         if match := pattern.fullmatch(text):
-            yield _major(match[1]), told
+            yield _major(match[1]), release
     for name, elf in sorted(facts.elf.items()):
         for library in elf.needed:
             if match := _LIBRARY.fullmatch(library):
-                yield int(match[1]), f"{name} of {told}"
+                yield int(match[1]), f"{name} of {release}"
 
 
 def _major(digits: str) -> int:

@@ -69,13 +69,13 @@ def _observation(
 ) -> Observation:
     """The unmet needs of an object: errors in images, warnings in environments of steps."""
     first = findings[0]
-    told = [one.message for one in findings[:_SHOWN]]
+    messages = [one.message for one in findings[:_SHOWN]]
     if len(findings) > _SHOWN:
-        told.append(f"{len(findings) - _SHOWN} more")
+        messages.append(f"{len(findings) - _SHOWN} more")
     return Observation(
         Finding(
             first.code,
-            f"{first.where} of {package} {', and '.join(told)}",
+            f"{first.where} of {package} {', and '.join(messages)}",
             subject.at(package),
             first.hint,
             "error" if subject.accelerator is not None else "warning",

@@ -51,15 +51,17 @@ def _tags(
     usable = wheel_tags.supported(subject.python, subject.glibc)
     promised = wheel_tags.floor(named, subject.python)
     built = wheel_tags.floor(declared, subject.python)
-    told = f"WHEEL of {package.name} has the tags {_shown(declared)}, its file name {_shown(named)}"
+    claim = (
+        f"WHEEL of {package.name} has the tags {_shown(declared)}, its file name {_shown(named)}"
+    )
     if wheel_tags.rank(declared, usable) is None:
-        message = f"{told}: it is not built for Python {subject.python} on this base"
+        message = f"{claim}: it is not built for Python {subject.python} on this base"
         yield _observation(subject, package, message, "use another build of it")
     elif promised and not named & declared and (built is None or built > promised):
         yield _observation(
             subject,
             package,
-            f"{told}: its glibc was not checked",
+            f"{claim}: its glibc was not checked",
             f"a build checks what its objects need; {_ACCEPTABLE}",
             warning=True,
         )

@@ -34,7 +34,7 @@ class ForeignImport(msgspec.Struct, frozen=True, array_like=True):
 class WheelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The facts of a wheel; file names are those in the archive.
 
-    ``whole`` tells whether the whole wheel was available. Otherwise ``unread`` has the shared
+    ``whole`` is whether the whole wheel was available. Otherwise ``unread`` has the shared
     objects that were not read, with their sizes in the archive, and ``unparsed`` the number of
     modules that were not parsed. ``tags`` are the Tag lines of WHEEL; ``requires``, ``name`` and
     ``version`` are from METADATA. ``imports`` are only collected if ``requires`` is empty.

@@ -17,8 +17,11 @@ def skew(locks: Mapping[str, PythonLock]) -> list[Finding]:
         for package in lock.packages:
             name, other = first.setdefault(package.name, (lock.environment, package))
             if not _agree(other, package):
-                told = f"{_told(other, package)} for {name} and {_told(package, other)} for"
-                message = f"{package.name} is {told} {lock.environment}, but they must agree"
+                one, another = _version(other, package), _version(package, other)
+                message = (
+                    f"{package.name} is {one} for {name} and {another} for {lock.environment},"
+                    " but they must agree"
+                )
                 findings.append(Finding(Code.LOCK_DRIFT, message, file, "run `mpbuild lock`"))
     return findings
 
@@ -29,7 +32,7 @@ def _agree(one: PythonPackage, other: PythonPackage) -> bool:
     return Version(one.version).public == Version(other.version).public
 
 
-def _told(package: PythonPackage, other: PythonPackage) -> str:
+def _version(package: PythonPackage, other: PythonPackage) -> str:
     if package.version != other.version:
         return package.version
     return f"{package.wheel.filename} ({package.wheel.sha256})"

@@ -17,7 +17,7 @@ from mpbuild.package.untrusted_layout import UntrustedLayout
 def in_layout(reference: str, store: Store) -> PackageLocation:
     """Locates a package by ``DIR`` or ``DIR@sha256:…``.
 
-    Without a digest the layout must hold one package. The digest of an image stands for the package
+    Without a digest the layout must hold one package. The digest of an image selects the package
     that contains it. Raises InputError (subject-mismatch, content-missing) if there is none.
     """
     folder, at, digits = reference.rpartition("@sha256:")

@@ -167,7 +167,7 @@ UNMET = {
 
 
 @pytest.mark.parametrize(("other", "message"), UNMET.values(), ids=UNMET)
-def test_what_an_image_lacks_is_told_by_name(built, wheels, other, message):
+def test_what_an_image_lacks_is_reported_by_name(built, wheels, other, message):
     ((accelerator, change),) = other.items()
     built.lock(**{accelerator: tuple(change(wheels))})
     answer = built.build()

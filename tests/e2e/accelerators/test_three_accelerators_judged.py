@@ -54,7 +54,7 @@ def test_weights_files_and_bytecode_stand_in_every_child_that_has_them(whole):
         (("model", None), "the package has 0 model artifacts"),
     ],
 )
-def test_a_child_that_was_left_out_is_told(signed, elsewhere, tmp_path, child, message):
+def test_a_child_that_was_left_out_is_reported(signed, elsewhere, tmp_path, child, message):
     package, key = signed
     layout = tmp_path / "layout"
     shutil.copytree(package.layout, layout)

@@ -171,7 +171,7 @@ def test_a_server_without_ranges_sends_it_from_the_start(get, site, faults, kept
     assert kept.contents == [DATA]
 
 
-def test_a_full_disk_is_told_and_what_came_is_kept_once_there_is_space(get, site, kept):
+def test_a_full_disk_is_reported_and_what_came_is_kept_once_there_is_space(get, site, kept):
     def full(path: Path, digest: Digest) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 

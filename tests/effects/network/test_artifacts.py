@@ -217,7 +217,7 @@ def failure(attempt: Callable[[], object], kind: type[Exception] = EnvironmentFa
 @pytest.mark.parametrize(
     "url", ["https://files.example/a.onnx", "http://127.0.0.1:8000/a", "http://localhost/a"]
 )
-def test_a_file_of_a_web_server_is_asked_for_as_it_is(client, url):
+def test_a_file_of_a_web_server_is_requested_as_it_is(client, url):
     assert request_of(url, client) == FileRequest(
         name="classifier", urls=(url,), digest=DIGEST, size=len(DATA)
     )
@@ -378,7 +378,7 @@ def test_a_sha256_that_no_layer_has_is_refused(find):
     assert f"the manifest lists no layer {Digest.of(b'b')}" in str(error)
 
 
-def test_several_layers_that_nothing_tells_apart_are_told(find):
+def test_several_layers_that_nothing_tells_apart_are_reported(find):
     error = failure(lambda: find(layer(b"a"), layer(b"b")), InputError)
     assert "the manifest lists 2 layers" in str(error)
     assert Digest.of(b"a") in error.findings[0].hint
@@ -418,7 +418,7 @@ def test_a_tag_that_leads_to_no_file_is_refused(registry, client, manifest):
     assert caught.value.findings[0].where.startswith("classifier: http://")
 
 
-def test_a_tag_that_is_not_there_is_told(registry, client):
+def test_a_tag_that_is_not_there_is_reported(registry, client):
     reference = RegistryReference(registry.host, registry.repository, None, "v1")
     error = failure(lambda: Registries(client).find("classifier", reference, None))
     assert error.findings[0].where.endswith("/manifests/v1")
@@ -603,7 +603,7 @@ def test_without_a_login_the_message_says_how_to_give_one(registry, client, get,
     assert "401" in error.findings[0].message
 
 
-def test_a_refused_login_is_told_with_what_to_do(registry, logged_in, get):
+def test_a_refused_login_is_reported_with_what_to_do(registry, logged_in, get):
     registry.challenge, registry.login = 'Basic realm="x"', BASIC
     web = logged_in(auths(registry.host, "me:wrong"))
     error = failure(lambda: get(request_of(registry.reference(), web), web))
@@ -632,7 +632,7 @@ def test_a_refused_login_is_told_with_what_to_do(registry, logged_in, get):
         ("", "not a file of registry logins"),
     ],
 )
-def test_logins_that_cannot_be_used_are_told(registry, logged_in, get, tmp_path, config, said):
+def test_logins_that_cannot_be_used_are_reported(registry, logged_in, get, tmp_path, config, said):
     registry.challenge = CHALLENGE
     text = config if isinstance(config, str) else json.dumps(config)
     web = logged_in(text.replace("HOST", registry.host))
@@ -646,7 +646,7 @@ def test_logins_that_cannot_be_used_are_told(registry, logged_in, get, tmp_path,
     "config",
     [{}, {"credsStore": "desktop"}, {"auths": {"HOST": {}}}, {"auths": {"registry.example": {}}}],
 )
-def test_where_no_login_is_kept_the_token_is_asked_for_without_one(
+def test_where_no_login_is_kept_the_token_is_requested_without_one(
     registry, logged_in, get, config
 ):
     registry.challenge = CHALLENGE

@@ -181,7 +181,7 @@ def test_an_unsigned_release_is_refused(archive, read):
     assert refused(read).findings[0].code == "content-mismatch"
 
 
-def test_what_stands_around_the_signed_text_does_not_count(archive, read):
+def test_what_is_around_the_signed_text_does_not_count(archive, read):
     archive.publish()
     path = "/debian/dists/bookworm/InRelease"
     archive.site.files[path] = b"Codename: evil\n\n" + archive.site.files[path] + b"\nEvil: 1\n"

@@ -35,7 +35,7 @@ def test_each_span_gets_its_bytes_in_the_order_asked(remote):
     assert remote().read(spans) == [DATA[90_000:90_010], DATA[:5], b"", DATA[-1:]]
 
 
-def test_only_what_was_asked_for_comes_and_is_counted(remote, site):
+def test_only_what_was_requested_comes_and_is_counted(remote, site):
     meter = Meter()
     remote(meter=meter).read([Span(10, 30), Span(80_000, 80_100)])
     assert (meter.bytes, meter.requests) == (120, 2)
@@ -64,7 +64,7 @@ def test_coalesced_spans_hold_all_in_order_with_gaps_between(spans):
     assert {b.stop for b in found} <= {s.stop for s in spans}
 
 
-def test_a_server_that_gives_files_whole_is_told_of_and_not_read(remote, site):
+def test_a_server_that_gives_files_whole_is_reported_of_and_not_read(remote, site):
     site.ranges = False
     meter = Meter()
     with pytest.raises(EnvironmentFailureError, match="does not support range requests") as caught:
@@ -130,7 +130,7 @@ def test_what_one_address_cannot_give_the_next_may(remote, site):
     assert remote(urls=urls).read([Span(1, 3)]) == [DATA[1:3]]
 
 
-def test_of_several_addresses_that_fail_the_first_is_told(remote, site):
+def test_of_several_addresses_that_fail_the_first_is_reported(remote, site):
     with pytest.raises(EnvironmentFailureError, match=r"/gone\.whl"):
         remote(urls=(f"{site.url}/gone.whl", f"{site.url}/gone2.whl")).read([Span(1, 3)])
 
@@ -143,7 +143,7 @@ def test_a_file_on_disk_is_read_in_parts_too(remote, tmp_path):
     assert found == [DATA[70_000:70_100]]
 
 
-def test_a_file_without_an_address_is_told(web):
+def test_a_file_without_an_address_is_reported(web):
     request = FileRequest(name="f.whl", urls=(), digest=Digest.of(b""), size=10)
     with pytest.raises(EnvironmentFailureError, match="no URL is known"):
         RangedFile(request, web, Meter()).read([Span(1, 3)])

@@ -135,7 +135,7 @@ def test_a_pause_is_as_long_as_the_server_asks(stack, echo, pauses, header, wait
     assert pauses == [waited]
 
 
-def test_a_pause_may_be_asked_for_as_a_date(stack, echo, pauses):
+def test_a_pause_may_be_requested_as_a_date(stack, echo, pauses):
     echo.script = [(503, {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"})]
     assert sent(stack, f"{echo.url}/a")[0] == 200
     assert pauses == [1]

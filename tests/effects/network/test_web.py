@@ -101,13 +101,13 @@ def test_more_than_the_limit_is_refused(site, web):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_the_size_of_a_file_is_told_without_getting_it(site, web, ranges):
+def test_the_size_of_a_file_is_reported_without_getting_it(site, web, ranges):
     site.files["/a"] = b"x" * 123_456
     site.ranges = ranges
     assert web.size(f"{site.url}/a") == 123_456
 
 
-def test_the_size_of_a_local_file_is_told(tmp_path, web):
+def test_the_size_of_a_local_file_is_reported(tmp_path, web):
     (tmp_path / "a").write_bytes(b"abc")
     assert web.size((tmp_path / "a").as_uri()) == 3
 

@@ -267,7 +267,7 @@ def _no_leaf(path: str, leaf: Leaf) -> Digest:
 def _not_reproduced(filename: str) -> Finding:
     return Finding(
         Code.NOT_REPRODUCED,
-        "a second build gave other bytes, so nobody can reproduce this wheel",
+        "a second build gave other bytes, so this wheel is not reproducible",
         filename,
         "keep the file, in git or in storage for large files: the lock pins its digest",
         "warning",

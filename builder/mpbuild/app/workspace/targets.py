@@ -128,7 +128,7 @@ class _WorkspaceFolder:
                 yield _folder_label(relative)
 
     def nearest(self, name: str) -> str:
-        """A hint for who asked for ``name``: the targets that it may mean."""
+        """A hint for an unknown ``name``: the targets with similar names."""
         import difflib
 
         known = [str(label) for label in sorted(self.targets())]

@@ -18,7 +18,7 @@ class OpenWorkspace:
     """A workspace on disk, its mpbuild.toml read.
 
     ``documents`` reads specs and locks: a snapshot for commands that only read them; by default
-    each is read again whenever it is asked for.
+    each is read again on each access.
     """
 
     def __init__(self, root: Path, documents: DocumentReader | None = None) -> None:

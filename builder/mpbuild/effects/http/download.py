@@ -27,8 +27,8 @@ _CHUNK = 1 << 20
 class FileSink(msgspec.Struct, frozen=True):
     """Where files go: ``partial`` holds incomplete ones, ``keep`` moves a checked one away.
 
-    Processes that share the folder wait for each other, file by file; ``has`` tells whether another
-    one has kept a file meanwhile.
+    Processes that share the folder wait for each other, file by file; ``has`` returns whether
+    another one has kept a file meanwhile.
     """
 
     partial: Path

@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """A response; names in ``headers`` are case-insensitive, ``chunks`` can be read once.
 
-    ``url`` is the final URL after redirects, ``redirected`` tells whether there were any.
+    ``url`` is the final URL after redirects, ``redirected`` is whether there were any.
     """
 
     status: int

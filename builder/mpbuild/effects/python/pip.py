@@ -55,7 +55,7 @@ sys.argv = [module, *words]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
-# Verbose output tells a failing index from one without the package, at twice the cost.
+# Verbose output distinguishes a failing index from one without the package, at twice the cost.
 _ALOUD = "-vvv"
 _UNREACHABLE = re.compile(r"HTTP error|\b(401|403) Error|Could not fetch URL (?!.*: 404 )")
 _OTHER_BYTES = "DO NOT MATCH THE HASHES"

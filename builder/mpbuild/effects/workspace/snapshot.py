@@ -69,9 +69,9 @@ class Snapshot:
         self._sink = sink
         self._reads = _Reads()
         self.patterns: dict[str, list[str]] = {}
-        """The matches of each pattern that was asked for, by ``folder:pattern``."""
+        """The matches of each expanded pattern, by ``folder:pattern``."""
         self.versions: dict[str, FileVersion] = {}
-        """Each file that was asked for, by its path from the root."""
+        """Each requested file, by its path from the root."""
         self.documents: set[str] = set()
         """Those of the files that are held in memory."""
 
