@@ -38,7 +38,7 @@ from mpbuild.formats.python import pylock
 from mpbuild.package import referrers
 from mpbuild.package.derived_layers import LayerDeriver, layer_task
 from mpbuild.package.write_layout import write_layout
-from mpbuild.verify.public_keys import read_public_key
+from mpbuild.verify.key_verifier import read_public_key
 from mpbuild_rules.pex import rule as pex_rule
 from tests.making.debs import write_deb
 from tests.making.locks import debian_lock, locked_deb, python_lock

@@ -15,7 +15,7 @@ from mpbuild.formats.evidence.provenance import BUILD_TYPE
 from mpbuild.formats.evidence.statement import PROVENANCE, Statement, Subject
 from mpbuild.verify.choose import AttachedBundle, choose, examine
 from mpbuild.verify.completeness import PackagePart
-from mpbuild.verify.public_keys import KeyVerifier, read_public_key
+from mpbuild.verify.key_verifier import KeyVerifier, read_public_key
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 KEY = read_public_key(

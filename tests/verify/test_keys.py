@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpbuild.base.errors import InputError
-from mpbuild.verify.public_keys import read_public_key
+from mpbuild.verify.key_verifier import read_public_key
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 FORM = serialization.PublicFormat.SubjectPublicKeyInfo

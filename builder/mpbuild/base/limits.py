@@ -14,6 +14,13 @@ JSON_INTEGER = 2**53 - 1
 WORKSPACE_DOCUMENT_BYTES = 64 << 20
 """The size of a spec or a lock, which is read whole."""
 
+# Files of the user.
+
+KEY_BYTES = 1 << 16
+"""The size of a key in a PEM file."""
+INFERENCE_REQUEST_BYTES = 256 << 20
+"""The size of an inference request, which is read whole."""
+
 # Paths in archives.
 
 PATH_BYTES = 4096

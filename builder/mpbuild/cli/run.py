@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from mpbuild.base.accelerator import Accelerator
-from mpbuild.base.errors import InputError
+from mpbuild.base.codes import Code
 from mpbuild.cli.accelerators import one_accelerator
 from mpbuild.cli.session import Session
 
@@ -42,9 +42,9 @@ def command(session: Session, ref: str, accelerator: str | None, request: str) -
 
 
 def _request(session: Session, request: str) -> bytes:
-    if request == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(session.directory, request).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=request) from error
+    from mpbuild.base import limits
+    from mpbuild.effects.files.whole import read_whole
+
+    file = sys.stdin.buffer if request == "-" else Path(session.directory, request)
+    where = "standard input" if request == "-" else request
+    return read_whole(file, limits.INFERENCE_REQUEST_BYTES, where, Code.SPEC_INVALID)

@@ -95,7 +95,9 @@ def _verify_pex(
 
 
 def _verifier(session: Session, key: str | None) -> "SignatureVerifier":
-    from mpbuild.verify.public_keys import KeyVerifier, read_public_key
+    from mpbuild.base import limits
+    from mpbuild.effects.files.whole import read_whole
+    from mpbuild.verify.key_verifier import KeyVerifier, read_public_key
 
     if key is None:
         raise InputError(
@@ -104,12 +106,8 @@ def _verifier(session: Session, key: str | None) -> "SignatureVerifier":
             code=Code.USAGE,
         )
     path = Path(session.directory, key)
-    try:
-        return KeyVerifier([read_public_key(path.read_bytes(), where=str(path))])
-    except OSError as error:
-        raise InputError(
-            f"cannot read the key: {error.strerror}", where=str(path), code=Code.USAGE
-        ) from error
+    data = read_whole(path, limits.KEY_BYTES, str(path))
+    return KeyVerifier([read_public_key(data, where=str(path))])
 
 
 def _checkout(session: Session, source: str | None) -> "Checkout | None":

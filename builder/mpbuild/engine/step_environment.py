@@ -1,4 +1,4 @@
-"""The environment of a step: variables, locale, clock, user and host name.
+"""The environment of a step: variables, locale, file times, user and host name.
 
 They are the same on every machine. A rule puts ``VARIABLES`` into its action, so they are part of
 the action key; the sandbox sets the user, the host name, the limits and the times of files.

@@ -60,6 +60,12 @@ def test_a_redirect_to_a_file_of_this_machine_is_refused(site, faults, web):
         read(web, f"{site.url}/a")
 
 
+def test_a_redirect_to_no_address_is_a_failed_fetch(site, faults, web):
+    site.faults["/a"] = [faults.redirect("http://[::1/x")]
+    with pytest.raises(EnvironmentFailureError, match="redirects to an invalid URL"):
+        read(web, f"{site.url}/a")
+
+
 def test_redirects_without_end_are_given_up(site, faults, web):
     site.faults["/a"] = [faults.redirect("/a")] * 50
     with pytest.raises(EnvironmentFailureError, match="too many redirects"):

@@ -44,7 +44,9 @@ def python_lock(package: Package, accelerator: Accelerator | None) -> tuple[str,
 
 
 def export_lock(package: Package, accelerator: Accelerator | None, target: Path) -> ExportedLock:
-    """Writes the lock to ``target``, all or nothing."""
+    """Writes the lock to ``target``, all or nothing; raises InputError if that is not a file."""
+    if target.exists() and not target.is_file():
+        raise InputError("exists and is not a file", where=str(target), code=Code.USAGE)
     name, text = python_lock(package, accelerator)
     data = text.encode()
     try:

@@ -20,6 +20,7 @@ from mpbuild.effects.http.urls import shown
 T = TypeVar("T")
 
 _IDENTITY = {"Accept-Encoding": "identity"}
+_SIZE = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 _MOVED = frozenset({301, 302, 303, 307, 308})
 
@@ -121,7 +122,7 @@ def _body(response: Response, url: str) -> Body:
         refuse(response, url)
     if response.status == 200:
         length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
+        total = int(length) if _SIZE.fullmatch(length) else None
         return Body(0, total, response.chunks, _version(response))
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match:

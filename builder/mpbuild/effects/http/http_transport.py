@@ -66,17 +66,23 @@ class HttpTransport:
         headers = dict(request.headers)
         if request.body is not None:
             headers["Content-Length"] = str(request.body.size)
-        return pool.request(
-            request.method,
-            request.url,
-            headers=headers,
-            body=None if request.body is None else iter(request.body.open()),
-            redirect=request.redirects and request.body is None,
-            preload_content=False,
-            decode_content=False,
-            retries=_REDIRECTS,
-            timeout=_TIMEOUT,
-        )
+        try:
+            return pool.request(
+                request.method,
+                request.url,
+                headers=headers,
+                body=None if request.body is None else iter(request.body.open()),
+                redirect=request.redirects and request.body is None,
+                preload_content=False,
+                decode_content=False,
+                retries=_REDIRECTS,
+                timeout=_TIMEOUT,
+            )
+        except ValueError as error:
+            # urllib parses the Location header before urllib3 does.
+            raise EnvironmentFailureError(
+                "the server redirects to an invalid URL", where=shown(request.url)
+            ) from error
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)

@@ -91,5 +91,5 @@ def _retry_after(response: Response) -> float | None:
     header = response.headers.get("Retry-After")
     try:
         return None if header is None else _RETRY_AFTER.parse_retry_after(header)
-    except urllib3.exceptions.InvalidHeader:
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return None

@@ -7,9 +7,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mpbuild.base import limits
 from mpbuild.base.codes import Code
 from mpbuild.base.errors import InputError
 from mpbuild.effects.files.disk import disk_error
+from mpbuild.effects.files.whole import read_whole
 from mpbuild.formats.evidence import dsse
 from mpbuild.formats.evidence.bundle import Bundle, key_hint
 
@@ -19,12 +21,7 @@ class KeySigner:
 
     def __init__(self, path: Path, passphrase: bytes | None) -> None:
         """Opens the key; raises InputError if it is another kind, or the passphrase is wrong."""
-        try:
-            pem = path.read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"cannot read the key: {error.strerror}", where=str(path), code=Code.USAGE
-            ) from error
+        pem = read_whole(path, limits.KEY_BYTES, str(path))
         try:
             key = serialization.load_pem_private_key(pem, passphrase)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
