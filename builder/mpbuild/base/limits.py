@@ -90,6 +90,13 @@ LAYOUT_REFERRERS = 1000
 INPUTS_ARTIFACTS = 8
 """The number of inputs artifacts that are passed over in search of bundles; one is usual."""
 
+# Git repositories.
+
+GIT_OBJECT_BYTES = 64 << 20
+"""The size of one object that is read: a commit, a tree or the target of a link."""
+GIT_REFERENCES_BYTES = 16 << 20
+"""The size of a file with references; packed-refs is the largest."""
+
 # HTTP and registries.
 
 RETRY_AFTER_SECONDS = 60

@@ -1,6 +1,7 @@
 """Builds the package of a target: keeps its blobs in the store, writes the record and the memo."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -32,8 +33,8 @@ from mpbuild.effects.clock import SystemClock
 from mpbuild.effects.files import user_state
 from mpbuild.effects.installation import Installation, find_installation
 from mpbuild.effects.store.store import Store
-from mpbuild.effects.workspace import git
 from mpbuild.effects.workspace.documents import read_document
+from mpbuild.effects.workspace.repository import ReadFile, repository_state
 from mpbuild.effects.workspace.snapshot import Snapshot
 from mpbuild.engine.protocols import TaskObserver
 from mpbuild.formats.archive import gzip
@@ -75,7 +76,6 @@ def build(
     observer.reached("locks")
     planned = target_blueprint(target, locks, toolchain, _runtime(installation), snapshot)
     blueprint = planned.blueprint
-    repository = git.repository_state(snapshot.root)
     _keep_leaves(planned, snapshot, store)
     observer.reached("sources")
     wanted = wanted_environments(target, accelerators)
@@ -87,6 +87,7 @@ def build(
     kept = [store.put_bytes(data) for data in run.assembly.blobs]
     kept += attach_inputs(blueprint, run.plan, run.done, run.assembly, store)
     times = (started, clock.now())
+    repository = repository_state(snapshot.root, _files_read(snapshot, store), snapshot.patterns)
     record = build_record(label, repository, blueprint, run, times)
     path = user_state.keep_record(encode(record), record.package)
     result = _result(label, run, record, path)
@@ -100,6 +101,15 @@ def build(
         result,
     )
     return result
+
+
+def _files_read(snapshot: Snapshot, store: Store) -> dict[str, ReadFile]:
+    return {
+        path: ReadFile(
+            version.stat.executable, version.stat.size, partial(snapshot.content, path, store)
+        )
+        for path, version in snapshot.versions.items()
+    }
 
 
 def _accelerators(target: Target, options: BuildOptions) -> list[Accelerator]:

@@ -5,7 +5,8 @@ for the next build as a whole. Imports little, as the memo reads through it.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -39,6 +40,13 @@ class BlobSink(Protocol):
 
     def put(self, chunks: Iterable[Buffer], /) -> KeptBlob:
         """Keeps a stream of bytes."""
+
+
+class SourceBlobs(Protocol):
+    """Has the bytes of source files; a store is one."""
+
+    def mapped(self, digest: Digest, /) -> AbstractContextManager[memoryview]:
+        """The bytes of a blob."""
 
 
 class _Reads:
@@ -113,6 +121,14 @@ class Snapshot:
             reads.versions[path] = self._read(path)
         self.versions[path] = reads.versions[path]
         return self.versions[path]
+
+    def content(self, path: str, blobs: SourceBlobs) -> Iterator[Buffer]:
+        """The bytes of a file that was read; those of sources come from ``blobs``."""
+        if path in self._reads.contents:
+            yield self._reads.contents[path]
+        else:
+            with blobs.mapped(self._reads.versions[path].digest) as data:
+                yield data
 
     def put(self, path: str, sink: BlobSink) -> None:
         """Puts a file that was read before into ``sink``, if that lacks it."""

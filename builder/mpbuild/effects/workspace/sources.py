@@ -67,6 +67,16 @@ def match(root: Path, folder: str, pattern: str) -> list[str]:
     return sorted(found, key=os.fsencode)
 
 
+def is_match(path: str, folder: str, pattern: str) -> bool:
+    """Whether ``match`` would return ``path`` if it were a file."""
+    full = posixpath.normpath(posixpath.join(folder, pattern))
+    if not set(pattern) & set("*?"):
+        return path == full
+    relative = posixpath.relpath(path, folder or ".")
+    parts = set(path.split("/"))
+    return not parts & set(_NEVER) and bool(_expression(pattern).fullmatch(relative))
+
+
 def look(root: Path, path: str, plain: set[str] | None = None) -> FileStat:
     """Stats a source file.
 
