@@ -154,6 +154,24 @@ def test_variables_lead_nowhere_else(repository, tmp_path, monkeypatch):
     assert repository.state() == expected
 
 
+def test_trees_that_unfold_without_end_are_given_up(repository):
+    """Each of 30 trees has the one before it ten times."""
+    blob = repository.git("hash-object", "-w", "inner/src/a.py")
+    entries = "".join(f"100644 blob {blob}\tz{n}\n" for n in range(10))
+    for _ in range(30):
+        made = subprocess.run(
+            ["git", "-C", repository.root, "mktree"],
+            input=entries,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        entries = "".join(f"040000 tree {made.stdout.strip()}\tt{n}\n" for n in range(10))
+    commit = repository.git("commit-tree", "-m", "bomb", made.stdout.strip())
+    repository.git("update-ref", "HEAD", commit)
+    assert state_of(repository.root, patterns=("**/*.none",)) == UNKNOWN
+
+
 # ---- repositories of strangers
 
 
@@ -272,5 +290,5 @@ def test_objects_of_alternates_are_read_if_they_are_regular_files(repository, tm
     os.mkfifo(other / "pack/pack-x.idx")
     assert repository.state() == UNKNOWN
     shutil.rmtree(other)
-    listing.write_text("../objects\n")
+    listing.write_text("../objects\n" * 1000)
     assert repository.state() == UNKNOWN, "alternates in a circle"

@@ -212,7 +212,7 @@ def reached(blobs, digest):
     return {name, *(digest.removeprefix("sha256:") for digest in below)}
 
 
-def place(source, target, *, follow_symlinks=False):
+def place(source, target):
     """A file at another place: the same one where the filesystem allows it."""
     with contextlib.suppress(OSError):
         os.link(source, target, follow_symlinks=False)

@@ -94,6 +94,8 @@ INPUTS_ARTIFACTS = 8
 
 GIT_OBJECT_BYTES = 64 << 20
 """The size of one object that is read: a commit, a tree or the target of a link."""
+GIT_TREE_ENTRIES = 1 << 17
+"""The number of entries below a target's folder in a commit."""
 GIT_REFERENCES_BYTES = 16 << 20
 """The size of a file with references; packed-refs is the largest."""
 

@@ -78,6 +78,8 @@ class HttpTransport:
                 retries=_REDIRECTS,
                 timeout=_TIMEOUT,
             )
+        except HTTPError:  # some are ValueErrors as well
+            raise
         except ValueError as error:
             # urllib parses the Location header before urllib3 does.
             raise EnvironmentFailureError(

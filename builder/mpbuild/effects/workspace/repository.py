@@ -65,7 +65,7 @@ def repository_state(
             dirty = any(found.differs(path, file) for path, file in files.items()) or any(
                 found.has_more(key, matches) for key, matches in patterns.items()
             )
-    except (_UnreadableError, OSError, ValueError):
+    except (_UnreadableError, OSError, ValueError, RecursionError):
         return UNKNOWN
     return RepositoryState(commit, dirty)
 
@@ -120,10 +120,15 @@ class _Tree:
         return self._entries[folder]
 
     def _walk(self, folder: str) -> Iterator[str]:
-        pending = [folder]
+        """Walks the files; small trees that contain each other can unfold to any number of them."""
+        pending, seen = [folder], 0
         while pending:
             current = pending.pop()
-            for name, (mode, _) in self._list(current).items():
+            entries = self._list(current)
+            seen += len(entries)
+            if seen > limits.GIT_TREE_ENTRIES:
+                raise _UnreadableError("too many files")
+            for name, (mode, _) in entries.items():
                 path = posixpath.join(current, name)
                 if stat.S_ISDIR(mode):
                     pending.append(path)
@@ -149,6 +154,7 @@ class _Objects:
 
     def __init__(self, store: "DiskObjectStore") -> None:
         self._store = store
+        self._trees: dict[str, dict[str, tuple[int, str]]] = {}
 
     def read(self, name: str, kind: int) -> bytes:
         """Reads an object; raises _UnreadableError if it is absent, of another kind or damaged."""
@@ -165,6 +171,11 @@ class _Objects:
 
     def tree(self, name: str) -> dict[str, tuple[int, str]]:
         """The entries of a tree: mode and id by name."""
+        if name not in self._trees:
+            self._trees[name] = self._entries(name)
+        return self._trees[name]
+
+    def _entries(self, name: str) -> dict[str, tuple[int, str]]:
         entries, data, at = {}, self.read(name, _TREE), 0
         while at < len(data):
             space, end = data.index(b" ", at), data.index(b"\0", at)
@@ -177,7 +188,7 @@ class _Objects:
 def _open_store(folder: Path) -> "DiskObjectStore":
     from dulwich.object_store import DiskObjectStore
 
-    _refuse_special(folder)
+    _refuse_special(folder, set())
     return DiskObjectStore(str(folder), loose_object_size_limit=limits.GIT_OBJECT_BYTES)
 
 
@@ -259,11 +270,16 @@ def _read(path: Path) -> bytes:
         return file.read(limits.GIT_REFERENCES_BYTES)
 
 
-def _refuse_special(objects: Path, alternates: int = _LINKS) -> None:
+def _refuse_special(objects: Path, seen: set[Path]) -> None:
     """Raises _UnreadableError if a pack, an index or a loose object is not a regular file.
 
-    Covers the folders of other repositories that ``info/alternates`` names.
+    Covers the few folders of other repositories that ``info/alternates`` names, each once: lists
+    that lead back would multiply.
     """
+    objects = objects.resolve() if seen else objects
+    if objects in seen or len(seen) == _LINKS:
+        raise _UnreadableError("alternates")
+    seen.add(objects)
     for folder in (objects, *objects.iterdir()):
         if folder.is_symlink() or not folder.is_dir():
             raise _UnreadableError(folder.name)
@@ -275,6 +291,4 @@ def _refuse_special(objects: Path, alternates: int = _LINKS) -> None:
     listing = objects / "info/alternates"
     if listing.exists():
         for line in _read(listing).splitlines():
-            if not alternates:
-                raise _UnreadableError("alternates")
-            _refuse_special(objects / os.fsdecode(line), alternates - 1)
+            _refuse_special(objects / os.fsdecode(line), seen)
